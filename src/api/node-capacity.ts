@@ -1,0 +1,35 @@
+// What the attacher tells the extender about a node's ENI slots, in the node annotation `networking.k8s.aws/eni-capacity`.
+import { z } from 'zod'
+
+const cardSchema = z.object({
+  index: z.int().min(0),
+  /** ENIs that the instance type allows on this network card (EC2 DescribeInstanceTypes). */
+  limit: z.int().min(0),
+  /** ENIs on this card that are not ours: the primary one, VPC CNI's, anybody's. */
+  foreign: z.int().min(0),
+})
+
+const nodeCapacitySchema = z.object({
+  instanceID: z.string(),
+  cards: z.array(cardSchema).max(64),
+  /** Attachments left for ENIs of ours where the type shares one budget between ENIs, EBS volumes and NVMe disks. */
+  shared: z.int().optional(),
+})
+
+export type NodeCapacity = z.output<typeof nodeCapacitySchema>
+
+/** undefined when the annotation is absent or is not what the attacher writes. */
+export function parseNodeCapacity(annotation: string | undefined): NodeCapacity | undefined {
+  if (annotation === undefined) return undefined
+  try {
+    return nodeCapacitySchema.safeParse(JSON.parse(annotation)).data
+  } catch {
+    return undefined
+  }
+}
+
+/** ENIs of ours that the node can hold in all. */
+export function slotsFor(capacity: NodeCapacity): number {
+  const onCards = capacity.cards.reduce((sum, card) => sum + Math.max(0, card.limit - card.foreign), 0)
+  return Math.max(0, Math.min(onCards, capacity.shared ?? onCards))
+}

@@ -1,0 +1,61 @@
+// Kubernetes Events, where users look first. One that repeats within ten minutes is counted, not written again.
+import { hostname } from 'node:os'
+
+import type { Log } from '../process/log.ts'
+import type { Cluster } from './cluster.ts'
+import { eventsPath } from './resource.ts'
+
+export interface InvolvedObject {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly name: string
+  readonly uid: string
+  /** Cluster-scoped objects have none; their events go to namespace default, as kubectl describe expects. */
+  readonly namespace?: string
+}
+
+const repeatMs = 10 * 60_000
+const rememberedMax = 4096
+const messageMax = 1024
+
+export class EventRecorder {
+  readonly #cluster: Cluster
+  readonly #component: string
+  readonly #log: Log
+  readonly #lastSent = new Map<string, number>()
+
+  constructor(cluster: Cluster, component: string, log: Log) {
+    this.#cluster = cluster
+    this.#component = component
+    this.#log = log
+  }
+
+  /** Never waits and never throws: an event is a courtesy, not a step. */
+  record(object: InvolvedObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const key = [object.uid, type, reason, message].join('\0')
+    const now = Date.now()
+    if (now - (this.#lastSent.get(key) ?? 0) < repeatMs) return
+    if (this.#lastSent.size >= rememberedMax) this.#lastSent.clear()
+    this.#lastSent.set(key, now)
+    const namespace = object.namespace ?? 'default'
+    const time = new Date(now).toISOString()
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { generateName: `${object.name.slice(0, 200)}.`, namespace },
+      involvedObject: object,
+      type,
+      reason,
+      message: message.slice(0, messageMax),
+      source: { component: this.#component, host: hostname() },
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+      reportingComponent: this.#component,
+      reportingInstance: hostname(),
+    }
+    this.#cluster.request('POST', eventsPath(namespace), { body }).catch((error: unknown) => {
+      this.#log.warn({ object: object.name, reason, err: error }, 'event not written')
+    })
+  }
+}

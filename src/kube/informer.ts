@@ -1,0 +1,180 @@
+// A cache of one kind of object, kept by list and watch, that never stops by itself. client-node's ListWatch ends for ever
+// on a reset connection, a 5xx or a failed list, asks for no bookmarks and re-opens idle watches every 30 s.
+import { setTimeout as delay } from 'node:timers/promises'
+
+import type { Log } from '../process/log.ts'
+import type { Cluster } from './cluster.ts'
+import { isGone, KubeError } from './kube-error.ts'
+
+const pageSize = 500
+/** The API server ends a watch after this time; a watch that lives longer without a line is dead. */
+const watchSeconds = 290
+const watchStallMs = (watchSeconds + 30) * 1000
+/** A full list now and then heals whatever a watch could have missed (Pepr's ADR 15 does likewise). */
+const relistMs = 10 * 60_000
+const firstBackoffMs = 200
+const lastBackoffMs = 30_000
+
+interface Listed {
+  readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
+  readonly items: readonly unknown[]
+}
+
+interface WatchEvent {
+  readonly type: string
+  readonly object: { readonly code?: number; readonly message?: string } & NamedObject
+}
+
+interface NamedObject {
+  readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
+}
+
+export interface InformerOptions<T> {
+  readonly cluster: Cluster
+  readonly path: string
+  readonly fieldSelector?: string
+  /** undefined: this object is not for us (or is not what its CRD says; say so in the log). */
+  readonly parse: (raw: unknown) => T | undefined
+  readonly log: Log
+}
+
+/** `before` is undefined for a new object, `after` for a deleted one. Listeners must not throw. */
+export type ChangeListener<T> = (key: string, after: T | undefined, before: T | undefined) => void
+
+export class Informer<T> {
+  readonly #options: InformerOptions<T>
+  readonly #objects = new Map<string, T>()
+  readonly #listeners: ChangeListener<T>[] = []
+  readonly #synced = Promise.withResolvers<void>()
+  #hasSynced = false
+  #resourceVersion = ''
+
+  constructor(options: InformerOptions<T>) {
+    this.#options = options
+  }
+
+  get hasSynced(): boolean {
+    return this.#hasSynced
+  }
+
+  /** Resolves after the first complete list. */
+  get synced(): Promise<void> {
+    return this.#synced.promise
+  }
+
+  /** Keys are `name`, or `namespace/name`. */
+  get(key: string): T | undefined {
+    return this.#objects.get(key)
+  }
+
+  values(): IterableIterator<T> {
+    return this.#objects.values()
+  }
+
+  onChange(listener: ChangeListener<T>): void {
+    this.#listeners.push(listener)
+  }
+
+  /** Lists and watches until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    let backoffMs = firstBackoffMs
+    while (!signal.aborted) {
+      try {
+        await this.#list(signal)
+        backoffMs = firstBackoffMs
+        await this.#watchUntilRelist(signal)
+      } catch (error) {
+        if (signal.aborted) return
+        if (isGone(error)) continue
+        this.#options.log.warn({ path: this.#options.path, err: error }, 'list or watch failed, trying again')
+        await delay(backoffMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
+        backoffMs = Math.min(backoffMs * 2, lastBackoffMs)
+      }
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { cluster, path, fieldSelector } = this.#options
+    const listed = new Set<string>()
+    let next: string | undefined
+    let version = ''
+    do {
+      const query = { limit: pageSize, ...(fieldSelector && { fieldSelector }), ...(next && { continue: next }) }
+      const page = await cluster.request<Listed>('GET', path, { query, signal })
+      for (const raw of page.items) listed.add(this.#put(raw))
+      next = page.metadata?.continue
+      version = page.metadata?.resourceVersion ?? ''
+    } while (next !== undefined && next !== '')
+    for (const key of this.#objects.keys()) {
+      if (!listed.has(key)) this.#remove(key)
+    }
+    this.#resourceVersion = version
+    this.#hasSynced = true
+    this.#synced.resolve()
+  }
+
+  async #watchUntilRelist(signal: AbortSignal): Promise<void> {
+    const relistAt = performance.now() + relistMs
+    while (!signal.aborted && performance.now() < relistAt) {
+      const openedAt = performance.now()
+      await this.#watch(signal)
+      // A server that closes every watch at once must not be asked in a tight loop.
+      if (performance.now() - openedAt < 1000) await delay(firstBackoffMs, undefined, { signal })
+    }
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { cluster, path, fieldSelector } = this.#options
+    const stall = new AbortController()
+    const timer = setTimeout(() => stall.abort(), watchStallMs)
+    const query = {
+      watch: true,
+      allowWatchBookmarks: true,
+      timeoutSeconds: watchSeconds,
+      resourceVersion: this.#resourceVersion,
+      ...(fieldSelector && { fieldSelector }),
+    }
+    try {
+      const lines = cluster.lines(path, { query, signal: AbortSignal.any([signal, stall.signal]) })
+      for await (const line of lines) {
+        timer.refresh()
+        this.#apply(line as WatchEvent)
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #apply(event: WatchEvent): void {
+    if (event.type === 'ERROR') {
+      const { code, message } = event.object
+      throw new KubeError(`watch ${this.#options.path}`, code ?? 0, '', message ?? 'unknown watch error')
+    }
+    if (event.type === 'DELETED') this.#remove(keyOf(event.object))
+    else if (event.type !== 'BOOKMARK') this.#put(event.object)
+    this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
+  }
+
+  #put(raw: unknown): string {
+    const key = keyOf(raw as NamedObject)
+    const before = this.#objects.get(key)
+    const after = this.#options.parse(raw)
+    if (after === undefined) {
+      if (before !== undefined) this.#remove(key)
+      return key
+    }
+    this.#objects.set(key, after)
+    for (const listener of this.#listeners) listener(key, after, before)
+    return key
+  }
+
+  #remove(key: string): void {
+    const before = this.#objects.get(key)
+    if (!this.#objects.delete(key)) return
+    for (const listener of this.#listeners) listener(key, undefined, before)
+  }
+}
+
+function keyOf({ metadata }: NamedObject): string {
+  return metadata.namespace === undefined ? metadata.name : `${metadata.namespace}/${metadata.name}`
+}

@@ -1,0 +1,28 @@
+// What the API server (or the way to it) answered when a request did not succeed.
+
+export class KubeError extends Error {
+  /** HTTP status, or 0 when no answer came. */
+  readonly code: number
+  /** metav1.Status reason, such as NotFound or Conflict. */
+  readonly reason: string
+
+  constructor(tried: string, code: number, reason: string, detail: string, cause?: unknown) {
+    super(`${tried}: ${detail}`, { cause })
+    this.name = 'KubeError'
+    this.code = code
+    this.reason = reason
+  }
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof KubeError && error.code === 404
+}
+
+/** 409: another writer was faster, or the object exists already. */
+export function isConflict(error: unknown): boolean {
+  return error instanceof KubeError && error.code === 409
+}
+
+export function isGone(error: unknown): boolean {
+  return error instanceof KubeError && error.code === 410
+}

@@ -1,0 +1,143 @@
+// Leader election on a coordination.k8s.io Lease, with client-go's rules: renew or step down before anyone may take over.
+import type { V1Lease } from '@kubernetes/client-node'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import type { Log } from '../process/log.ts'
+import type { Cluster } from './cluster.ts'
+import { isConflict, isNotFound } from './kube-error.ts'
+import { leasePath, leasesPath } from './resource.ts'
+
+export interface LeaseOptions {
+  readonly namespace: string
+  readonly name: string
+  /** Unique per process, such as pod name plus a random part. */
+  readonly identity: string
+  /** A lease that was not renewed for this long may be taken. */
+  readonly durationMs: number
+  readonly retryMs: number
+}
+
+/** Times are read from our own clock only: clocks of machines may differ (client-go leaderelection.go). */
+interface Observed {
+  readonly holder: string
+  readonly renewTime: string
+  readonly atMs: number
+}
+
+export class LeaderLease {
+  readonly #cluster: Cluster
+  readonly #options: LeaseOptions
+  readonly #log: Log
+  #observed: Observed | undefined
+
+  constructor(cluster: Cluster, options: LeaseOptions, log: Log) {
+    this.#cluster = cluster
+    this.#options = options
+    this.#log = log
+  }
+
+  /** Waits to become leader, then leads. Ends when the signal aborts; a lost lease is an error, since two must not lead. */
+  async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { retryMs } = this.#options
+    while (!(await this.#tryHold(signal))) await delay(retryMs, undefined, { signal })
+    this.#log.info({ identity: this.#options.identity }, 'became leader')
+    const term = new AbortController()
+    const leading = lead(AbortSignal.any([signal, term.signal]))
+    try {
+      await Promise.race([leading, this.#renewUntilLost(signal)])
+    } finally {
+      term.abort()
+      await Promise.allSettled([leading])
+      await this.#release()
+    }
+  }
+
+  async #renewUntilLost(signal: AbortSignal): Promise<void> {
+    const { durationMs, retryMs, name } = this.#options
+    // A third of the lease is kept as the time in which the old leader stops before a new one may start.
+    const deadlineMs = (durationMs * 2) / 3
+    let renewedAt = performance.now()
+    while (!signal.aborted) {
+      await delay(retryMs, undefined, { signal }).catch(() => undefined)
+      if (signal.aborted) return
+      if (await this.#tryHold(signal)) renewedAt = performance.now()
+      else if (performance.now() - renewedAt > deadlineMs) throw new Error(`lost the leader lease ${name}`)
+    }
+  }
+
+  async #tryHold(signal: AbortSignal): Promise<boolean> {
+    try {
+      return await this.#hold(signal)
+    } catch (error) {
+      if (signal.aborted) throw error
+      if (!isConflict(error)) this.#log.warn({ lease: this.#options.name, err: error }, 'leader lease not written')
+      return false
+    }
+  }
+
+  async #hold(signal: AbortSignal): Promise<boolean> {
+    const { namespace, name } = this.#options
+    const path = leasePath(namespace, name)
+    const lease = await this.#cluster.request<V1Lease>('GET', path, { signal }).catch((error: unknown) => {
+      if (isNotFound(error)) return undefined
+      throw error
+    })
+    if (lease === undefined) {
+      await this.#cluster.request('POST', leasesPath(namespace), { body: this.#body(undefined), signal })
+      return true
+    }
+    if (!this.#mayTake(lease)) return false
+    await this.#cluster.request('PUT', path, { body: this.#body(lease), signal })
+    return true
+  }
+
+  #mayTake({ spec }: V1Lease): boolean {
+    const holder = spec?.holderIdentity ?? ''
+    if (holder === '' || holder === this.#options.identity) return true
+    const renewTime = String(spec?.renewTime)
+    if (this.#observed?.holder !== holder || this.#observed.renewTime !== renewTime) {
+      this.#observed = { holder, renewTime, atMs: performance.now() }
+    }
+    const allowedMs = (spec?.leaseDurationSeconds ?? 0) * 1000
+    return performance.now() - this.#observed.atMs > allowedMs
+  }
+
+  #body(previous: V1Lease | undefined): object {
+    const { identity, durationMs, name } = this.#options
+    const now = microTime()
+    const same = previous?.spec?.holderIdentity === identity
+    return {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: {
+        name,
+        ...(previous?.metadata?.resourceVersion && { resourceVersion: previous.metadata.resourceVersion }),
+      },
+      spec: {
+        holderIdentity: identity,
+        leaseDurationSeconds: Math.ceil(durationMs / 1000),
+        acquireTime: same ? previous.spec?.acquireTime : now,
+        renewTime: now,
+        leaseTransitions: (previous?.spec?.leaseTransitions ?? 0) + (same ? 0 : 1),
+      },
+    }
+  }
+
+  /** So that the next leader need not wait for the lease to run out. */
+  async #release(): Promise<void> {
+    const { namespace, name, identity } = this.#options
+    const path = leasePath(namespace, name)
+    try {
+      const lease = await this.#cluster.request<V1Lease>('GET', path)
+      if (lease.spec?.holderIdentity !== identity) return
+      await this.#cluster.request('PUT', path, { body: { ...lease, spec: { ...lease.spec, holderIdentity: '' } } })
+    } catch (error) {
+      this.#log.warn({ lease: name, err: error }, 'leader lease not released; it runs out by itself')
+    }
+  }
+}
+
+/** metav1.MicroTime wants six decimals. */
+function microTime(): string {
+  return new Date().toISOString().replace('Z', '000Z')
+}

@@ -1,0 +1,72 @@
+// Parsers for Informer: from what the API server sends to what our programs keep, and nothing more.
+import type { V1Node, V1Pod } from '@kubernetes/client-node'
+import type { ZodType } from 'zod'
+
+import { eniAttachmentSchema } from '../api/eni-attachment.ts'
+import { capacityAnnotation, zoneLabel } from '../api/names.ts'
+import { type NodeCapacity, parseNodeCapacity } from '../api/node-capacity.ts'
+import { nodeENISchema } from '../api/node-eni.ts'
+import type { Log } from '../process/log.ts'
+
+/** What is kept of a Node. */
+export interface NodeFacts {
+  readonly name: string
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly zone: string | undefined
+  /** EC2 instance id, the last part of spec.providerID (aws:///zone/i-...). */
+  readonly instanceID: string | undefined
+  readonly capacity: NodeCapacity | undefined
+  /** Resource names that a device plugin has registered with the kubelet at least once. */
+  readonly registered: ReadonlySet<string>
+}
+
+export function parseNode(raw: unknown): NodeFacts {
+  const { metadata, spec, status } = raw as V1Node
+  const labels = metadata?.labels ?? {}
+  const instance = spec?.providerID?.split('/').at(-1)
+  return {
+    name: metadata?.name ?? '',
+    uid: metadata?.uid ?? '',
+    labels,
+    zone: labels[zoneLabel],
+    instanceID: instance !== undefined && /^i-[0-9a-z]+$/.test(instance) ? instance : undefined,
+    capacity: parseNodeCapacity(metadata?.annotations?.[capacityAnnotation]),
+    registered: new Set(Object.keys(status?.capacity ?? {}).filter((name) => name.includes('/'))),
+  }
+}
+
+/** What is kept of a Pod. */
+export interface PodFacts {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly nodeName: string | undefined
+  /** Succeeded or Failed: it holds nothing any more. */
+  readonly ended: boolean
+}
+
+export function parsePod(raw: unknown): PodFacts {
+  const { metadata, spec, status } = raw as V1Pod
+  return {
+    namespace: metadata?.namespace ?? '',
+    name: metadata?.name ?? '',
+    uid: metadata?.uid ?? '',
+    nodeName: spec?.nodeName,
+    ended: status?.phase === 'Succeeded' || status?.phase === 'Failed',
+  }
+}
+
+/** An object that is not what its CRD says is left out, with a line that names it. */
+function parserFor<T>(schema: ZodType<T>, log: Log): (raw: unknown) => T | undefined {
+  return (raw) => {
+    const parsed = schema.safeParse(raw)
+    if (parsed.success) return parsed.data
+    const { metadata } = raw as { metadata?: { name?: string } }
+    log.error({ object: metadata?.name, issues: parsed.error.issues }, 'object ignored: it is not what its CRD says')
+    return undefined
+  }
+}
+
+export const nodeENIParser = (log: Log) => parserFor(nodeENISchema, log)
+export const attachmentParser = (log: Log) => parserFor(eniAttachmentSchema, log)

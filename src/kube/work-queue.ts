@@ -1,0 +1,110 @@
+// Work by key: the same key never runs twice at once, waits only once, and backs off by itself after a failure.
+import type { Log } from '../process/log.ts'
+
+const firstBackoffMs = 250
+const lastBackoffMs = 60_000
+
+/** Does the work of one key. Returns milliseconds after which it wants to run again, or undefined. */
+export type Worker = (key: string, signal: AbortSignal) => Promise<number | undefined>
+
+export interface Timers {
+  /** Calls back after the time; the returned function cancels it. */
+  after(ms: number, callback: () => void): () => void
+}
+
+export const realTimers: Timers = {
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms)
+    return () => clearTimeout(timer)
+  },
+}
+
+export class WorkQueue {
+  readonly #worker: Worker
+  readonly #concurrency: number
+  readonly #log: Log
+  readonly #timers: Timers
+  readonly #ready = new Set<string>()
+  readonly #running = new Set<string>()
+  readonly #delayed = new Map<string, () => void>()
+  readonly #failures = new Map<string, number>()
+  #signal: AbortSignal | undefined
+  #idle = Promise.withResolvers<void>()
+
+  constructor(worker: Worker, concurrency: number, log: Log, timers: Timers = realTimers) {
+    this.#worker = worker
+    this.#concurrency = concurrency
+    this.#log = log
+    this.#timers = timers
+  }
+
+  /** Runs the key as soon as possible; before the queue is started, it waits. */
+  add(key: string): void {
+    this.#cancelDelay(key)
+    this.#ready.add(key)
+    this.#pump()
+  }
+
+  addAfter(key: string, ms: number): void {
+    if (ms <= 0) return this.add(key)
+    if (this.#ready.has(key)) return
+    this.#cancelDelay(key)
+    this.#delayed.set(
+      key,
+      this.#timers.after(ms, () => this.add(key)),
+    )
+  }
+
+  /** Works until the signal aborts and the last worker has returned. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal
+    signal.addEventListener('abort', () => this.#stop(), { once: true })
+    if (signal.aborted) this.#stop()
+    this.#pump()
+    await this.#idle.promise
+  }
+
+  #stop(): void {
+    for (const cancel of this.#delayed.values()) cancel()
+    this.#delayed.clear()
+    if (this.#running.size === 0) this.#idle.resolve()
+  }
+
+  #pump(): void {
+    if (this.#signal === undefined || this.#signal.aborted) return
+    for (const key of this.#ready) {
+      if (this.#running.size >= this.#concurrency) return
+      if (this.#running.has(key)) continue
+      this.#ready.delete(key)
+      void this.#work(key, this.#signal)
+    }
+  }
+
+  async #work(key: string, signal: AbortSignal): Promise<void> {
+    this.#running.add(key)
+    try {
+      const againMs = await this.#worker(key, signal)
+      this.#failures.delete(key)
+      if (againMs !== undefined && !signal.aborted) this.addAfter(key, againMs)
+    } catch (error) {
+      if (!signal.aborted) this.#backOff(key, error)
+    } finally {
+      this.#running.delete(key)
+      if (signal.aborted && this.#running.size === 0) this.#idle.resolve()
+      this.#pump()
+    }
+  }
+
+  #backOff(key: string, error: unknown): void {
+    const failures = (this.#failures.get(key) ?? 0) + 1
+    this.#failures.set(key, failures)
+    const ms = Math.min(firstBackoffMs * 2 ** (failures - 1), lastBackoffMs)
+    this.#log.warn({ key, failures, retryMs: ms, err: error }, 'work failed, trying again')
+    this.addAfter(key, ms)
+  }
+
+  #cancelDelay(key: string): void {
+    this.#delayed.get(key)?.()
+    this.#delayed.delete(key)
+  }
+}

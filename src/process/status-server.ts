@@ -1,0 +1,56 @@
+// /healthz, /readyz and /metrics over plain HTTP, for probes and Prometheus.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Registry } from 'prom-client'
+
+export interface Status {
+  /** What is not well, in one line; undefined when all is. A failing liveness probe restarts the process. */
+  readonly unhealthy: () => string | undefined
+  /** What is not ready yet, in one line; undefined when all is. */
+  readonly notReady: () => string | undefined
+  readonly metrics: Registry
+}
+
+/** Answers the three paths; false when the request is for something else. */
+export async function answerStatus(
+  status: Status,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
+  switch (request.url?.split('?')[0]) {
+    case '/healthz':
+      sendCheck(response, status.unhealthy())
+      return true
+    case '/readyz':
+      sendCheck(response, status.notReady())
+      return true
+    case '/metrics':
+      response.writeHead(200, { 'content-type': status.metrics.contentType })
+      response.end(await status.metrics.metrics())
+      return true
+    default:
+      return false
+  }
+}
+
+/** A server with nothing but the three paths; runs until the signal aborts. */
+export async function serveStatus(
+  status: Status,
+  address: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const server = createServer((request, response) => {
+    void answerStatus(status, request, response).then((answered) => {
+      if (!answered) response.writeHead(404).end('there is /healthz, /readyz and /metrics\n')
+    })
+  })
+  const ended = Promise.withResolvers<void>()
+  server.once('error', ended.reject)
+  server.once('close', () => ended.resolve())
+  server.listen(address.port, address.host)
+  signal.addEventListener('abort', () => server.close(), { once: true })
+  await ended.promise
+}
+
+function sendCheck(response: ServerResponse, problem: string | undefined): void {
+  response.writeHead(problem === undefined ? 200 : 503).end(`${problem ?? 'ok'}\n`)
+}
