@@ -64,7 +64,7 @@ export class Cluster {
   }
 
   /** The lines of an open-ended answer (watch), parsed; ends when the server ends it or the signal aborts. */
-  async *lines(path: string, options: RequestOptions & { readonly signal: AbortSignal }): AsyncGenerator<unknown> {
+  async *lines(path: string, options: RequestOptions & { readonly signal: AbortSignal }) {
     const response = await this.#send('GET', path, options, options.signal)
     if (response.httpStatusCode >= 300) {
       throw statusError(`GET ${path}`, response.httpStatusCode, await response.body.text())

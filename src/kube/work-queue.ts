@@ -1,4 +1,5 @@
 // Work by key: the same key never runs twice at once, waits only once, and backs off by itself after a failure.
+import { type Clock, realClock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 
 const firstBackoffMs = 250
@@ -7,23 +8,11 @@ const lastBackoffMs = 60_000
 /** Does the work of one key. Returns milliseconds after which it wants to run again, or undefined. */
 export type Worker = (key: string, signal: AbortSignal) => Promise<number | undefined>
 
-export interface Timers {
-  /** Calls back after the time; the returned function cancels it. */
-  after(ms: number, callback: () => void): () => void
-}
-
-export const realTimers: Timers = {
-  after(ms, callback) {
-    const timer = setTimeout(callback, ms)
-    return () => clearTimeout(timer)
-  },
-}
-
 export class WorkQueue {
   readonly #worker: Worker
   readonly #concurrency: number
   readonly #log: Log
-  readonly #timers: Timers
+  readonly #clock: Clock
   readonly #ready = new Set<string>()
   readonly #running = new Set<string>()
   readonly #delayed = new Map<string, () => void>()
@@ -31,11 +20,11 @@ export class WorkQueue {
   #signal: AbortSignal | undefined
   #idle = Promise.withResolvers<void>()
 
-  constructor(worker: Worker, concurrency: number, log: Log, timers: Timers = realTimers) {
+  constructor(worker: Worker, concurrency: number, log: Log, clock: Clock = realClock) {
     this.#worker = worker
     this.#concurrency = concurrency
     this.#log = log
-    this.#timers = timers
+    this.#clock = clock
   }
 
   /** Runs the key as soon as possible; before the queue is started, it waits. */
@@ -51,7 +40,7 @@ export class WorkQueue {
     this.#cancelDelay(key)
     this.#delayed.set(
       key,
-      this.#timers.after(ms, () => this.add(key)),
+      this.#clock.after(ms, () => this.add(key)),
     )
   }
 

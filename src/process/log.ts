@@ -3,6 +3,8 @@ import { pino } from 'pino'
 
 export type Log = pino.Logger
 
-export function createLog(program: string, level: string): Log {
-  return pino({ base: { program }, level, timestamp: pino.stdTimeFunctions.isoTime })
+/** A level that pino does not know is refused by the settings; until then `info` serves. */
+export function createLog(program: string, level: string | undefined): Log {
+  const known = level !== undefined && level in pino.levels.values
+  return pino({ base: { program }, level: known ? level : 'info', timestamp: pino.stdTimeFunctions.isoTime })
 }

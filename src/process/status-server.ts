@@ -39,9 +39,7 @@ export async function serveStatus(
   signal: AbortSignal,
 ): Promise<void> {
   const server = createServer((request, response) => {
-    void answerStatus(status, request, response).then((answered) => {
-      if (!answered) response.writeHead(404).end('there is /healthz, /readyz and /metrics\n')
-    })
+    void answerOr404(status, request, response)
   })
   const ended = Promise.withResolvers<void>()
   server.once('error', ended.reject)
@@ -49,6 +47,11 @@ export async function serveStatus(
   server.listen(address.port, address.host)
   signal.addEventListener('abort', () => server.close(), { once: true })
   await ended.promise
+}
+
+async function answerOr404(status: Status, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (await answerStatus(status, request, response)) return
+  response.writeHead(404).end('there is /healthz, /readyz and /metrics\n')
 }
 
 function sendCheck(response: ServerResponse, problem: string | undefined): void {

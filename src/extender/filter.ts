@@ -1,0 +1,29 @@
+// filter: which of the asked nodes can have the pod's devices, and in one constant line each why the others cannot.
+// Shortages go to FailedAndUnresolvableNodes: an ENI is never had by evicting pods (preempt.ts).
+import type { Demand } from '../api/pod-demand.ts'
+import { isUsable, type Ledger } from './ledger.ts'
+import { checkNode, refusals } from './node-check.ts'
+import type { FilterResult } from './protocol.ts'
+
+export function filter(ledger: Ledger, podUID: string, demand: Demand, nodeNames: readonly string[]): FilterResult {
+  const claimedNode = claimedAmong(ledger, podUID, nodeNames)
+  const passed: string[] = []
+  const failed: Record<string, string> = {}
+  for (const nodeName of nodeNames) {
+    if (claimedNode !== undefined && claimedNode !== nodeName) {
+      failed[nodeName] = refusals.claimedElsewhere
+      continue
+    }
+    const verdict = checkNode(ledger, nodeName, demand, podUID)
+    if (verdict.fits) passed.push(nodeName)
+    else failed[nodeName] = verdict.refusal
+  }
+  return { NodeNames: passed, FailedAndUnresolvableNodes: failed, Error: '' }
+}
+
+/** The node of the pod's live claim, while it is asked about; if it is not, any node may serve and bind frees the claim. */
+function claimedAmong(ledger: Ledger, podUID: string, nodeNames: readonly string[]): string | undefined {
+  const live = ledger.claimsOf(podUID).filter(isUsable)
+  const claimed = new Set(live.map(({ spec }) => spec.nodeName))
+  return claimed.size === 0 ? undefined : nodeNames.find((name) => claimed.has(name))
+}

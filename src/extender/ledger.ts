@@ -1,0 +1,168 @@
+// What the extender knows: nodes, NodeENIs and ENIAttachments, from watches, plus its own writes until the watch has them.
+// It holds no decisions and is rebuilt from watches alone after a restart.
+import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
+import { type ENIAttachment, isDeleting, terminalFailure } from '../api/eni-attachment.ts'
+import type { NodeFacts } from '../kube/objects.ts'
+
+/** An own write that no watch has confirmed after this time is forgotten: the object was deleted unseen. */
+const assumedMs = 30_000
+
+interface Assumed {
+  readonly attachment: ENIAttachment
+  readonly untilMs: number
+}
+
+export class Ledger {
+  readonly #nodes = new Map<string, NodeFacts>()
+  readonly #nodeENIs = new Map<string, NodeENI>()
+  readonly #watched = new Map<string, ENIAttachment>()
+  readonly #assumed = new Map<string, Assumed>()
+  readonly #byNode = new NameIndex()
+  readonly #byClaim = new NameIndex()
+  readonly #suspendedUntil = new Map<string, number>()
+  readonly #listeners = new Set<(nodeName: string | undefined) => void>()
+
+  /** Called with the node whose state changed, or undefined when all may have changed. Returns the way to stop it. */
+  onChange(listener: (nodeName: string | undefined) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  setNode(name: string, node: NodeFacts | undefined): void {
+    if (node === undefined) this.#nodes.delete(name)
+    else this.#nodes.set(name, node)
+    this.#changed(name)
+  }
+
+  setNodeENI(name: string, nodeENI: NodeENI | undefined): void {
+    if (nodeENI === undefined) this.#nodeENIs.delete(name)
+    else this.#nodeENIs.set(name, nodeENI)
+    this.#changed(undefined)
+  }
+
+  /** What a watch says. An event older than our own write is outdated and left out. */
+  setWatched(name: string, attachment: ENIAttachment | undefined): void {
+    const assumed = this.#assumed.get(name)?.attachment
+    if (attachment === undefined || assumed === undefined || !isOlder(attachment, assumed)) this.#assumed.delete(name)
+    const nodeName = (attachment ?? this.#watched.get(name) ?? assumed)?.spec.nodeName
+    if (attachment === undefined) this.#watched.delete(name)
+    else this.#watched.set(name, attachment)
+    if (nodeName !== undefined) this.#reindex(name, nodeName)
+  }
+
+  /** The API server's answer to our own write, ahead of the watch. */
+  assume(attachment: ENIAttachment, nowMs: number): void {
+    const { name } = attachment.metadata
+    const watched = this.#watched.get(name)
+    if (watched !== undefined && isOlder(attachment, watched)) return
+    this.#assumed.set(name, { attachment, untilMs: nowMs + assumedMs })
+    this.#reindex(name, attachment.spec.nodeName)
+  }
+
+  forgetStale(nowMs: number): void {
+    for (const [name, { attachment, untilMs }] of this.#assumed) {
+      if (nowMs < untilMs) continue
+      this.#assumed.delete(name)
+      this.#reindex(name, attachment.spec.nodeName)
+    }
+    for (const [nodeName, untilMs] of this.#suspendedUntil) {
+      if (nowMs < untilMs) continue
+      this.#suspendedUntil.delete(nodeName)
+      this.#changed(nodeName)
+    }
+  }
+
+  /** A node whose device plugin did not acknowledge a free device is left out for a while. */
+  suspend(nodeName: string, untilMs: number): void {
+    this.#suspendedUntil.set(nodeName, untilMs)
+    this.#changed(nodeName)
+  }
+
+  isSuspended(nodeName: string): boolean {
+    return this.#suspendedUntil.has(nodeName)
+  }
+
+  node(name: string): NodeFacts | undefined {
+    return this.#nodes.get(name)
+  }
+
+  nodeNames(): IterableIterator<string> {
+    return this.#nodes.keys()
+  }
+
+  attachment(name: string): ENIAttachment | undefined {
+    return this.#assumed.get(name)?.attachment ?? this.#watched.get(name)
+  }
+
+  attachmentsOn(nodeName: string): ENIAttachment[] {
+    return this.#indexed(this.#byNode.names(nodeName))
+  }
+
+  /** JustInTime NodeENIs of a resource by name, the order in which they serve. */
+  servers(resource: string): NodeENI[] {
+    return [...this.#nodeENIs.values()]
+      .filter(({ spec, metadata }) => {
+        const serves = spec.dpdkResourceName === resource && attachPolicyOf(spec) === 'JustInTime'
+        return serves && metadata.deletionTimestamp === undefined
+      })
+      .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+  }
+
+  /** All claims of a pod, on any node, also on what is being released or has failed. */
+  claimsOf(podUID: string): ENIAttachment[] {
+    return this.#indexed(this.#byClaim.names(podUID))
+  }
+
+  #indexed(names: Iterable<string>): ENIAttachment[] {
+    return [...names].map((name) => this.attachment(name)).filter((found) => found !== undefined)
+  }
+
+  #reindex(name: string, nodeName: string): void {
+    const attachment = this.attachment(name)
+    this.#byNode.set(name, attachment?.spec.nodeName)
+    this.#byClaim.set(name, attachment?.spec.claim?.uid)
+    this.#changed(nodeName)
+  }
+
+  #changed(nodeName: string | undefined): void {
+    for (const listener of this.#listeners) listener(nodeName)
+  }
+}
+
+/** May serve a pod: not being released, not failed for good. */
+export function isUsable(attachment: ENIAttachment): boolean {
+  return !isDeleting(attachment) && terminalFailure(attachment) === undefined
+}
+
+/** Resource versions of one resource are ordered decimal numbers (KEP-5504, GA in Kubernetes 1.35). */
+function isOlder(a: ENIAttachment, b: ENIAttachment): boolean {
+  return BigInt(a.metadata.resourceVersion) < BigInt(b.metadata.resourceVersion)
+}
+
+/** key -> names, where each name has one key at a time. */
+class NameIndex {
+  readonly #namesByKey = new Map<string, Set<string>>()
+  readonly #keyByName = new Map<string, string>()
+
+  names(key: string): Iterable<string> {
+    return this.#namesByKey.get(key) ?? []
+  }
+
+  set(name: string, key: string | undefined): void {
+    const before = this.#keyByName.get(name)
+    if (before === key) return
+    if (before !== undefined) this.#drop(name, before)
+    if (key === undefined) return
+    this.#keyByName.set(name, key)
+    const names = this.#namesByKey.get(key)
+    if (names === undefined) this.#namesByKey.set(key, new Set([name]))
+    else names.add(name)
+  }
+
+  #drop(name: string, key: string): void {
+    this.#keyByName.delete(name)
+    const names = this.#namesByKey.get(key)
+    names?.delete(name)
+    if (names?.size === 0) this.#namesByKey.delete(key)
+  }
+}

@@ -1,0 +1,118 @@
+// Claims for one pod on one node: takes idle devices, writes intents for the missing ones, and gives back what it took when
+// that fails half-way. The caller holds the node's mutex; resource versions guard against the other writers.
+import { attachmentName, type Claim, type ENIAttachment, isDeleting, newAttachment } from '../api/eni-attachment.ts'
+import { extenderManager } from '../api/names.ts'
+import type { NodeENI } from '../api/node-eni.ts'
+import type { Demand } from '../api/pod-demand.ts'
+import { createAttachment, deleteAttachment, readAttachment, setClaim } from '../kube/attachments.ts'
+import type { Cluster } from '../kube/cluster.ts'
+import { isConflict, isNotFound } from '../kube/kube-error.ts'
+import type { Clock } from '../process/clock.ts'
+import type { Log } from '../process/log.ts'
+import { isUsable, type Ledger } from './ledger.ts'
+import { checkNode, type ResourcePlan } from './node-check.ts'
+
+/** Names already taken by released intents of the same pod; more than a few means that something loops. */
+const nameTriesMax = 16
+
+export type Reserved =
+  /** `ready`: every claimed device was advertised already, so that the acknowledgement is a matter of moments. */
+  { readonly ok: true; readonly ready: boolean } | { readonly ok: false; readonly reason: string }
+
+export class Reservations {
+  readonly #cluster: Cluster
+  readonly #ledger: Ledger
+  readonly #clock: Clock
+  readonly #log: Log
+
+  constructor(cluster: Cluster, ledger: Ledger, clock: Clock, log: Log) {
+    this.#cluster = cluster
+    this.#ledger = ledger
+    this.#clock = clock
+    this.#log = log
+  }
+
+  async reserve(nodeName: string, claim: Claim, demand: Demand): Promise<Reserved> {
+    const before = this.#ledger.claimsOf(claim.uid)
+    await this.free(before.filter((attachment) => attachment.spec.nodeName !== nodeName || !isUsable(attachment)))
+    const verdict = checkNode(this.#ledger, nodeName, demand, claim.uid)
+    if (!verdict.fits) return { ok: false, reason: verdict.refusal }
+    const taken: ENIAttachment[] = []
+    try {
+      for (const plan of verdict.plans) {
+        for (const idle of plan.reuse) taken.push(await this.#claim(idle, claim))
+        for (const [ordinal, nodeENI] of plan.attach.entries()) {
+          taken.push(await this.#intend(nodeName, nodeENI, plan, ordinal, claim))
+        }
+      }
+    } catch (error) {
+      await this.free(taken)
+      // Somebody else wrote the object first; the scheduler's next try sees the new state.
+      if (isConflict(error) || isNotFound(error))
+        return { ok: false, reason: 'ENI was taken by another pod, trying again' }
+      throw error
+    }
+    const claimed = this.#ledger.claimsOf(claim.uid)
+    return { ok: true, ready: claimed.every(({ status }) => status?.device?.advertised === true) }
+  }
+
+  /** Gives claims back. An intent without an ENI is withdrawn; an ENI stays for the next pod until releaseAfter ends. */
+  async free(claimed: readonly ENIAttachment[]): Promise<void> {
+    await Promise.all(claimed.map((attachment) => this.#freeOne(attachment)))
+  }
+
+  async #freeOne(attachment: ENIAttachment): Promise<void> {
+    const { name } = attachment.metadata
+    try {
+      const current = await readAttachment(this.#cluster, name)
+      if (current.spec.claim?.uid !== attachment.spec.claim?.uid) return
+      const freed = await setClaim(this.#cluster, current, undefined, extenderManager)
+      this.#ledger.assume(freed, this.#clock.now())
+      if (freed.status?.eni === undefined) await deleteAttachment(this.#cluster, freed)
+    } catch (error) {
+      // The attacher frees the claims of pods that ended, so nothing leaks when this fails.
+      if (!isNotFound(error) && !isConflict(error)) this.#log.warn({ attachment: name, err: error }, 'claim not freed')
+    }
+  }
+
+  async #claim(idle: ENIAttachment, claim: Claim): Promise<ENIAttachment> {
+    const claimed = await setClaim(this.#cluster, idle, claim, extenderManager)
+    this.#ledger.assume(claimed, this.#clock.now())
+    return claimed
+  }
+
+  /** The name is a hash of what is wanted, so that a repeated bind finds the intent of the first one. */
+  async #intend(
+    nodeName: string,
+    nodeENI: NodeENI,
+    { resource, mine, reuse }: ResourcePlan,
+    ordinal: number,
+    claim: Claim,
+  ): Promise<ENIAttachment> {
+    const instanceID = this.#ledger.node(nodeName)?.instanceID
+    if (instanceID === undefined) throw new Error(`node ${nodeName} has no instance id`)
+    const spec = { nodeENI: nodeENI.metadata.name, nodeName, instanceID, resourceName: resource, claim }
+    const place = mine.length + reuse.length + ordinal
+    for (let attempt = 0; attempt < nameTriesMax; attempt++) {
+      const name = attachmentName(spec.nodeENI, [claim.uid, resource, place, attempt])
+      const intent = await this.#createOrAdopt(name, spec)
+      if (intent === undefined) continue
+      this.#ledger.assume(intent, this.#clock.now())
+      return intent
+    }
+    throw new Error(
+      `no free name for an ENIAttachment of pod ${claim.namespace}/${claim.name} after ${nameTriesMax} tries`,
+    )
+  }
+
+  async #createOrAdopt(name: string, spec: ENIAttachment['spec']): Promise<ENIAttachment | undefined> {
+    try {
+      return await createAttachment(this.#cluster, newAttachment(name, spec), extenderManager)
+    } catch (error) {
+      if (!isConflict(error)) throw error
+    }
+    const existing = await readAttachment(this.#cluster, name)
+    const ours = existing.spec.nodeName === spec.nodeName && existing.spec.claim?.uid === spec.claim?.uid
+    return ours && !isDeleting(existing) ? existing : undefined
+  }
+}

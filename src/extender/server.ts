@@ -1,0 +1,184 @@
+// The HTTP side of the extender: the four verbs of kube-scheduler's protocol, and the probes. Logical refusals are 200 with
+// an Error text (anything else is a transport error to the scheduler); malformed requests are a 4xx with one line.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { V1Pod } from '@kubernetes/client-node'
+
+import { type Demand, podDemand } from '../api/pod-demand.ts'
+import type { Log } from '../process/log.ts'
+import { answerStatus, type Status } from '../process/status-server.ts'
+import type { Binder } from './bind.ts'
+import { filter } from './filter.ts'
+import type { Ledger } from './ledger.ts'
+import type { ExtenderMetrics } from './metrics.ts'
+import { preempt } from './preempt.ts'
+import { prioritize } from './prioritize.ts'
+import { bindingArgsSchema, extenderArgsSchema, preemptionArgsSchema } from './protocol.ts'
+import { BadRequest, readBody } from './request-body.ts'
+import type { WakeUp } from './wake-up.ts'
+
+/** Go's transport keeps idle connections for 90 s and does not replay a POST that met a closing socket. */
+const keepAliveMs = 120_000
+/** Receiving a request, not answering it: bind may take minutes. */
+const receiveDeadlineMs = 5_000
+
+const verbs = ['filter', 'prioritize', 'preempt', 'bind'] as const
+type Verb = (typeof verbs)[number]
+
+interface Answer {
+  readonly body: object
+  readonly outcome: 'ok' | 'refused'
+}
+
+export interface ExtenderParts {
+  readonly ledger: Ledger
+  readonly binder: Binder
+  readonly wakeUp: WakeUp
+  readonly managed: ReadonlySet<string>
+  readonly status: Status
+  readonly metrics: ExtenderMetrics
+  readonly log: Log
+}
+
+export class ExtenderServer {
+  readonly #parts: ExtenderParts
+  readonly #server: Server
+
+  constructor(parts: ExtenderParts) {
+    this.#parts = parts
+    this.#server = createServer(
+      { keepAliveTimeout: keepAliveMs, requestTimeout: receiveDeadlineMs },
+      (request, response) => {
+        void this.#serve(request, response)
+      },
+    )
+  }
+
+  /** Listens until the signal aborts; then ends binds in flight, whose claims stay for the retry. */
+  async run(address: { readonly host: string; readonly port: number }, signal: AbortSignal): Promise<void> {
+    const ended = Promise.withResolvers<void>()
+    this.#server.once('error', ended.reject)
+    this.#server.once('close', () => ended.resolve())
+    this.#server.listen(address.port, address.host, () => {
+      this.#parts.log.info({ address: this.#server.address() }, 'listening')
+    })
+    signal.addEventListener(
+      'abort',
+      () => {
+        this.#server.close()
+        this.#server.closeAllConnections()
+      },
+      { once: true },
+    )
+    await ended.promise
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      if (request.method === 'GET' && (await answerStatus(this.#parts.status, request, response))) return
+      await this.#serveVerb(verbOf(request), request, response)
+    } catch (error) {
+      this.#sendError(error, request, response)
+    }
+  }
+
+  async #serveVerb(verb: Verb, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { metrics } = this.#parts
+    const stopTimer = metrics.callSeconds.startTimer({ verb })
+    try {
+      const { body, outcome } = await this.#answer(verb, request, response)
+      metrics.outcomes.inc({ verb, outcome })
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    } catch (error) {
+      metrics.outcomes.inc({ verb, outcome: 'failed' })
+      throw error
+    } finally {
+      stopTimer()
+    }
+  }
+
+  #answer(verb: Verb, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    switch (verb) {
+      case 'filter':
+        return this.#filter(request)
+      case 'prioritize':
+        return this.#prioritize(request)
+      case 'preempt':
+        return this.#preempt(request)
+      case 'bind':
+        return this.#bind(request, response)
+    }
+  }
+
+  async #filter(request: IncomingMessage): Promise<Answer> {
+    const { ledger, wakeUp, log } = this.#parts
+    const { Pod, NodeNames } = await readBody(request, extenderArgsSchema)
+    const notReady = this.#parts.status.notReady()
+    if (notReady !== undefined) {
+      return { body: { NodeNames: [], FailedAndUnresolvableNodes: {}, Error: notReady }, outcome: 'refused' }
+    }
+    const { uid, namespace, name, demand } = this.#podOf(Pod)
+    const result = filter(ledger, uid, demand, NodeNames)
+    if (result.NodeNames.length === 0) wakeUp.refused({ namespace, name, uid, demand })
+    else wakeUp.accepted(uid)
+    const counts = { asked: NodeNames.length, passed: result.NodeNames.length }
+    log.info({ pod: `${namespace}/${name}`, podUID: uid, ...counts }, 'filter answered')
+    return { body: result, outcome: counts.passed === 0 ? 'refused' : 'ok' }
+  }
+
+  async #prioritize(request: IncomingMessage): Promise<Answer> {
+    const { Pod, NodeNames } = await readBody(request, extenderArgsSchema)
+    const { uid, demand } = this.#podOf(Pod)
+    return { body: prioritize(this.#parts.ledger, uid, demand, NodeNames), outcome: 'ok' }
+  }
+
+  async #preempt(request: IncomingMessage): Promise<Answer> {
+    const { Pod, NodeNameToMetaVictims } = await readBody(request, preemptionArgsSchema)
+    const { uid, demand } = this.#podOf(Pod)
+    return { body: preempt(this.#parts.ledger, uid, demand, NodeNameToMetaVictims ?? {}), outcome: 'ok' }
+  }
+
+  async #bind(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const { binder, metrics, log } = this.#parts
+    const args = await readBody(request, bindingArgsSchema)
+    const hangUp = new AbortController()
+    response.once('close', () => {
+      if (!response.writableFinished) hangUp.abort()
+    })
+    metrics.bindsWaiting.inc()
+    try {
+      const problem = await binder.bind(args, hangUp.signal)
+      if (problem === undefined) return { body: { Error: '' }, outcome: 'ok' }
+      log.info({ pod: `${args.PodNamespace}/${args.PodName}`, node: args.Node, reason: problem }, 'bind refused')
+      return { body: { Error: problem }, outcome: 'refused' }
+    } finally {
+      metrics.bindsWaiting.dec()
+    }
+  }
+
+  #podOf(pod: V1Pod): { uid: string; namespace: string; name: string; demand: Demand } {
+    const { uid = '', namespace = '', name = '' } = pod.metadata ?? {}
+    return { uid, namespace, name, demand: podDemand(pod, this.#parts.managed) }
+  }
+
+  #sendError(error: unknown, request: IncomingMessage, response: ServerResponse): void {
+    if (response.headersSent || response.destroyed) return
+    if (error instanceof BadRequest) {
+      // The rest of an oversized body is not read: the connection cannot be used again.
+      if (error.status === 413) response.setHeader('connection', 'close')
+      response.writeHead(error.status, { 'content-type': 'text/plain' }).end(`${error.message}\n`)
+      return
+    }
+    this.#parts.log.error({ path: request.url, err: error }, 'request failed')
+    const message = error instanceof Error ? error.message : String(error)
+    response.writeHead(500, { 'content-type': 'text/plain' }).end(`${message}\n`)
+  }
+}
+
+function verbOf(request: IncomingMessage): Verb {
+  const verb = verbs.find((known) => request.url === `/${known}`)
+  if (verb === undefined) {
+    throw new BadRequest(404, `no such path: the verbs are ${verbs.map((known) => `POST /${known}`).join(', ')}`)
+  }
+  if (request.method !== 'POST') throw new BadRequest(405, `${verb} is called with POST, not ${request.method}`)
+  return verb
+}

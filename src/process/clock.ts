@@ -1,0 +1,21 @@
+// Time as an edge: whoever waits or stamps gets a clock, so that tests can hold it.
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Calls back after the time; the returned function cancels it. */
+  after(ms: number, callback: () => void): () => void
+}
+
+export const realClock: Clock = {
+  now: () => Date.now(),
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms)
+    return () => clearTimeout(timer)
+  },
+}
+
+/** RFC 3339 with milliseconds. */
+export function timestamp(clock: Clock): string {
+  return new Date(clock.now()).toISOString()
+}
