@@ -1,0 +1,88 @@
+// Frees the claims of pods that ended, and moves claims to the pods that really hold the devices (claim-plan.ts).
+import type { V1Pod } from '@kubernetes/client-node'
+
+import { type Claim, type ENIAttachment } from '../api/eni-attachment.ts'
+import type { Cluster } from '../kube/cluster.ts'
+import type { Informer } from '../kube/informer.ts'
+import { isConflict, isNotFound } from '../kube/kube-error.ts'
+import { parsePod, type PodFacts } from '../kube/objects.ts'
+import { podPath } from '../kube/resource.ts'
+import type { Log } from '../process/log.ts'
+import type { AttachmentStore } from './attachment-store.ts'
+import { planClaims } from './claim-plan.ts'
+
+/** Somebody else wrote first; their change comes by the watch, and this is only for when it does not. */
+const raceMs = 500
+
+export class ClaimController {
+  readonly #cluster: Cluster
+  readonly #store: AttachmentStore
+  readonly #pods: Informer<PodFacts>
+  readonly #log: Log
+
+  constructor(cluster: Cluster, store: AttachmentStore, pods: Informer<PodFacts>, log: Log) {
+    this.#cluster = cluster
+    this.#store = store
+    this.#pods = pods
+    this.#log = log
+  }
+
+  /** Work-queue worker: all claims of one node. */
+  async reconcile(nodeName: string): Promise<number | undefined> {
+    const byResource = Map.groupBy(this.#store.onNode(nodeName), ({ spec }) => spec.resourceName)
+    for (const [resource, attachments] of byResource) {
+      if (resource === undefined) continue
+      const ended = await this.#endedPods(attachments)
+      const changes = planClaims(
+        attachments,
+        (attachment) => this.#holderOf(attachment),
+        (claim) => !ended.has(claim.uid),
+      )
+      for (const { attachment, claim } of changes) {
+        try {
+          await this.#store.setClaim(attachment, claim)
+          const was = attachment.spec.claim
+          this.#log.info(
+            { attachment: attachment.metadata.name, node: nodeName, resource, before: was?.name, after: claim?.name },
+            claim === undefined ? 'claim freed' : 'claim moved',
+          )
+        } catch (error) {
+          if (isNotFound(error)) continue
+          if (isConflict(error)) return raceMs
+          throw error
+        }
+      }
+    }
+    return undefined
+  }
+
+  /** The device plugin knows names only; a pod of that name that is not bound to this node is another one. */
+  #holderOf({ spec, status }: ENIAttachment): Claim | undefined {
+    const holder = status?.device?.inUseBy
+    if (holder === undefined) return undefined
+    const pod = this.#pods.get(`${holder.namespace}/${holder.name}`)
+    if (pod === undefined || pod.ended || pod.nodeName !== spec.nodeName) return undefined
+    return { namespace: pod.namespace, name: pod.name, uid: pod.uid }
+  }
+
+  async #endedPods(attachments: readonly ENIAttachment[]): Promise<ReadonlySet<string>> {
+    const ended = new Set<string>()
+    for (const { spec } of attachments) {
+      if (spec.claim !== undefined && (await this.#hasEnded(spec.claim))) ended.add(spec.claim.uid)
+    }
+    return ended
+  }
+
+  /** Our cache may be behind the one in which the scheduler saw the pod: asked before a claim is taken from it. */
+  async #hasEnded({ namespace, name, uid }: Claim): Promise<boolean> {
+    const cached = this.#pods.get(`${namespace}/${name}`)
+    if (cached?.uid === uid) return cached.ended
+    try {
+      const pod = parsePod(await this.#cluster.request<V1Pod>('GET', podPath(namespace, name)))
+      return pod.uid !== uid || pod.ended
+    } catch (error) {
+      if (isNotFound(error)) return true
+      throw error
+    }
+  }
+}

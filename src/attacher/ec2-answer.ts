@@ -1,0 +1,131 @@
+// EC2's answers checked and turned into our own words. In the SDK's types every field may be missing.
+import { z } from 'zod'
+
+import type { Eni, Instance, InstanceType, Subnet } from './ec2.ts'
+
+const tagsSchema = z.array(z.object({ Key: z.string(), Value: z.string().default('') })).default([])
+
+const eniSchema = z.object({
+  NetworkInterfaceId: z.string(),
+  Status: z.string().default('pending'),
+  MacAddress: z.string().default(''),
+  SubnetId: z.string().default(''),
+  PrivateIpAddresses: z.array(z.object({ PrivateIpAddress: z.string() })).default([]),
+  Ipv6Addresses: z.array(z.object({ Ipv6Address: z.string() })).default([]),
+  SourceDestCheck: z.boolean().default(true),
+  TagSet: tagsSchema,
+  Attachment: z
+    .object({
+      AttachmentId: z.string(),
+      InstanceId: z.string().optional(),
+      Status: z.string(),
+      DeviceIndex: z.number(),
+      NetworkCardIndex: z.number().default(0),
+      DeleteOnTermination: z.boolean().default(false),
+    })
+    .optional(),
+})
+
+export function eniFrom(answer: unknown): Eni {
+  const eni = eniSchema.parse(answer)
+  const { Attachment: attachment } = eni
+  return {
+    id: eni.NetworkInterfaceId,
+    status: eni.Status,
+    mac: eni.MacAddress.toLowerCase(),
+    subnetID: eni.SubnetId,
+    addresses: [
+      ...eni.PrivateIpAddresses.map(({ PrivateIpAddress }) => PrivateIpAddress),
+      ...eni.Ipv6Addresses.map(({ Ipv6Address }) => Ipv6Address),
+    ],
+    sourceDestCheck: eni.SourceDestCheck,
+    tags: new Map(eni.TagSet.map(({ Key, Value }) => [Key, Value])),
+    // Detached attachments disappear; one that still reads `detached` is as good as none.
+    attachment:
+      attachment === undefined || attachment.Status === 'detached'
+        ? undefined
+        : {
+            id: attachment.AttachmentId,
+            instanceID: attachment.InstanceId,
+            status: attachment.Status,
+            deviceIndex: attachment.DeviceIndex,
+            networkCard: attachment.NetworkCardIndex,
+            deleteOnTermination: attachment.DeleteOnTermination,
+          },
+  }
+}
+
+const instanceSchema = z.object({
+  InstanceId: z.string(),
+  InstanceType: z.string(),
+  VpcId: z.string().default(''),
+  State: z.object({ Name: z.string() }),
+  Placement: z.object({ AvailabilityZone: z.string() }),
+  BlockDeviceMappings: z.array(z.unknown()).default([]),
+  NetworkInterfaces: z
+    .array(
+      z.object({
+        NetworkInterfaceId: z.string(),
+        Attachment: z.object({ DeviceIndex: z.number(), NetworkCardIndex: z.number().default(0) }),
+      }),
+    )
+    .default([]),
+})
+
+export function instanceFrom(answer: unknown): Instance {
+  const instance = instanceSchema.parse(answer)
+  return {
+    id: instance.InstanceId,
+    type: instance.InstanceType,
+    state: instance.State.Name,
+    vpcID: instance.VpcId,
+    zone: instance.Placement.AvailabilityZone,
+    volumes: instance.BlockDeviceMappings.length,
+    interfaces: instance.NetworkInterfaces.map(({ NetworkInterfaceId, Attachment }) => ({
+      eniID: NetworkInterfaceId,
+      deviceIndex: Attachment.DeviceIndex,
+      networkCard: Attachment.NetworkCardIndex,
+    })),
+  }
+}
+
+const instanceTypeSchema = z.object({
+  InstanceType: z.string(),
+  NetworkInfo: z.object({
+    NetworkCards: z.array(z.object({ NetworkCardIndex: z.number(), MaximumNetworkInterfaces: z.number() })),
+  }),
+  EbsInfo: z
+    .object({ AttachmentLimitType: z.string().optional(), MaximumEbsAttachments: z.number().optional() })
+    .optional(),
+})
+
+export function instanceTypeFrom(answer: unknown): InstanceType {
+  const { InstanceType: name, NetworkInfo, EbsInfo } = instanceTypeSchema.parse(answer)
+  return {
+    name,
+    cards: NetworkInfo.NetworkCards.map((card) => ({
+      index: card.NetworkCardIndex,
+      maxInterfaces: card.MaximumNetworkInterfaces,
+    })),
+    sharedAttachments: EbsInfo?.AttachmentLimitType === 'shared' ? EbsInfo.MaximumEbsAttachments : undefined,
+  }
+}
+
+const subnetSchema = z.object({
+  SubnetId: z.string(),
+  AvailabilityZone: z.string(),
+  VpcId: z.string(),
+  CidrBlock: z.string(),
+  AvailableIpAddressCount: z.number(),
+})
+
+export function subnetFrom(answer: unknown): Subnet {
+  const subnet = subnetSchema.parse(answer)
+  return {
+    id: subnet.SubnetId,
+    zone: subnet.AvailabilityZone,
+    vpcID: subnet.VpcId,
+    cidr: subnet.CidrBlock,
+    freeAddresses: subnet.AvailableIpAddressCount,
+  }
+}

@@ -1,0 +1,92 @@
+// EC2 as the attacher sees it: the calls that it makes, in its own words. ec2-client.ts makes them with the AWS SDK.
+
+export interface EniAttachmentFacts {
+  readonly id: string
+  readonly instanceID: string | undefined
+  /** attaching, attached, detaching or detached. */
+  readonly status: string
+  readonly deviceIndex: number
+  readonly networkCard: number
+  readonly deleteOnTermination: boolean
+}
+
+export interface Eni {
+  readonly id: string
+  /** pending, available, in-use, detaching and others: an open set. */
+  readonly status: string
+  readonly mac: string
+  readonly subnetID: string
+  readonly addresses: readonly string[]
+  readonly sourceDestCheck: boolean
+  readonly tags: ReadonlyMap<string, string>
+  readonly attachment: EniAttachmentFacts | undefined
+}
+
+export interface CreateEniRequest {
+  /** At most 64 ASCII characters; the same token and parameters give the same ENI (EC2 API idempotency). */
+  readonly clientToken: string
+  readonly subnetID: string
+  readonly securityGroupIDs: readonly string[]
+  readonly description: string
+  readonly tags: ReadonlyMap<string, string>
+  readonly secondaryPrivateIPv4AddressCount: number
+  readonly ipv6AddressCount: number
+}
+
+export interface InstanceInterface {
+  readonly eniID: string
+  readonly deviceIndex: number
+  readonly networkCard: number
+}
+
+export interface Instance {
+  readonly id: string
+  readonly type: string
+  /** pending, running, shutting-down, terminated, stopping or stopped. */
+  readonly state: string
+  readonly vpcID: string
+  readonly zone: string
+  readonly interfaces: readonly InstanceInterface[]
+  /** EBS volumes attached. */
+  readonly volumes: number
+}
+
+export interface InstanceType {
+  readonly name: string
+  readonly cards: readonly { readonly index: number; readonly maxInterfaces: number }[]
+  /** The one budget of ENIs, EBS volumes and NVMe disks, on types that share it (EbsInfo.AttachmentLimitType). */
+  readonly sharedAttachments: number | undefined
+}
+
+export interface Subnet {
+  readonly id: string
+  readonly zone: string
+  readonly vpcID: string
+  readonly cidr: string
+  readonly freeAddresses: number
+}
+
+/** Every method throws Ec2Error and nothing else. */
+export interface Ec2 {
+  createEni(request: CreateEniRequest): Promise<Eni>
+  /** Answers the attachment id. EC2 knows no client token here: describe before trying again. */
+  attachEni(eniID: string, instanceID: string, deviceIndex: number, networkCard: number): Promise<string>
+  detachEni(attachmentID: string): Promise<void>
+  deleteEni(eniID: string): Promise<void>
+  /** Belongs to the attachment and is lost with it; false by default for an ENI that was made alone. */
+  setDeleteOnTermination(eniID: string, attachmentID: string, value: boolean): Promise<void>
+  setSourceDestCheck(eniID: string, value: boolean): Promise<void>
+  /** Unknown ids are left out. */
+  describeEnis(ids: readonly string[]): Promise<Eni[]>
+  describeEnisByTag(key: string, value: string): Promise<Eni[]>
+  /** Unknown ids are left out. */
+  describeInstances(ids: readonly string[]): Promise<Instance[]>
+  describeInstanceTypes(names: readonly string[]): Promise<InstanceType[]>
+  describeSubnets(filter: SubnetFilter): Promise<Subnet[]>
+  describeSecurityGroups(filter: SecurityGroupFilter): Promise<{ readonly id: string; readonly name: string }[]>
+}
+
+export type SubnetFilter = { readonly ids: readonly string[] } | { readonly nameTag: string; readonly vpcID: string }
+export type SecurityGroupFilter =
+  | { readonly ids: readonly string[] }
+  | { readonly name: string; readonly vpcID: string }

@@ -1,0 +1,78 @@
+// One shared DescribeNetworkInterfaces for all who wait for an ENI to change: EC2 sends no events for that.
+import { setTimeout as delay } from 'node:timers/promises'
+
+import type { Log } from '../process/log.ts'
+import type { Ec2, Eni } from './ec2.ts'
+
+/** Filtered describes are allowed 20 a second; attaches take 1 to 4 s, so this costs little and adds little. */
+const fastMs = 250
+const slowMs = 2_000
+/** Somebody who waits for longer than this is slow anyway. */
+const fastForMs = 15_000
+
+interface Waiter {
+  readonly eniID: string
+  readonly done: (eni: Eni | undefined) => boolean
+  readonly resolve: (eni: Eni | undefined) => void
+  readonly sinceMs: number
+}
+
+export class EniWatch {
+  readonly #ec2: Ec2
+  readonly #log: Log
+  readonly #waiters = new Set<Waiter>()
+  #wake = Promise.withResolvers<void>()
+
+  constructor(ec2: Ec2, log: Log) {
+    this.#ec2 = ec2
+    this.#log = log
+  }
+
+  /** Resolves with the ENI (undefined: EC2 does not know it) once `done` says so. @throws the signal's reason. */
+  async until(eniID: string, done: (eni: Eni | undefined) => boolean, signal: AbortSignal): Promise<Eni | undefined> {
+    signal.throwIfAborted()
+    const { promise, resolve, reject } = Promise.withResolvers<Eni | undefined>()
+    const waiter = { eniID, done, resolve, sinceMs: performance.now() }
+    const abort = () => reject(signal.reason)
+    this.#waiters.add(waiter)
+    this.#wake.resolve()
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      return await promise
+    } finally {
+      this.#waiters.delete(waiter)
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Describes while somebody waits, until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.#wake.resolve(), { once: true })
+    while (!signal.aborted) {
+      if (this.#waiters.size === 0) {
+        this.#wake = Promise.withResolvers()
+        await this.#wake.promise
+        continue
+      }
+      await this.#look()
+      const newest = Math.max(...[...this.#waiters].map(({ sinceMs }) => sinceMs))
+      const ms = performance.now() - newest < fastForMs ? fastMs : slowMs
+      this.#wake = Promise.withResolvers()
+      await Promise.race([delay(ms, undefined, { signal }).catch(() => undefined), this.#wake.promise])
+    }
+  }
+
+  async #look(): Promise<void> {
+    const asked = [...this.#waiters]
+    try {
+      const enis = await this.#ec2.describeEnis([...new Set(asked.map(({ eniID }) => eniID))])
+      const byID = new Map(enis.map((eni) => [eni.id, eni]))
+      for (const waiter of asked) {
+        const eni = byID.get(waiter.eniID)
+        if (waiter.done(eni)) waiter.resolve(eni)
+      }
+    } catch (error) {
+      this.#log.warn({ waiting: asked.length, err: error }, 'describing ENIs failed, trying again')
+    }
+  }
+}

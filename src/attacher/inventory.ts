@@ -1,0 +1,65 @@
+// What EC2 says of the instances behind our nodes: type limits, interfaces, volumes. Refreshed by one describe for all of them.
+import type { NodeCapacity } from '../api/node-capacity.ts'
+import type { Ec2, Instance, InstanceType } from './ec2.ts'
+
+export class Inventory {
+  readonly #ec2: Ec2
+  readonly #instances = new Map<string, Instance>()
+  readonly #types = new Map<string, InstanceType>()
+
+  constructor(ec2: Ec2) {
+    this.#ec2 = ec2
+  }
+
+  /** Describes these instances and forgets all others. @throws Ec2Error */
+  async refresh(instanceIDs: readonly string[]): Promise<void> {
+    const described = instanceIDs.length === 0 ? [] : await this.#ec2.describeInstances(instanceIDs)
+    this.#instances.clear()
+    await this.#keep(described)
+  }
+
+  /** Describes one instance anew, after EC2 contradicted what we knew of it. @throws Ec2Error */
+  async refreshOne(instanceID: string): Promise<Instance | undefined> {
+    await this.#keep(await this.#ec2.describeInstances([instanceID]))
+    return this.#instances.get(instanceID)
+  }
+
+  instance(instanceID: string): Instance | undefined {
+    return this.#instances.get(instanceID)
+  }
+
+  typeOf(instance: Instance): InstanceType | undefined {
+    return this.#types.get(instance.type)
+  }
+
+  /** All VPCs of our instances; one, unless something is set up wrongly. */
+  vpcIDs(): string[] {
+    return [...new Set([...this.#instances.values()].map(({ vpcID }) => vpcID))]
+  }
+
+  /** For the node annotation. `ourEnis` are the ENIs that ENIAttachments name; all others on the instance are foreign. */
+  capacityOf(instanceID: string, ourEnis: ReadonlySet<string>): NodeCapacity | undefined {
+    const instance = this.#instances.get(instanceID)
+    const type = instance && this.#types.get(instance.type)
+    if (instance === undefined || type === undefined) return undefined
+    const foreign = instance.interfaces.filter(({ eniID }) => !ourEnis.has(eniID))
+    return {
+      instanceID,
+      cards: type.cards.map(({ index, maxInterfaces }) => ({
+        index,
+        limit: maxInterfaces,
+        foreign: foreign.filter(({ networkCard }) => networkCard === index).length,
+      })),
+      ...(type.sharedAttachments !== undefined && {
+        shared: Math.max(0, type.sharedAttachments - instance.volumes - foreign.length),
+      }),
+    }
+  }
+
+  async #keep(described: readonly Instance[]): Promise<void> {
+    for (const instance of described) this.#instances.set(instance.id, instance)
+    const unknown = new Set(described.map(({ type }) => type).filter((type) => !this.#types.has(type)))
+    if (unknown.size === 0) return
+    for (const type of await this.#ec2.describeInstanceTypes([...unknown])) this.#types.set(type.name, type)
+  }
+}

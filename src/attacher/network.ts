@@ -1,0 +1,147 @@
+// The subnets and security groups that a NodeENI names, looked up in EC2 inside the cluster's VPC, and remembered for a while.
+import type { NodeENISpec } from '../api/node-eni.ts'
+import type { Clock } from '../process/clock.ts'
+import type { Ec2, Subnet } from './ec2.ts'
+
+/** How long an answer is good: free addresses and names change, but nobody waits for that. */
+const freshMs = 60_000
+/** EC2 has just refused the subnet; it is left alone for so long. */
+const exhaustedMs = 90_000
+
+export interface Network {
+  /** In the order in which the NodeENI names them. */
+  readonly subnets: readonly Subnet[]
+  readonly securityGroupIDs: readonly string[]
+}
+
+/** What is wrong with the NodeENI, for its condition. */
+export interface NetworkProblem {
+  readonly reason: 'SubnetNotFound' | 'SecurityGroupNotFound' | 'AmbiguousName'
+  readonly message: string
+}
+
+export class Networks {
+  readonly #ec2: Ec2
+  readonly #clock: Clock
+  readonly #answers = new Map<string, { readonly network: Network; readonly untilMs: number }>()
+  readonly #exhaustedUntil = new Map<string, number>()
+
+  constructor(ec2: Ec2, clock: Clock) {
+    this.#ec2 = ec2
+    this.#clock = clock
+  }
+
+  /** @throws Ec2Error */
+  async find(spec: NodeENISpec, vpcID: string): Promise<Network | NetworkProblem> {
+    const wanted = wantedOf(spec)
+    const key = JSON.stringify([wanted, vpcID])
+    const known = this.#answers.get(key)
+    if (known !== undefined && known.untilMs > this.#clock.now()) return known.network
+    const subnets = await this.#findSubnets(wanted, vpcID)
+    if ('reason' in subnets) return subnets
+    const groups = await this.#findSecurityGroups(wanted, vpcID)
+    if ('reason' in groups) return groups
+    const network = { subnets, securityGroupIDs: groups }
+    this.#answers.set(key, { network, untilMs: this.#clock.now() + freshMs })
+    return network
+  }
+
+  markExhausted(subnetID: string): void {
+    this.#exhaustedUntil.set(subnetID, this.#clock.now() + exhaustedMs)
+  }
+
+  isExhausted(subnet: Subnet): boolean {
+    return subnet.freeAddresses === 0 || (this.#exhaustedUntil.get(subnet.id) ?? 0) > this.#clock.now()
+  }
+
+  /** EC2 knows better than what was remembered. */
+  forget(): void {
+    this.#answers.clear()
+  }
+
+  async #findSubnets(wanted: Wanted, vpcID: string): Promise<Subnet[] | NetworkProblem> {
+    const found: Subnet[] = []
+    if (wanted.subnetIDs.length > 0) {
+      const byID = new Map((await this.#ec2.describeSubnets({ ids: wanted.subnetIDs })).map((s) => [s.id, s]))
+      for (const id of wanted.subnetIDs) {
+        const subnet = byID.get(id)
+        if (subnet === undefined) return subnetProblem(`subnet ${id} does not exist in this account and region`)
+        if (subnet.vpcID !== vpcID)
+          return subnetProblem(`subnet ${id} is in ${subnet.vpcID}, the nodes are in ${vpcID}`)
+        found.push(subnet)
+      }
+    }
+    for (const nameTag of wanted.subnetNames) {
+      const named = await this.#ec2.describeSubnets({ nameTag, vpcID })
+      const [subnet, second] = named
+      if (subnet === undefined) return subnetProblem(`no subnet in ${vpcID} has the Name tag ${nameTag}`)
+      if (second !== undefined)
+        return ambiguous(
+          'subnets',
+          nameTag,
+          named.map(({ id }) => id),
+          vpcID,
+        )
+      found.push(subnet)
+    }
+    return found
+  }
+
+  async #findSecurityGroups(wanted: Wanted, vpcID: string): Promise<string[] | NetworkProblem> {
+    const ids = [...wanted.securityGroupIDs]
+    if (ids.length > 0) {
+      const known = new Set((await this.#ec2.describeSecurityGroups({ ids })).map(({ id }) => id))
+      const missing = ids.find((id) => !known.has(id))
+      if (missing !== undefined)
+        return groupProblem(`security group ${missing} does not exist in this account and region`)
+    }
+    for (const name of wanted.securityGroupNames) {
+      const named = await this.#ec2.describeSecurityGroups({ name, vpcID })
+      const [group, second] = named
+      if (group === undefined) return groupProblem(`no security group in ${vpcID} has the name ${name}`)
+      if (second !== undefined)
+        return ambiguous(
+          'security groups',
+          name,
+          named.map(({ id }) => id),
+          vpcID,
+        )
+      ids.push(group.id)
+    }
+    return [...new Set(ids)]
+  }
+}
+
+interface Wanted {
+  readonly subnetIDs: readonly string[]
+  readonly subnetNames: readonly string[]
+  readonly securityGroupIDs: readonly string[]
+  readonly securityGroupNames: readonly string[]
+}
+
+function wantedOf(spec: NodeENISpec): Wanted {
+  const both = (one: string | undefined, many: readonly string[] | undefined) => [
+    ...new Set([...(one === undefined ? [] : [one]), ...(many ?? [])]),
+  ]
+  return {
+    subnetIDs: both(spec.subnetID, spec.subnetIDs),
+    subnetNames: both(spec.subnetName, spec.subnetNames),
+    securityGroupIDs: both(undefined, spec.securityGroupIDs),
+    securityGroupNames: both(undefined, spec.securityGroupNames),
+  }
+}
+
+function subnetProblem(message: string): NetworkProblem {
+  return { reason: 'SubnetNotFound', message }
+}
+
+function groupProblem(message: string): NetworkProblem {
+  return { reason: 'SecurityGroupNotFound', message }
+}
+
+function ambiguous(what: string, name: string, ids: readonly string[], vpcID: string): NetworkProblem {
+  return {
+    reason: 'AmbiguousName',
+    message: `several ${what} in ${vpcID} are named ${name}: ${ids.join(', ')}; use the id`,
+  }
+}

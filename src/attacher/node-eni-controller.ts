@@ -1,0 +1,256 @@
+// One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
+import {
+  attachmentName,
+  type AttachmentSpec,
+  isDeleting,
+  newAttachment,
+  terminalFailure,
+} from '../api/eni-attachment.ts'
+import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
+import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
+import type { Condition } from '../api/object-meta.ts'
+import { createAttachment } from '../kube/attachments.ts'
+import type { Cluster } from '../kube/cluster.ts'
+import type { EventRecorder } from '../kube/event-recorder.ts'
+import type { Informer } from '../kube/informer.ts'
+import { isConflict } from '../kube/kube-error.ts'
+import type { NodeFacts } from '../kube/objects.ts'
+import { nodeENIPath } from '../kube/resource.ts'
+import { type Clock, timestamp } from '../process/clock.ts'
+import type { AttachmentStore } from './attachment-store.ts'
+import type { Ec2Error } from './ec2-error.ts'
+import type { Inventory } from './inventory.ts'
+import type { Network, Networks } from './network.ts'
+import { aheadOfPods } from './ahead-of-pods.ts'
+import { conflictOf } from './resource-conflict.ts'
+
+/** EC2 is asked again about what is wrong after 10 s, then ever more rarely; a change of the NodeENI asks at once. */
+const firstBlockMs = 10_000
+const lastBlockMs = 5 * 60_000
+const recheckMs = 60_000
+
+interface Problem {
+  readonly reason: string
+  readonly message: string
+}
+
+interface Block extends Problem {
+  readonly generation: number | undefined
+  readonly times: number
+  readonly untilMs: number
+}
+
+export interface NodeENIControllerParts {
+  readonly cluster: Cluster
+  readonly store: AttachmentStore
+  readonly nodes: Informer<NodeFacts>
+  readonly nodeENIs: Informer<NodeENI>
+  readonly inventory: Inventory
+  readonly networks: Networks
+  readonly managed: ReadonlySet<string>
+  readonly events: EventRecorder
+  readonly clock: Clock
+}
+
+export class NodeENIController {
+  readonly #parts: NodeENIControllerParts
+  readonly #blocks = new Map<string, Block>()
+
+  constructor(parts: NodeENIControllerParts) {
+    this.#parts = parts
+  }
+
+  /** EC2 refused an ENI because of what this NodeENI (or the account) says: no new try before the block ends. */
+  block(nodeENI: NodeENI, { code, message }: Ec2Error): void {
+    const { metadata } = nodeENI
+    this.#parts.networks.forget()
+    this.#setBlock(metadata.name, metadata.generation, { reason: reasonFrom(code), message })
+  }
+
+  /** The subnets and groups to make an ENI with, or what stands against it. @throws Ec2Error */
+  async networkOf(nodeENI: NodeENI): Promise<Network | Problem> {
+    const block = this.#blocks.get(nodeENI.metadata.name)
+    if (
+      block !== undefined &&
+      block.generation === nodeENI.metadata.generation &&
+      block.untilMs > this.#parts.clock.now()
+    ) {
+      return { reason: block.reason, message: block.message }
+    }
+    const { nodes, nodeENIs, inventory, networks, managed } = this.#parts
+    const { spec } = nodeENI
+    if (spec.dpdkResourceName !== undefined && !managed.has(spec.dpdkResourceName)) {
+      return {
+        reason: 'ResourceNotManaged',
+        message: `${spec.dpdkResourceName} is not among the managed resources (${[...managed].join(', ')}); add it to the setting "resources"`,
+      }
+    }
+    const conflict = conflictOf(nodeENI, [...nodeENIs.values()])
+    if (conflict !== undefined) return { reason: 'ResourceConflict', message: conflict }
+    const matching = [...nodes.values()].filter(({ labels }) => selectsNode(spec, labels))
+    const [vpcID] = inventory.vpcIDs()
+    if (vpcID === undefined)
+      return { reason: 'NoInstances', message: 'no node with an EC2 instance matches any NodeENI yet' }
+    const network = await networks.find(spec, vpcID)
+    if ('reason' in network) return network
+    return this.#placeProblem(nodeENI, network, matching) ?? network
+  }
+
+  #placeProblem({ spec }: NodeENI, network: Network, matching: readonly NodeFacts[]): Problem | undefined {
+    const zones = new Set(matching.map(({ zone }) => zone).filter((zone) => zone !== undefined))
+    const subnetZones = [...new Set(network.subnets.map(({ zone }) => zone))]
+    if (zones.size > 0 && !subnetZones.some((zone) => zones.has(zone))) {
+      const where = network.subnets.map(({ id, zone }) => `${id} in ${zone}`).join(', ')
+      return {
+        reason: 'NoSubnetInZone',
+        message: `the matching nodes are in ${[...zones].join(', ')}, but the subnets are ${where}`,
+      }
+    }
+    const limits = matching.flatMap(({ capacity }) => capacity?.cards.map(({ limit }) => limit) ?? [])
+    const highest = Math.max(...limits) - 1
+    if (limits.length > 0 && spec.deviceIndex > highest) {
+      return {
+        reason: 'InvalidDeviceIndex',
+        message: `deviceIndex ${spec.deviceIndex} does not exist on any matching node: the highest index is ${highest}`,
+      }
+    }
+    return undefined
+  }
+
+  /** Work-queue worker. */
+  async reconcile(name: string): Promise<number | undefined> {
+    const nodeENI = this.#parts.nodeENIs.get(name)
+    if (nodeENI === undefined) {
+      this.#blocks.delete(name)
+      return undefined
+    }
+    if (nodeENI.metadata.deletionTimestamp !== undefined) return this.#finish(nodeENI)
+    if (!nodeENI.metadata.finalizers?.includes(nodeENIFinalizer)) {
+      await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
+      return undefined
+    }
+    const network = await this.networkOf(nodeENI)
+    const problem = 'reason' in network ? network : undefined
+    if (problem === undefined) this.#blocks.delete(name)
+    else if (!this.#isBlocked(name)) this.#setBlock(name, nodeENI.metadata.generation, problem)
+    await this.#writeStatus(nodeENI, network)
+    if (!('reason' in network)) await this.#createAhead(nodeENI, network)
+    return problem === undefined
+      ? recheckMs
+      : Math.max(100, (this.#blocks.get(name)?.untilMs ?? 0) - this.#parts.clock.now())
+  }
+
+  /** The NodeENI stays until its last ENI is gone; attachment-controller releases them, each when its pod ends. */
+  async #finish(nodeENI: NodeENI): Promise<undefined> {
+    const { metadata } = nodeENI
+    if (this.#parts.store.ofNodeENI(metadata.name).length > 0) return undefined
+    await this.#setFinalizers(
+      nodeENI,
+      (metadata.finalizers ?? []).filter((finalizer) => finalizer !== nodeENIFinalizer),
+    )
+    return undefined
+  }
+
+  async #setFinalizers({ metadata }: NodeENI, finalizers: readonly string[]): Promise<void> {
+    const body = { metadata: { resourceVersion: metadata.resourceVersion, finalizers } }
+    await this.#parts.cluster.request('PATCH', nodeENIPath(metadata.name), { as: 'merge', body })
+  }
+
+  async #createAhead(nodeENI: NodeENI, network: Network): Promise<void> {
+    const { cluster, store, nodes } = this.#parts
+    for (const node of nodes.values()) {
+      if (node.instanceID === undefined || !selectsNode(nodeENI.spec, node.labels)) continue
+      const existing = store.onNode(node.name).filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name)
+      for (const parts of aheadOfPods(nodeENI, node, network, existing)) {
+        const spec: AttachmentSpec = {
+          nodeENI: nodeENI.metadata.name,
+          nodeName: node.name,
+          instanceID: node.instanceID,
+          ...(nodeENI.spec.dpdkResourceName !== undefined && { resourceName: nodeENI.spec.dpdkResourceName }),
+        }
+        const body = newAttachment(attachmentName(nodeENI.metadata.name, parts), spec)
+        await createAttachment(cluster, body, attacherManager).catch((error: unknown) => {
+          // It exists already: our cache was behind.
+          if (!isConflict(error)) throw error
+        })
+      }
+    }
+  }
+
+  async #writeStatus(nodeENI: NodeENI, network: Network | Problem): Promise<void> {
+    const { cluster, events, networks } = this.#parts
+    const ready = this.#readyCondition(nodeENI, network)
+    const status: NodeENIStatus = {
+      observedGeneration: nodeENI.metadata.generation,
+      conditions: [ready],
+      ...this.#counts(nodeENI.metadata.name),
+      // What was found stays readable while something else is wrong: the extender says which zones have a subnet.
+      subnets:
+        'reason' in network
+          ? (nodeENI.status?.subnets ?? [])
+          : network.subnets.map((subnet) => ({
+              subnetID: subnet.id,
+              availabilityZone: subnet.zone,
+              cidr: subnet.cidr,
+              exhausted: networks.isExhausted(subnet),
+            })),
+    }
+    if (isSame(status, nodeENI.status)) return
+    const { name, uid } = nodeENI.metadata
+    const body = { apiVersion, kind: 'NodeENI', metadata: { name }, status }
+    const query = { fieldManager: attacherManager, force: true }
+    await cluster.request('PATCH', `${nodeENIPath(name)}/status`, { as: 'apply', body, query })
+    const before = nodeENI.status?.conditions?.find(({ type }) => type === 'Ready')
+    if (before?.status === ready.status && before.message === ready.message) return
+    const type = ready.status === 'True' ? 'Normal' : 'Warning'
+    events.record({ apiVersion, kind: 'NodeENI', name, uid }, type, ready.reason, ready.message)
+  }
+
+  #readyCondition({ metadata, status }: NodeENI, network: Network | Problem): Condition {
+    const now: Omit<Condition, 'lastTransitionTime'> =
+      'reason' in network
+        ? { type: 'Ready', status: 'False', reason: network.reason, message: network.message }
+        : { type: 'Ready', status: 'True', reason: 'Usable', message: 'subnets and security groups were found' }
+    const before = status?.conditions?.find(({ type }) => type === 'Ready')
+    const lastTransitionTime = before?.status === now.status ? before.lastTransitionTime : timestamp(this.#parts.clock)
+    return { ...now, lastTransitionTime, ...(metadata.generation && { observedGeneration: metadata.generation }) }
+  }
+
+  #counts(name: string): { attached: number; ready: number; inUse: number } {
+    const live = this.#parts.store.ofNodeENI(name).filter((a) => !isDeleting(a) && terminalFailure(a) === undefined)
+    return {
+      attached: live.filter(({ status }) => status?.eni?.attached === true).length,
+      ready: live.filter(({ status }) => status?.device?.advertised === true).length,
+      inUse: live.filter(({ status }) => status?.device?.inUseBy !== undefined).length,
+    }
+  }
+
+  #isBlocked(name: string): boolean {
+    return (this.#blocks.get(name)?.untilMs ?? 0) > this.#parts.clock.now()
+  }
+
+  #setBlock(name: string, generation: number | undefined, problem: Problem): void {
+    const before = this.#blocks.get(name)
+    const times = before?.generation === generation ? (before?.times ?? 0) : 0
+    const untilMs = this.#parts.clock.now() + Math.min(firstBlockMs * 2 ** times, lastBlockMs)
+    this.#blocks.set(name, { ...problem, generation, times: times + 1, untilMs })
+  }
+}
+
+/** A condition's reason is one CamelCase word; EC2's codes have dots. */
+function reasonFrom(code: string): string {
+  return code.replaceAll(/[^A-Za-z0-9]/g, '')
+}
+
+function isSame(a: NodeENIStatus, b: NodeENIStatus | undefined): boolean {
+  const { attachments: _, ...rest } = b ?? {}
+  const canonical = (status: NodeENIStatus) =>
+    JSON.stringify(
+      Object.entries(status).toSorted(([x], [y]) => (x < y ? -1 : 1)),
+      (_key, value: unknown) =>
+        value !== null && typeof value === 'object' && !Array.isArray(value)
+          ? Object.fromEntries(Object.entries(value).toSorted(([x], [y]) => (x < y ? -1 : 1)))
+          : value,
+    )
+  return canonical(a) === canonical(rest)
+}

@@ -1,0 +1,89 @@
+// Once a minute, and when asked: what EC2 says of our nodes' instances, written to each node for the extender's filter.
+import type { V1Node } from '@kubernetes/client-node'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { capacityAnnotation } from '../api/names.ts'
+import { type NodeENI, selectsNode } from '../api/node-eni.ts'
+import type { Cluster } from '../kube/cluster.ts'
+import type { Informer } from '../kube/informer.ts'
+import type { NodeFacts } from '../kube/objects.ts'
+import { nodePath } from '../kube/resource.ts'
+import type { Log } from '../process/log.ts'
+import type { AttachmentStore } from './attachment-store.ts'
+import type { Inventory } from './inventory.ts'
+
+const sweepMs = 60_000
+const retryMs = 5_000
+/** Nodes and NodeENIs come in groups; one describe serves them all. */
+const gatherMs = 100
+
+export interface NodeSweepParts {
+  readonly cluster: Cluster
+  readonly store: AttachmentStore
+  readonly nodes: Informer<NodeFacts>
+  readonly nodeENIs: Informer<NodeENI>
+  readonly inventory: Inventory
+  /** Called after each sweep: NodeENIs may have become usable, or the reverse. */
+  readonly onSwept: () => void
+  readonly log: Log
+}
+
+export class NodeSweep {
+  readonly #parts: NodeSweepParts
+  #asked = Promise.withResolvers<void>()
+
+  constructor(parts: NodeSweepParts) {
+    this.#parts = parts
+  }
+
+  /** A node or NodeENI has changed; sweep if an instance is not known yet. */
+  nodesChanged(): void {
+    if (this.#relevant().some(({ instanceID }) => this.#parts.inventory.instance(instanceID) === undefined)) {
+      this.#asked.resolve()
+    }
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      let nextMs = sweepMs
+      this.#asked = Promise.withResolvers()
+      try {
+        await this.#sweep()
+      } catch (error) {
+        this.#parts.log.warn({ err: error, retryMs }, 'describing the instances of our nodes failed, trying again')
+        nextMs = retryMs
+      }
+      await Promise.race([delay(nextMs, undefined, { signal }).catch(() => undefined), this.#asked.promise])
+      if (!signal.aborted) await delay(gatherMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { inventory, store } = this.#parts
+    const nodes = this.#relevant()
+    await inventory.refresh(nodes.map(({ instanceID }) => instanceID))
+    const ours = new Set(store.all().flatMap(({ status }) => status?.eni?.eniID ?? []))
+    for (const node of nodes) await this.#annotate(node, ours)
+    this.#parts.onSwept()
+  }
+
+  #relevant(): (NodeFacts & { readonly instanceID: string })[] {
+    const { nodes, nodeENIs } = this.#parts
+    const selectors = [...nodeENIs.values()].map(({ spec }) => spec)
+    const wanted: (NodeFacts & { readonly instanceID: string })[] = []
+    for (const node of nodes.values()) {
+      const { instanceID } = node
+      if (instanceID === undefined || !selectors.some((spec) => selectsNode(spec, node.labels))) continue
+      wanted.push({ ...node, instanceID })
+    }
+    return wanted
+  }
+
+  async #annotate(node: NodeFacts & { readonly instanceID: string }, ours: ReadonlySet<string>): Promise<void> {
+    const capacity = this.#parts.inventory.capacityOf(node.instanceID, ours)
+    if (capacity === undefined || JSON.stringify(capacity) === JSON.stringify(node.capacity)) return
+    const body = { metadata: { annotations: { [capacityAnnotation]: JSON.stringify(capacity) } } }
+    await this.#parts.cluster.request<V1Node>('PATCH', nodePath(node.name), { as: 'merge', body })
+    this.#parts.log.info({ node: node.name, capacity }, 'ENI capacity of node written')
+  }
+}
