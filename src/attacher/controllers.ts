@@ -2,7 +2,7 @@
 import type { Cluster } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import { Informer } from '../kube/informer.ts'
-import { attachmentParser, nodeENIParser, parseNode, parsePod } from '../kube/objects.ts'
+import { attachmentParser, type NodeFacts, nodeENIParser, parseNode, parsePod } from '../kube/objects.ts'
 import { attachmentsPath, nodeENIsPath, nodesPath, podsPath } from '../kube/resource.ts'
 import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../process/clock.ts'
@@ -107,8 +107,7 @@ export class Controllers {
     })
     nodes.onChange((name, after, before) => {
       sweep.nodesChanged()
-      if (after?.instanceID === before?.instanceID && JSON.stringify(after?.labels) === JSON.stringify(before?.labels))
-        return
+      if (JSON.stringify(relevant(after)) === JSON.stringify(relevant(before))) return
       requeueNodeENIs()
       for (const { metadata } of store.onNode(name)) attachmentQueue.add(metadata.name)
     })
@@ -129,6 +128,11 @@ export class Controllers {
       },
     ])
   }
+}
+
+/** What of a Node matters here; its status changes every few seconds. */
+function relevant(node: NodeFacts | undefined) {
+  return node && [node.instanceID, node.labels, node.capacity]
 }
 
 function claimedBy(store: AttachmentStore, podUID: string | undefined) {

@@ -5,6 +5,9 @@ import type { Ec2, Subnet } from './ec2.ts'
 
 /** How long an answer is good: free addresses and names change, but nobody waits for that. */
 const freshMs = 60_000
+/** What is wrong is looked at again after this time, then ever more rarely; another NodeENI spec is another question. */
+const firstProblemMs = 10_000
+const lastProblemMs = 5 * 60_000
 /** EC2 has just refused the subnet; it is left alone for so long. */
 const exhaustedMs = 90_000
 
@@ -20,10 +23,17 @@ export interface NetworkProblem {
   readonly message: string
 }
 
+interface Answer {
+  readonly answer: Network | NetworkProblem
+  /** How many times in a row something was wrong. */
+  readonly problems: number
+  readonly untilMs: number
+}
+
 export class Networks {
   readonly #ec2: Ec2
   readonly #clock: Clock
-  readonly #answers = new Map<string, { readonly network: Network; readonly untilMs: number }>()
+  readonly #answers = new Map<string, Answer>()
   readonly #exhaustedUntil = new Map<string, number>()
 
   constructor(ec2: Ec2, clock: Clock) {
@@ -36,14 +46,19 @@ export class Networks {
     const wanted = wantedOf(spec)
     const key = JSON.stringify([wanted, vpcID])
     const known = this.#answers.get(key)
-    if (known !== undefined && known.untilMs > this.#clock.now()) return known.network
+    if (known !== undefined && known.untilMs > this.#clock.now()) return known.answer
+    const answer = await this.#ask(wanted, vpcID)
+    const problems = 'reason' in answer ? (known?.problems ?? 0) + 1 : 0
+    const goodMs = problems === 0 ? freshMs : Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
+    this.#answers.set(key, { answer, problems, untilMs: this.#clock.now() + goodMs })
+    return answer
+  }
+
+  async #ask(wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
     const subnets = await this.#findSubnets(wanted, vpcID)
     if ('reason' in subnets) return subnets
-    const groups = await this.#findSecurityGroups(wanted, vpcID)
-    if ('reason' in groups) return groups
-    const network = { subnets, securityGroupIDs: groups }
-    this.#answers.set(key, { network, untilMs: this.#clock.now() + freshMs })
-    return network
+    const securityGroupIDs = await this.#findSecurityGroups(wanted, vpcID)
+    return 'reason' in securityGroupIDs ? securityGroupIDs : { subnets, securityGroupIDs }
   }
 
   markExhausted(subnetID: string): void {

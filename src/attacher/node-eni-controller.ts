@@ -24,10 +24,12 @@ import type { Network, Networks } from './network.ts'
 import { aheadOfPods } from './ahead-of-pods.ts'
 import { conflictOf } from './resource-conflict.ts'
 
-/** EC2 is asked again about what is wrong after 10 s, then ever more rarely; a change of the NodeENI asks at once. */
+/** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
 const firstBlockMs = 10_000
 const lastBlockMs = 5 * 60_000
 const recheckMs = 60_000
+/** Costs no EC2 call while the answer of before is still good (network.ts). */
+const problemRecheckMs = 5_000
 
 interface Problem {
   readonly reason: string
@@ -90,7 +92,11 @@ export class NodeENIController {
     const matching = [...nodes.values()].filter(({ labels }) => selectsNode(spec, labels))
     const [vpcID] = inventory.vpcIDs()
     if (vpcID === undefined)
-      return { reason: 'NoInstances', message: 'no node with an EC2 instance matches any NodeENI yet' }
+      return {
+        reason: 'NoInstances',
+        message:
+          'no node with an EC2 instance matches a NodeENI: see its nodeSelector and the spec.providerID of the nodes',
+      }
     const network = await networks.find(spec, vpcID)
     if ('reason' in network) return network
     return this.#placeProblem(nodeENI, network, matching) ?? network
@@ -129,15 +135,12 @@ export class NodeENIController {
       await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
       return undefined
     }
+    // The sweep that gets to know the instances asks for this again.
+    if (this.#hasUnknownInstances(nodeENI)) return undefined
     const network = await this.networkOf(nodeENI)
-    const problem = 'reason' in network ? network : undefined
-    if (problem === undefined) this.#blocks.delete(name)
-    else if (!this.#isBlocked(name)) this.#setBlock(name, nodeENI.metadata.generation, problem)
     await this.#writeStatus(nodeENI, network)
     if (!('reason' in network)) await this.#createAhead(nodeENI, network)
-    return problem === undefined
-      ? recheckMs
-      : Math.max(100, (this.#blocks.get(name)?.untilMs ?? 0) - this.#parts.clock.now())
+    return 'reason' in network ? problemRecheckMs : recheckMs
   }
 
   /** The NodeENI stays until its last ENI is gone; attachment-controller releases them, each when its pod ends. */
@@ -225,8 +228,12 @@ export class NodeENIController {
     }
   }
 
-  #isBlocked(name: string): boolean {
-    return (this.#blocks.get(name)?.untilMs ?? 0) > this.#parts.clock.now()
+  #hasUnknownInstances({ spec }: NodeENI): boolean {
+    const { nodes, inventory } = this.#parts
+    return [...nodes.values()].some(({ labels, instanceID }) => {
+      if (instanceID === undefined || !selectsNode(spec, labels)) return false
+      return inventory.instance(instanceID) === undefined
+    })
   }
 
   #setBlock(name: string, generation: number | undefined, problem: Problem): void {

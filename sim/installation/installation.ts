@@ -1,0 +1,212 @@
+// jit-eni installed on a real cluster over a simulated EC2: an attach plugs a card into the node's simulated PCI bus.
+// The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows.
+import { mkdir, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { zoneLabel } from '../../src/api/names.ts'
+import type { Cluster } from '../cluster/cluster.ts'
+import type { Scheduler } from '../cluster/control-plane/scheduler.ts'
+import { startCluster } from '../cluster/start-cluster.ts'
+import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
+import type { Delays } from '../ec2/state/delays.ts'
+import type { Hypervisor } from '../ec2/state/hypervisor.ts'
+import { type PciBus, startPciBus } from '../pci/bus.ts'
+import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
+import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
+import { type LogLine, Program } from './program.ts'
+
+const namespace = 'jit-eni'
+
+export interface InstallationOptions {
+  readonly nodes: readonly InstallationNode[]
+  readonly delays?: Partial<Delays>
+  readonly log: (line: string) => void
+  readonly signal?: AbortSignal
+}
+
+export interface Installation extends AsyncDisposable {
+  readonly cluster: Cluster
+  readonly ec2: SimulatedEc2
+  readonly scheduler: Scheduler
+  readonly extender: Program
+  readonly attacher: Program
+  devicePlugin(nodeName: string): Program
+  bus(nodeName: string): PciBus
+  instanceId(nodeName: string): string
+  programs(): readonly Program[]
+  /** Idempotent; leaves nothing behind. */
+  stop(): Promise<void>
+}
+
+export async function startInstallation(options: InstallationOptions): Promise<Installation> {
+  await using undo = new AsyncDisposableStack()
+  const { nodes, log, signal } = options
+  const cluster = await startCluster({
+    nodes: nodes.map((node, index) => ({
+      name: node.name,
+      providerID: providerIdOf(node, index),
+      labels: {
+        [zoneLabel]: zones[node.zone],
+        'node.kubernetes.io/instance-type': node.instanceType,
+        ...node.labels,
+      },
+    })),
+    log,
+    ...(signal && { signal }),
+  })
+  undo.defer(() => cluster.stop())
+
+  const buses = await startBuses(cluster, nodes, undo)
+  const ec2 = await startEc2({
+    world: accountFor(nodes),
+    hypervisor: hypervisorOver(buses),
+    ...(options.delays && { delays: options.delays }),
+  })
+  undo.defer(() => ec2.stop())
+
+  await applyManifests(cluster)
+  log('CRDs, roles and admission policies of deploy/ are applied')
+  const programs = await createPrograms(cluster, ec2, nodes, buses)
+  undo.defer(async () => {
+    await Promise.all([...programs.all].map((program) => program.stop()))
+  })
+  const scheduler = await startPrograms(cluster, programs, signal)
+  log('extender, attacher, device plugins and their scheduler are running')
+
+  const kept = undo.move()
+  let stopped: Promise<void> | undefined
+  const stop = () => (stopped ??= kept.disposeAsync())
+  return {
+    cluster,
+    ec2,
+    scheduler,
+    extender: programs.extender,
+    attacher: programs.attacher,
+    devicePlugin: (nodeName) => found(programs.devicePlugins, nodeName),
+    bus: (nodeName) => found(buses, nodeName),
+    instanceId: (nodeName) => instanceIdOf(nodes.findIndex(({ name }) => name === nodeName)),
+    programs: () => programs.all,
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+async function startBuses(
+  cluster: Cluster,
+  nodes: readonly InstallationNode[],
+  undo: AsyncDisposableStack,
+): Promise<Map<string, PciBus>> {
+  const buses = new Map<string, PciBus>()
+  for (const [index, { name }] of nodes.entries()) {
+    const root = path.join(cluster.runDir, `pci${index}`)
+    await mkdir(root)
+    const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: primaryMacOf(index) })
+    undo.defer(() => bus.stop())
+    buses.set(name, bus)
+  }
+  return buses
+}
+
+function hypervisorOver(buses: ReadonlyMap<string, PciBus>): Hypervisor {
+  const byInstance = new Map([...buses.values()].map((bus, index) => [instanceIdOf(index), bus]))
+  return {
+    plug: async (instanceId, { eniId, mac, deviceIndex }) => {
+      await found(byInstance, instanceId).plug({ mac, eniId, deviceIndex })
+    },
+    unplug: (instanceId, { mac }) => found(byInstance, instanceId).unplug({ mac }),
+  }
+}
+
+async function applyManifests(cluster: Cluster): Promise<void> {
+  const manifests = deployManifests()
+  const first = manifests.filter(({ kind }) => kind === 'Namespace' || kind === 'CustomResourceDefinition')
+  await cluster.kubectl(['apply', '-f', '-'], { input: asStream(first) })
+  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'])
+  const rest = manifests.filter((manifest) => !first.includes(manifest) && !isWorkload(manifest))
+  await cluster.kubectl(['apply', '-f', '-'], { input: asStream(rest) })
+}
+
+interface Programs {
+  readonly extender: Program
+  readonly attacher: Program
+  readonly devicePlugins: ReadonlyMap<string, Program>
+  readonly all: readonly Program[]
+}
+
+async function createPrograms(
+  cluster: Cluster,
+  ec2: SimulatedEc2,
+  nodes: readonly InstallationNode[],
+  buses: ReadonlyMap<string, PciBus>,
+): Promise<Programs> {
+  const common = {
+    PATH: process.env['PATH'] ?? '',
+    HOME: cluster.runDir,
+    JIT_ENI_RESOURCES: managedResources().join(','),
+  }
+  const kubeconfig = (name: string, boundNode?: string) =>
+    cluster.serviceAccountKubeconfig({ namespace, name, ...(boundNode !== undefined && { boundNode }) })
+  const logFile = (name: string) => path.join(cluster.runDir, `${name}.log`)
+
+  const extender = new Program({
+    name: 'extender',
+    program: 'extender',
+    logFile: logFile('extender'),
+    env: { ...common, KUBECONFIG: await kubeconfig('jit-eni-scheduler'), JIT_ENI_LISTEN: '127.0.0.1:0' },
+  })
+  const attacher = new Program({
+    name: 'attacher',
+    program: 'attacher',
+    logFile: logFile('attacher'),
+    env: {
+      ...common,
+      ...ec2.environment(),
+      KUBECONFIG: await kubeconfig('jit-eni-attacher'),
+      JIT_ENI_CLUSTER: path.basename(cluster.runDir),
+    },
+  })
+  const devicePlugins = new Map<string, Program>()
+  for (const { name } of nodes) {
+    const node = cluster.node(name)
+    const { root } = found(buses, name)
+    const stateDir = path.join(root, 'state')
+    await mkdir(stateDir)
+    const env = {
+      ...common,
+      KUBECONFIG: await kubeconfig('jit-eni-device-plugin', name),
+      NODE_NAME: name,
+      JIT_ENI_SYS: path.join(root, 'sys'),
+      JIT_ENI_DEV: path.join(root, 'dev'),
+      JIT_ENI_PROC: path.join(root, 'proc'),
+      JIT_ENI_STATE_DIR: stateDir,
+      JIT_ENI_DEVICE_PLUGINS_DIR: node.devicePluginsDir,
+      JIT_ENI_POD_RESOURCES_SOCKET: node.podResourcesSocket,
+    }
+    const plugin = `device-plugin-${name}`
+    devicePlugins.set(name, new Program({ name: plugin, program: 'device-plugin', logFile: logFile(plugin), env }))
+  }
+  return { extender, attacher, devicePlugins, all: [extender, attacher, ...devicePlugins.values()] }
+}
+
+async function startPrograms(cluster: Cluster, programs: Programs, signal?: AbortSignal): Promise<Scheduler> {
+  const listening = programs.extender.line(({ msg }) => msg === 'listening')
+  for (const program of programs.all) program.start()
+  const { port } = (await Promise.race([listening, endedEarly(programs.extender)]))['address'] as { port: number }
+  // The port stays the same in its next lives, as the scheduler knows no other.
+  programs.extender.rememberEnv({ JIT_ENI_LISTEN: `127.0.0.1:${port}` })
+  const config = path.join(cluster.runDir, 'jit-eni-scheduler.json')
+  await writeFile(config, JSON.stringify(schedulerConfiguration(`http://127.0.0.1:${port}`)))
+  signal?.throwIfAborted()
+  const kubeconfig = await cluster.serviceAccountKubeconfig({ namespace, name: 'jit-eni-scheduler' })
+  return cluster.startScheduler({ config, kubeconfig })
+}
+
+async function endedEarly(program: Program): Promise<LogLine> {
+  await program.exited
+  throw new Error(`${program.name} ended at its start: ${program.recentLines.join('\n')}`)
+}
+
+function found<T>(map: ReadonlyMap<string, T>, key: string): T {
+  const value = map.get(key)
+  if (value === undefined) throw new Error(`there is no ${key} in the installation`)
+  return value
+}
