@@ -1,0 +1,97 @@
+// The steps of each pod from its creation to Running, with milliseconds, put together from where each step shows itself: pod
+// watch, the programs' log lines, and the timestamps on the ENIAttachment. All clocks are this machine's.
+import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
+import type { Installation } from '../installation/installation.ts'
+import type { ObservedPod, Observer } from '../installation/observer.ts'
+import type { LogLine } from '../installation/program.ts'
+
+export interface TimelineStep {
+  readonly pod: string
+  readonly ms: number
+  readonly what: string
+}
+
+/** Steps that an ENIAttachment stamps, in order. */
+const stampedSteps = [
+  ['eni', 'createdTime', 'ENI created in EC2'],
+  ['device', 'seenTime', 'card seen on the node'],
+  ['device', 'boundTime', 'card bound to its driver'],
+  ['device', 'advertisedTime', 'advertised to the kubelet'],
+  ['eni', 'attachedTime', 'EC2 says attached'],
+  ['device', 'acknowledgedTime', 'claim acknowledged by the device plugin'],
+] as const
+
+export class PodTimeline {
+  readonly #observer: Observer
+  readonly #namespace: string
+  readonly #onStep: (step: TimelineStep) => void
+  readonly #created = new Map<string, { readonly name: string; readonly atMs: number }>()
+  readonly #told = new Set<string>()
+
+  constructor(installation: Installation, observer: Observer, namespace: string, onStep: (step: TimelineStep) => void) {
+    this.#observer = observer
+    this.#namespace = namespace
+    this.#onStep = onStep
+    observer.pods.onChange((_key, after) => this.#podChanged(after))
+    observer.attachments.onChange((_key, after) => this.#attachmentChanged(after))
+    installation.extender.onLine((line) => this.#extenderLine(line))
+    for (const { name } of installation.cluster.nodes) {
+      installation.devicePlugin(name).onLine((line) => this.#pluginLine(name, line))
+    }
+  }
+
+  #podChanged(pod: ObservedPod | undefined): void {
+    if (pod?.namespace !== this.#namespace) return
+    if (!this.#created.has(pod.uid)) {
+      this.#created.set(pod.uid, { name: pod.name, atMs: Date.now() })
+      this.#tell(pod.uid, Date.now(), 'created')
+    }
+    if (pod.running) this.#tell(pod.uid, Date.now(), 'Running')
+  }
+
+  #attachmentChanged(attachment: ENIAttachment | undefined): void {
+    const uid = attachment?.spec.claim?.uid
+    const created = uid === undefined ? undefined : this.#created.get(uid)
+    if (attachment?.status === undefined || uid === undefined || created === undefined) return
+    for (const [part, field, what] of stampedSteps) {
+      const times: Readonly<Record<string, unknown>> = attachment.status[part] ?? {}
+      const atMs = Date.parse(String(times[field]))
+      // Steps of an ENI from before this pod belong to another one's story.
+      if (atMs >= created.atMs - 1) this.#tell(uid, atMs, `${what}${detail(what, attachment)}`, what)
+    }
+  }
+
+  #extenderLine({ time, msg, podUID, node, asked, passed }: LogLine): void {
+    if (typeof podUID !== 'string') return
+    const atMs = Date.parse(time)
+    if (msg === 'filter answered')
+      this.#tell(podUID, atMs, `filter: ${String(passed)} of ${String(asked)} nodes can have its ENI`, msg)
+    if (msg === 'bind called') this.#tell(podUID, atMs, `bind called for ${String(node)}`, msg)
+    if (msg === 'binding posted') this.#tell(podUID, atMs, 'Binding posted', msg)
+  }
+
+  /** The kubelet names no pod in Allocate: the pod is the one that was bound there and has not been given its device yet. */
+  #pluginLine(nodeName: string, { time, msg, devices }: LogLine): void {
+    if (msg !== 'device allocated') return
+    const waiting = [...this.#observer.pods.values()].find(
+      ({ uid, nodeName: on }) =>
+        on === nodeName && !this.#told.has(`${uid} ${msg}`) && !this.#told.has(`${uid} Running`),
+    )
+    if (waiting !== undefined)
+      this.#tell(waiting.uid, Date.parse(time), `Allocate: the kubelet takes ${String(devices)}`, msg)
+  }
+
+  #tell(uid: string, atMs: number, what: string, key: string = what): void {
+    const created = this.#created.get(uid)
+    if (created === undefined || this.#told.has(`${uid} ${key}`)) return
+    this.#told.add(`${uid} ${key}`)
+    this.#onStep({ pod: created.name, ms: Math.max(0, atMs - created.atMs), what })
+  }
+}
+
+function detail(what: string, { status }: ENIAttachment): string {
+  if (what.startsWith('ENI created')) return `: ${status?.eni?.eniID}`
+  if (what.startsWith('card seen')) return `: ${status?.device?.pciAddress}`
+  if (what.startsWith('card bound')) return `: ${status?.device?.driver}`
+  return ''
+}
