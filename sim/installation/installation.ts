@@ -32,6 +32,8 @@ export interface Installation extends AsyncDisposable {
   devicePlugin(nodeName: string): Program
   bus(nodeName: string): PciBus
   instanceId(nodeName: string): string
+  /** ENIs that were there before us. */
+  readonly primaryEnis: readonly string[]
   programs(): readonly Program[]
   /** Idempotent; leaves nothing behind. */
   stop(): Promise<void>
@@ -62,6 +64,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     ...(options.delays && { delays: options.delays }),
   })
   undo.defer(() => ec2.stop())
+  const primaryEnis = ec2.state.enis().map(({ eniId }) => eniId)
 
   await applyManifests(cluster)
   log('CRDs, roles and admission policies of deploy/ are applied')
@@ -84,6 +87,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     devicePlugin: (nodeName) => found(programs.devicePlugins, nodeName),
     bus: (nodeName) => found(buses, nodeName),
     instanceId: (nodeName) => instanceIdOf(nodes.findIndex(({ name }) => name === nodeName)),
+    primaryEnis,
     programs: () => programs.all,
     stop,
     [Symbol.asyncDispose]: stop,
@@ -109,7 +113,9 @@ async function startBuses(
 function hypervisorOver(buses: ReadonlyMap<string, PciBus>): Hypervisor {
   const byInstance = new Map([...buses.values()].map((bus, index) => [instanceIdOf(index), bus]))
   return {
-    plug: async (instanceId, { eniId, mac, deviceIndex }) => {
+    plug: async (instanceId, { eniId, mac, deviceIndex, networkCard }) => {
+      // The primary card is on the bus from its start.
+      if (deviceIndex === 0 && networkCard === 0) return
       await found(byInstance, instanceId).plug({ mac, eniId, deviceIndex })
     },
     unplug: (instanceId, { mac }) => found(byInstance, instanceId).unplug({ mac }),

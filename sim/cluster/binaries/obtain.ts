@@ -1,0 +1,163 @@
+// Finds the Kubernetes, etcd and containerd binaries: a given directory, the cache, a download, a build.
+import { constants } from 'node:fs'
+import { access, chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import path from 'node:path'
+import { withMachineLock } from '../machine-lock.ts'
+import { downloadGroup } from './download.ts'
+import { buildGroup, findGo } from './go-build.ts'
+import { architecture, binaryGroups, type BinaryGroup } from './group.ts'
+
+const givenDirVariable = 'JIT_ENI_BIN_DIR'
+
+/** The directory of each group. */
+export interface BinaryDirs {
+  readonly kubernetes: string
+  readonly etcd: string
+  readonly containerd: string
+}
+
+/** Where to look before anything is downloaded or built. */
+export interface BinaryPlaces {
+  readonly givenDir?: string | undefined
+  readonly cacheDir: string
+}
+
+/** The cache is outside the checkout: a clean clone finds what an earlier one built. */
+export function binaryPlaces(env: NodeJS.ProcessEnv): BinaryPlaces {
+  const cacheHome = env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache')
+  return {
+    givenDir: env[givenDirVariable] || undefined,
+    cacheDir: path.join(cacheHome, 'jit-eni', 'bin'),
+  }
+}
+
+/** Says in one line per group where its binaries come from; throws with what to do when they cannot be had. */
+export async function obtainBinaries(
+  places: BinaryPlaces,
+  log: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<BinaryDirs> {
+  const dirs: Partial<Record<BinaryGroup['name'], string>> = {}
+  for (const group of binaryGroups) {
+    dirs[group.name] =
+      (await fromGivenDir(group, places, log)) ??
+      (await fromCache(group, places, log)) ??
+      (await withCacheLock(places.cacheDir, log, async () => {
+        // Another process may have filled the cache while this one waited for the lock.
+        return (await fromCache(group, places, log)) ?? (await make(group, places, log, signal))
+      }))
+  }
+  const { kubernetes, etcd, containerd } = dirs
+  if (kubernetes === undefined || etcd === undefined || containerd === undefined) {
+    throw new Error('a group of binaries is missing from the table of groups')
+  }
+  return { kubernetes, etcd, containerd }
+}
+
+/** Nothing is built twice at the same time: the builds would only slow each other down. */
+async function withCacheLock<T>(cacheDir: string, log: (line: string) => void, work: () => Promise<T>): Promise<T> {
+  await mkdir(cacheDir, { recursive: true })
+  const stillWaiting = () => log('waiting for another process that is obtaining the binaries')
+  return withMachineLock(cacheDir, stillWaiting, work)
+}
+
+async function fromGivenDir(
+  group: BinaryGroup,
+  places: BinaryPlaces,
+  log: (line: string) => void,
+): Promise<string | undefined> {
+  const directory = places.givenDir
+  if (directory === undefined) return undefined
+  const missing = await missingBinaries(group, directory)
+  if (missing.length > 0) {
+    log(`${title(group)}: ${givenDirVariable}=${directory} has no ${missing.join(', ')}`)
+    return undefined
+  }
+  log(`${title(group)}: from ${givenDirVariable}, ${directory}`)
+  return path.resolve(directory)
+}
+
+async function fromCache(
+  group: BinaryGroup,
+  places: BinaryPlaces,
+  log: (line: string) => void,
+): Promise<string | undefined> {
+  const directory = cachedDir(group, places)
+  if ((await missingBinaries(group, directory)).length > 0) return undefined
+  log(`${title(group)}: from the cache, ${directory}`)
+  return directory
+}
+
+/** Fills a directory beside the final one and renames it: the cache never shows half a group. */
+async function make(
+  group: BinaryGroup,
+  places: BinaryPlaces,
+  log: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
+  const final = cachedDir(group, places)
+  const unfinished = await mkdtemp(path.join(places.cacheDir, `.unfinished-${group.name}-`))
+  await chmod(unfinished, 0o755)
+  const startedAt = Date.now()
+  try {
+    const source = await fill(group, unfinished, log, signal)
+    await rm(final, { recursive: true, force: true })
+    await rename(unfinished, final)
+    const seconds = ((Date.now() - startedAt) / 1000).toFixed(0)
+    log(`${title(group)}: ${source} in ${seconds} s, kept in ${final}`)
+    return final
+  } finally {
+    await rm(unfinished, { recursive: true, force: true })
+  }
+}
+
+async function fill(
+  group: BinaryGroup,
+  directory: string,
+  log: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<'downloaded' | 'built'> {
+  const refusal = await downloadGroup(group, directory, log, signal).then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  )
+  if (refusal === undefined) return 'downloaded'
+  signal?.throwIfAborted()
+  log(`${title(group)}: no download (${refusal}), building from Go modules instead`)
+  const go = await findGo()
+  if (go === undefined) throw new Error(cannotBeHad(group, refusal))
+  await rm(directory, { recursive: true })
+  await mkdir(directory)
+  await buildGroup(group, go.command, directory, log, signal)
+  return 'built'
+}
+
+function cannotBeHad(group: BinaryGroup, refusal: string): string {
+  return [
+    `${title(group)} is missing: the download failed (${refusal}) and there is no Go to build it. Either`,
+    `  set ${givenDirVariable} to a directory that has ${group.binaries.join(', ')},`,
+    `  or open the way to ${new URL(group.releases[0]?.url ?? '').host},`,
+    `  or install Go 1.26 or later (https://go.dev/dl) and run this again`,
+  ].join('\n')
+}
+
+async function missingBinaries(group: BinaryGroup, directory: string): Promise<string[]> {
+  const found = await Promise.all(
+    group.binaries.map((binary) =>
+      access(path.join(directory, binary), constants.X_OK).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  )
+  return group.binaries.filter((_, index) => found[index] !== true)
+}
+
+function cachedDir(group: BinaryGroup, places: BinaryPlaces): string {
+  return path.join(places.cacheDir, `${group.name}-${group.version}-${architecture}`)
+}
+
+function title(group: BinaryGroup): string {
+  return `${group.name} ${group.version}`
+}

@@ -1,0 +1,41 @@
+// A lock between processes of this machine that the kernel drops when its owner dies, however it dies.
+import { spawn } from 'node:child_process'
+
+const waitingNoticeIntervalMs = 10_000
+
+/**
+ * Waits until no other process holds the lock of this existing file or directory, then runs `work` under it.
+ *
+ * flock(1) holds the lock for as long as its child lives; the child is a `cat` on a pipe from here, so it
+ * ends with this process and no stale lock can ever block the next one.
+ */
+export async function withMachineLock<T>(
+  fileOrDirectory: string,
+  stillWaiting: () => void,
+  work: () => Promise<T>,
+): Promise<T> {
+  const holder = spawn('flock', [fileOrDirectory, 'cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    // Ctrl-C at a terminal reaches the whole group; the lock must last until the work has been undone.
+    detached: true,
+  })
+  const released = new Promise<void>((resolve) => {
+    holder.on('close', () => resolve())
+  })
+  const notice = setInterval(stillWaiting, waitingNoticeIntervalMs)
+  try {
+    await new Promise<void>((resolve, reject) => {
+      holder.on('error', reject)
+      holder.on('exit', (code) => reject(new Error(`flock ended with status ${code}`)))
+      // cat runs only once the lock is held, so its first echo is the news.
+      holder.stdout.once('data', () => resolve())
+      holder.stdin.on('error', () => {})
+      holder.stdin.write('held?\n')
+    })
+    return await work()
+  } finally {
+    clearInterval(notice)
+    holder.stdin.end()
+    await released
+  }
+}

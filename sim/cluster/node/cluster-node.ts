@@ -1,0 +1,252 @@
+// One real node: kubelet, containerd and runc, in namespaces of their own on this machine.
+import { request } from 'node:https'
+import path from 'node:path'
+import type { ApiClient } from '../api-client.ts'
+import type { BinaryDirs } from '../binaries/obtain.ts'
+import type { HostTools } from '../binaries/host-tools.ts'
+import { Component } from '../component.ts'
+import { pauseImage } from '../image/node-images.ts'
+import { runCommand } from '../run-command.ts'
+import { createCgroup, isCgroupV2, removeCgroup } from './cgroup.ts'
+import { containerdConfig } from './containerd-config.ts'
+import { kubeletConfig, kubeletPort } from './kubelet-config.ts'
+import { NodeDirectory } from './node-directory.ts'
+import { NodeNamespace } from './node-namespace.ts'
+import { podNetworkConfig } from './pod-network.ts'
+
+const readyDeadlineMs = 60_000
+const kubeletGraceMs = 10_000
+
+export interface NodeSpec {
+  readonly name: string
+  readonly labels?: Readonly<Record<string, string>>
+  /** As on EC2: `aws:///<zone>/<instance id>`. */
+  readonly providerID: string
+  /** How often the kubelet looks for a change of its node's status, such as allocatable; default 1 s. */
+  readonly statusUpdateFrequencyMs?: number
+}
+
+interface NodeList {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string }
+    readonly spec: { readonly taints?: readonly unknown[] }
+    readonly status: { readonly conditions?: readonly { type: string; status: string }[] }
+  }[]
+}
+
+export interface NodeSurroundings {
+  readonly directory: string
+  readonly cgroup: string
+  readonly address: string
+  readonly podSubnet: string
+  readonly dnsAddress: string
+  readonly kubeconfig: string
+  readonly binaries: BinaryDirs
+  readonly tools: HostTools
+  readonly env: NodeJS.ProcessEnv
+}
+
+export class ClusterNode {
+  readonly name: string
+  readonly spec: NodeSpec
+  /** Its InternalIP. */
+  readonly address: string
+  /** Seen from outside of the node: what is /var/lib/kubelet inside. */
+  readonly rootDir: string
+  readonly devicePluginsDir: string
+  readonly podResourcesSocket: string
+  /** CDI specifications for the node's containers are written here. */
+  readonly cdiSpecDir: string
+  readonly kubeletLog: string
+  readonly containerdLog: string
+  readonly #surroundings: NodeSurroundings
+  readonly #directory: NodeDirectory
+  #namespace: NodeNamespace | undefined
+  #containerd: Component | undefined
+  #kubelet: Component | undefined
+
+  constructor(spec: NodeSpec, surroundings: NodeSurroundings) {
+    this.name = spec.name
+    this.spec = spec
+    this.address = surroundings.address
+    this.#surroundings = surroundings
+    this.#directory = new NodeDirectory(surroundings.directory)
+    this.rootDir = this.#directory.kubeletRoot
+    this.devicePluginsDir = path.join(this.rootDir, 'device-plugins')
+    this.podResourcesSocket = path.join(this.rootDir, 'pod-resources', 'kubelet.sock')
+    this.cdiSpecDir = this.#directory.cdiSpecs
+    this.kubeletLog = path.join(surroundings.directory, 'kubelet.log')
+    this.containerdLog = path.join(surroundings.directory, 'containerd.log')
+  }
+
+  /** Namespaces, containerd and images: all that needs no API server yet. */
+  async prepare(imageArchive: string, signal?: AbortSignal): Promise<void> {
+    this.#directory.create()
+    await createCgroup(this.#surroundings.cgroup)
+    this.#namespace = await NodeNamespace.open()
+    await this.#mount(this.#namespace)
+    await this.#startContainerd(signal)
+    await this.importImages(imageArchive, signal)
+  }
+
+  /** Resolves when the kubelet answers; the node becomes Ready in the API a little later. */
+  async startKubelet(signal?: AbortSignal): Promise<void> {
+    const { spec } = this
+    const { cgroup, address, kubeconfig, dnsAddress } = this.#surroundings
+    const directory = this.#directory
+    const config = kubeletConfig({
+      address,
+      dnsAddress,
+      containerdSocket: directory.containerdSocket,
+      cgroupRoot: `/${cgroup}`,
+      cgroupV2: isCgroupV2(),
+      providerID: spec.providerID,
+      resolvConf: directory.write('resolv.conf', ''),
+      volumePluginDir: directory.volumePlugins,
+      statusUpdateFrequencyMs: spec.statusUpdateFrequencyMs ?? 1_000,
+    })
+    const labels = Object.entries(spec.labels ?? {}).map(([key, value]) => `${key}=${value}`)
+    this.#kubelet = this.#component(
+      'kubelet',
+      path.join(directory.kubernetesBinaries, 'kubelet'),
+      [
+        `--config=${directory.write('kubelet.json', JSON.stringify(config, undefined, 2))}`,
+        `--kubeconfig=${kubeconfig}`,
+        `--hostname-override=${spec.name}`,
+        `--node-ip=${address}`,
+        ...(labels.length === 0 ? [] : [`--node-labels=${labels.join(',')}`]),
+        '-v=2',
+      ],
+      this.kubeletLog,
+    )
+    await this.#kubelet.waitUntil('healthy', () => this.#kubeletHealthy(), readyDeadlineMs, signal)
+  }
+
+  /** Ready, and the taint of a node that is not has been taken away: pods can be scheduled to it. */
+  async waitUntilReady(api: ApiClient, signal?: AbortSignal): Promise<void> {
+    const ready = async () => {
+      const nodes = await api.json<NodeList>('GET', '/api/v1/nodes')
+      const node = nodes.items.find(({ metadata }) => metadata.name === this.name)
+      const condition = node?.status.conditions?.find(({ type }) => type === 'Ready')
+      return condition?.status === 'True' && (node?.spec.taints ?? []).length === 0
+    }
+    await this.#kubelet?.waitUntil('Ready', ready, readyDeadlineMs, signal)
+  }
+
+  /** A crash of the kubelet. Containers keep running, as they do on a real node. */
+  async killKubelet(): Promise<void> {
+    await this.#kubelet?.kill()
+  }
+
+  async stopKubelet(): Promise<void> {
+    await this.#kubelet?.terminate(kubeletGraceMs)
+  }
+
+  async restartKubelet(): Promise<void> {
+    await this.stopKubelet()
+    await this.startKubelet()
+  }
+
+  get kubeletPid(): number | undefined {
+    return this.#kubelet?.pid
+  }
+
+  /** Adds the images of a `docker save` archive to those that pods can use. */
+  async importImages(archive: string, signal?: AbortSignal): Promise<void> {
+    await this.ctr(['images', 'import', archive], signal)
+  }
+
+  /** containerd's own client, for looking behind the kubelet's back. */
+  async ctr(args: readonly string[], signal?: AbortSignal): Promise<string> {
+    const { binaries, env } = this.#surroundings
+    const socket = ['--address', this.#directory.containerdSocket, '--namespace', 'k8s.io']
+    return runCommand(path.join(binaries.containerd, 'ctr'), [...socket, ...args], { env, signal })
+  }
+
+  /** Ends all of the node at once, as a power cut would, and removes what it left on the machine. */
+  async stop(): Promise<void> {
+    await this.#namespace?.close()
+    await Promise.all([this.#kubelet?.exited, this.#containerd?.exited])
+    await removeCgroup(this.#surroundings.cgroup)
+  }
+
+  async #mount(namespace: NodeNamespace): Promise<void> {
+    const { binaries } = this.#surroundings
+    const directory = this.#directory
+    // First the binaries: their own place may be below a directory that is covered next.
+    await namespace.bindMount(binaries.kubernetes, directory.kubernetesBinaries)
+    await namespace.bindMount(binaries.containerd, directory.containerdBinaries)
+    await namespace.bindMount(directory.varLib, '/var/lib')
+    await namespace.bindMount(directory.varLog, '/var/log')
+    // runc's state and the sockets of the shims are below /run, whatever containerd's configuration says.
+    await namespace.mountMemory('/run')
+    for (const { standIn, target } of directory.kernelSettings()) {
+      await namespace.bindMount(standIn, target)
+    }
+  }
+
+  async #startContainerd(signal?: AbortSignal): Promise<void> {
+    const { tools, podSubnet } = this.#surroundings
+    const directory = this.#directory
+    const network = podNetworkConfig({
+      name: this.name,
+      subnet: podSubnet,
+      leaseDir: directory.cniLeases,
+    })
+    directory.write('cni/10-pods.conflist', JSON.stringify(network, undefined, 2))
+    const config = containerdConfig({
+      root: directory.containerdRoot,
+      state: directory.containerdState,
+      socket: directory.containerdSocket,
+      cniPluginDir: tools.cniPluginDir,
+      cniConfigDir: directory.cniConfig,
+      cdiSpecDir: directory.cdiSpecs,
+      runc: tools.runc,
+      pauseImage: pauseImage.name,
+      snapshotter: directory.snapshotter,
+    })
+    this.#containerd = this.#component(
+      'containerd',
+      path.join(directory.containerdBinaries, 'containerd'),
+      ['--config', directory.write('containerd.toml', config)],
+      this.containerdLog,
+    )
+    const ready = () =>
+      this.ctr(['version']).then(
+        () => true,
+        () => false,
+      )
+    await this.#containerd.waitUntil('ready', ready, readyDeadlineMs, signal)
+  }
+
+  #component(name: string, binary: string, args: readonly string[], logFile: string): Component {
+    const namespace = this.#namespace
+    if (namespace === undefined) throw new Error(`node ${this.name} has not been prepared`)
+    // containerd finds its shim by PATH.
+    const { PATH } = this.#surroundings.env
+    const env = {
+      ...this.#surroundings.env,
+      PATH: [this.#directory.containerdBinaries, PATH].join(path.delimiter),
+    }
+    return new Component({
+      ...namespace.inside(binary, args),
+      name: `${name} of ${this.name}`,
+      env,
+      logFile,
+      behindNsenter: true,
+    })
+  }
+
+  #kubeletHealthy(): Promise<boolean> {
+    return new Promise((resolve) => {
+      // Its certificate is one that it signed itself; only whether it answers is of interest here.
+      const url = `https://${this.address}:${kubeletPort}/healthz`
+      const outgoing = request(url, { rejectUnauthorized: false, agent: false }, (response) => {
+        response.resume()
+        resolve(response.statusCode === 200)
+      })
+      outgoing.on('error', () => resolve(false))
+      outgoing.end()
+    })
+  }
+}

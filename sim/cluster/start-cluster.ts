@@ -1,0 +1,164 @@
+// Starts a real Kubernetes cluster on this machine: the entry of this folder.
+import path from 'node:path'
+import { removeAbandonedClusters } from './abandoned-clusters.ts'
+import { AddressBlock } from './address-block.ts'
+import { binaryPlaces, obtainBinaries, type BinaryDirs } from './binaries/obtain.ts'
+import { obtainHostTools, searchPath, type HostTools } from './binaries/host-tools.ts'
+import { Cluster } from './cluster.ts'
+import { ControlPlane } from './control-plane/control-plane.ts'
+import { createCredentials } from './control-plane/credentials.ts'
+import { writeImageArchive } from './image/image-archive.ts'
+import { pauseImage, upfImage } from './image/node-images.ts'
+import { removeCgroup } from './node/cgroup.ts'
+import { ClusterNode, type NodeSpec } from './node/cluster-node.ts'
+import { withMachineLock } from './machine-lock.ts'
+import { createRunDirectory, removeRunDirectory, runDirectoryParent, runId } from './run-directory.ts'
+
+export interface ClusterOptions {
+  readonly nodes: readonly NodeSpec[]
+  /** One line of progress at a time. */
+  readonly log: (line: string) => void
+  /** Aborting during the start undoes it and makes `startCluster` throw. */
+  readonly signal?: AbortSignal
+}
+
+interface Foundation {
+  readonly runDir: string
+  readonly addresses: AddressBlock
+  readonly binaries: BinaryDirs
+  readonly tools: HostTools
+  readonly env: NodeJS.ProcessEnv
+}
+
+/**
+ * Resolves when the API server answers and all nodes are Ready. On failure it leaves nothing behind and
+ * throws with the end of the log of the program that failed.
+ *
+ * To be called from the main thread: the kernel ends the cluster when the thread that started it ends.
+ */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const { log, signal } = options
+  if (process.getuid?.() !== 0) {
+    throw new Error('a cluster needs root, for mount namespaces, control groups and pod networks')
+  }
+  const tools = await obtainHostTools(log)
+  const binaries = await obtainBinaries(binaryPlaces(process.env), log, signal)
+  const undo = new AsyncDisposableStack()
+  try {
+    const foundation = await layFoundation(binaries, tools, log, undo)
+    const { controlPlane, nodes } = await assemble(foundation, options.nodes, undo)
+    await startAll(foundation, controlPlane, nodes, options)
+    return new Cluster({
+      runDir: foundation.runDir,
+      controlPlane,
+      nodes,
+      kubectlBinary: path.join(binaries.kubernetes, 'kubectl'),
+      env: foundation.env,
+      undo,
+    })
+  } catch (error) {
+    await undo.disposeAsync().catch((left: unknown) => log(`not everything was removed: ${String(left)}`))
+    throw error
+  }
+}
+
+async function layFoundation(
+  binaries: BinaryDirs,
+  tools: HostTools,
+  log: (line: string) => void,
+  undo: AsyncDisposableStack,
+): Promise<Foundation> {
+  const stillWaiting = () => log('waiting for another cluster to take its place on this machine')
+  // Under the lock no one takes an address block away from the cluster that has just claimed it.
+  const { addresses, runDir } = await withMachineLock(runDirectoryParent, stillWaiting, async () => {
+    await removeAbandonedClusters(log)
+    const claimed = await AddressBlock.claim()
+    undo.defer(() => claimed.release())
+    const created = await createRunDirectory(claimed.index)
+    undo.defer(() => removeRunDirectory(created))
+    return { addresses: claimed, runDir: created }
+  })
+  undo.defer(() => removeCgroup(runId(runDir)))
+  // The caller's environment stays outside: its proxies and its KUBECONFIG are not the cluster's.
+  const env = { PATH: searchPath(), HOME: runDir }
+  return { runDir, addresses, binaries, tools, env }
+}
+
+async function assemble(
+  foundation: Foundation,
+  specs: readonly NodeSpec[],
+  undo: AsyncDisposableStack,
+): Promise<{ controlPlane: ControlPlane; nodes: ClusterNode[] }> {
+  const { runDir, addresses, binaries, tools, env } = foundation
+  const names = specs.map(({ name }) => name)
+  const credentials = createCredentials(runDir, names)
+  const controlPlane = new ControlPlane({ runDir, addresses, binaries, credentials, env })
+  undo.defer(() => controlPlane.stop())
+
+  const nodes: ClusterNode[] = []
+  undo.defer(() => addresses.podInterfacesGone())
+  undo.defer(async () => {
+    await Promise.all(nodes.map((node) => node.stop()))
+  })
+  for (const [index, spec] of specs.entries()) {
+    const node = new ClusterNode(spec, {
+      directory: path.join(runDir, `n${index}`),
+      cgroup: `${runId(runDir)}/n${index}`,
+      address: await addresses.claimNode(index),
+      podSubnet: addresses.podSubnet(index),
+      dnsAddress: addresses.dns,
+      kubeconfig: controlPlane.kubeconfigFor(credentials.node(spec.name)),
+      binaries,
+      tools,
+      env,
+    })
+    nodes.push(node)
+  }
+  return { controlPlane, nodes }
+}
+
+async function startAll(
+  { runDir, tools }: Foundation,
+  controlPlane: ControlPlane,
+  nodes: readonly ClusterNode[],
+  { log, signal }: ClusterOptions,
+): Promise<void> {
+  const startedAt = Date.now()
+  const since = () => `${((Date.now() - startedAt) / 1000).toFixed(1)} s`
+  const images = path.join(runDir, 'images.tar')
+  await writeImageArchive(images, tools.busybox, [pauseImage, upfImage])
+
+  await together(signal, (ownSignal) => {
+    const apiServerReady = controlPlane.start(ownSignal).then(() => {
+      return log(`control plane ready after ${since()}, ${controlPlane.address.server}`)
+    })
+    const controllers = apiServerReady.then(() => controlPlane.startControllerManager(ownSignal))
+    const scheduler = apiServerReady.then(() => controlPlane.startDefaultScheduler(ownSignal))
+    const prepared = nodes.map((node) => node.prepare(images, ownSignal))
+    const ready = nodes.map(async (node, index) => {
+      await Promise.all([prepared[index], apiServerReady])
+      await node.startKubelet(ownSignal)
+      await node.waitUntilReady(controlPlane.api, ownSignal)
+      log(`node ${node.name} Ready after ${since()}`)
+    })
+    return [controllers, scheduler, ...prepared, ...ready]
+  })
+}
+
+/** The first failure aborts the others; when this throws, none of them is still at work. */
+async function together(
+  signal: AbortSignal | undefined,
+  begin: (signal: AbortSignal) => Promise<unknown>[],
+): Promise<void> {
+  const failed = new AbortController()
+  const either = signal === undefined ? failed.signal : AbortSignal.any([failed.signal, signal])
+  const tasks = begin(either).map((task) =>
+    task.catch((error: unknown) => {
+      failed.abort(error)
+      throw error
+    }),
+  )
+  await Promise.allSettled(tasks)
+  signal?.throwIfAborted()
+  failed.signal.throwIfAborted()
+}

@@ -1,0 +1,8 @@
+// The only door through which the simulated EC2 sees time, so that tests decide when it passes.
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number
+  /** Calls `then` once, `ms` from now. */
+  after(ms: number, then: () => void): void
+}

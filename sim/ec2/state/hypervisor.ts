@@ -1,0 +1,18 @@
+// What the simulated EC2 does to a machine: it makes cards appear in the guest and disappear from it.
+// The PCI simulation implements this; tests of the wire need none.
+
+export interface PluggedCard {
+  readonly eniId: string
+  readonly mac: string
+  readonly deviceIndex: number
+  readonly networkCard: number
+}
+
+export interface Hypervisor {
+  /** The card is on the instance's bus once this returns or resolves. */
+  plug(instanceId: string, card: PluggedCard): void | Promise<void>
+  /** Resolves when the guest has let go of the card; the interface stays `detaching` until then. */
+  unplug(instanceId: string, card: { readonly eniId: string; readonly mac: string }): void | Promise<void>
+}
+
+export const noHypervisor: Hypervisor = { plug() {}, unplug() {} }

@@ -1,0 +1,84 @@
+// DescribeInstances: one reservation for each instance, its interfaces and volumes included.
+
+import type { Ec2State } from '../state/ec2-state.ts'
+import type { Instance, InstanceState } from '../state/instance.ts'
+import { refusals } from '../state/refusals.ts'
+
+import { type Action, action } from './action.ts'
+import { type FilterTable, filtered, readFilters } from './filters.ts'
+import { withIds } from './ids.ts'
+import { groupSet, interfaceOfInstanceElement } from './interface-element.ts'
+import { page, readPage } from './page.ts'
+import { tagSet } from './tag-parameters.ts'
+import type { XmlElements, XmlValue } from './xml.ts'
+
+const pageLimits = { least: 5, most: 1000, idsParameter: 'instancesSet' }
+const stateCodes: Readonly<Record<InstanceState, number>> = {
+  running: 16,
+  'shutting-down': 32,
+  terminated: 48,
+  stopping: 64,
+  stopped: 80,
+}
+
+const filterTable = (state: Ec2State): FilterTable<Instance> => ({
+  'instance-id': (instance) => [instance.instanceId],
+  'instance-type': (instance) => [instance.instanceType],
+  'instance-state-name': (instance) => [instance.state],
+  'instance-state-code': (instance) => [stateCodes[instance.state]],
+  'availability-zone': (instance) => [instance.availabilityZone],
+  'private-dns-name': (instance) => [instance.privateDnsName],
+  'subnet-id': (instance) => [instance.subnetId],
+  'vpc-id': (instance) => [instance.vpcId],
+  'network-interface.network-interface-id': (instance) => state.enisOn(instance.instanceId).map(({ eniId }) => eniId),
+})
+
+export const describeInstances: Action = action(
+  (parameters) => {
+    parameters.at('IncludeManagedResources').boolean() // Nothing here is managed by another AWS service.
+    const ids = parameters.at('InstanceId').texts()
+    return { ids, filters: readFilters(parameters), pages: readPage(parameters, ids, pageLimits) }
+  },
+  (state, { ids, filters, pages }) => {
+    const named = withIds(state.instances(), ids, 'i', (instance) => instance.instanceId, refusals.instanceNotFound)
+    const { items, nextToken } = page(filtered(named, filters, filterTable(state)), pages)
+    return { reservationSet: items.map((instance) => reservation(state, instance)), nextToken }
+  },
+)
+
+function reservation(state: Ec2State, instance: Instance): XmlElements {
+  return {
+    reservationId: `r-${instance.instanceId.slice(2)}`,
+    ownerId: state.accountId,
+    instancesSet: [instanceElement(state, instance)],
+  }
+}
+
+function instanceElement(state: Ec2State, instance: Instance): XmlElements {
+  const enis = state.enisOn(instance.instanceId)
+  const primary = enis.find(({ attachment }) => attachment?.deviceIndex === 0 && attachment.networkCard === 0)
+  return {
+    instanceId: instance.instanceId,
+    instanceType: instance.instanceType,
+    instanceState: { code: stateCodes[instance.state], name: instance.state },
+    architecture: instance.limits.architecture,
+    privateDnsName: instance.privateDnsName,
+    privateIpAddress: primary?.privateIpAddresses[0],
+    placement: { availabilityZone: instance.availabilityZone, tenancy: 'default' },
+    launchTime: new Date(instance.launchTime).toISOString(),
+    subnetId: instance.subnetId,
+    vpcId: instance.vpcId,
+    sourceDestCheck: primary?.sourceDestCheck,
+    groupSet: groupSet(state, instance.groupIds),
+    networkInterfaceSet: enis.map((eni) => interfaceOfInstanceElement(state, eni)),
+    blockDeviceMapping: volumes(instance),
+    tagSet: tagSet(instance.tags),
+  }
+}
+
+function volumes(instance: Instance): XmlValue {
+  return Array.from({ length: instance.ebsVolumes }, (_, at) => ({
+    deviceName: at === 0 ? '/dev/xvda' : `/dev/xvdb${String.fromCharCode('a'.charCodeAt(0) + at - 1)}`,
+    ebs: { volumeId: `vol-${instance.instanceId.slice(2)}${at}`, status: 'attached', deleteOnTermination: at === 0 },
+  }))
+}

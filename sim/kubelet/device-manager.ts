@@ -1,0 +1,131 @@
+// The kubelet's own account of devices (pkg/kubelet/cm/devicemanager/manager.go, 1.36): which a plugin has listed, which are
+// healthy, which pod holds which. `allocated` is kept apart from the pods' devices, as there, and can fall behind them.
+import type { Shuffle } from './seeded-order.ts'
+
+export interface ListedDevice {
+  readonly id: string
+  readonly healthy: boolean
+  readonly numaNodes: readonly number[]
+}
+
+export interface Pod {
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+}
+
+export interface HeldDevices {
+  readonly pod: Pod
+  readonly container: string
+  readonly resource: string
+  readonly devices: readonly ListedDevice[]
+}
+
+export interface ResourceCount {
+  readonly capacity: number
+  readonly allocatable: number
+}
+
+export class DeviceManager {
+  readonly #shuffle: Shuffle
+  /** A resource is registered once its first list has come, be it empty. */
+  readonly #listed = new Map<string, ReadonlyMap<string, ListedDevice>>()
+  #held: readonly HeldDevices[] = []
+  #allocated = new Set<string>()
+
+  constructor(shuffle: Shuffle) {
+    this.#shuffle = shuffle
+  }
+
+  list(resource: string, devices: readonly ListedDevice[]): void {
+    this.#listed.set(resource, new Map(devices.map((device) => [device.id, device])))
+  }
+
+  /** The plugin's stream ended: capacity stays, nothing can be allocated. */
+  markUnhealthy(resource: string): void {
+    const devices = [...(this.#listed.get(resource)?.values() ?? [])]
+    if (this.#listed.has(resource)) {
+      this.list(
+        resource,
+        devices.map((device) => ({ ...device, healthy: false })),
+      )
+    }
+  }
+
+  /** A restart: the checkpoint has the names of registered resources and the pods' devices, no lists. */
+  restart(): void {
+    for (const resource of this.#listed.keys()) this.#listed.set(resource, new Map())
+    this.countAllocatedFromPods()
+  }
+
+  /** isDevicePluginResource: of any other resource in a pod's limits the kubelet takes no notice. */
+  knows(resource: string): boolean {
+    return this.#listed.has(resource) || [...this.#allocated].some((key) => key.startsWith(`${resource}=`))
+  }
+
+  has(resource: string, id: string): boolean {
+    return this.#listed.get(resource)?.has(id) ?? false
+  }
+
+  /** UpdateAllocatedDevices: pods that have ended lose their devices, and only then is `allocated` counted anew. */
+  collect(active: (pod: Pod) => boolean): void {
+    const still = this.#held.filter((held) => active(held.pod))
+    if (still.length === this.#held.length) return
+    this.#held = still
+    this.countAllocatedFromPods()
+  }
+
+  /** devicesToAllocate: marks them allocated before the plugin is asked. A string is the reason for refusal. */
+  take(resource: string, count: number): readonly string[] | string {
+    const listed = this.#listed.get(resource)
+    if (listed === undefined) return `cannot allocate unregistered device ${resource}`
+    const healthy = [...listed.values()].filter((device) => device.healthy)
+    if (healthy.length === 0) return `no healthy devices present; cannot allocate unhealthy devices ${resource}`
+    const free = healthy.map(({ id }) => id).filter((id) => !this.#allocated.has(deviceKey(resource, id)))
+    if (free.length < count) {
+      return `requested number of devices unavailable for ${resource}. Requested: ${count}, Available: ${free.length}`
+    }
+    const taken = this.#shuffle(free.toSorted()).slice(0, count)
+    for (const id of taken) this.#allocated.add(deviceKey(resource, id))
+    return taken
+  }
+
+  /** The plugin agreed. Adds to the pods' devices and, as in the kubelet, not to `allocated`, where take() had put them. */
+  record(pod: Pod, container: string, resource: string, ids: readonly string[]): void {
+    const listed = this.#listed.get(resource)
+    const devices = ids.map((id) => listed?.get(id)).filter((device) => device !== undefined)
+    this.#held = [...this.#held, { pod, container, resource, devices }]
+  }
+
+  /** Forgets devices that were taken and not recorded: after a refusal of the plugin, and whenever a pod was collected. */
+  countAllocatedFromPods(): void {
+    this.#allocated = new Set(
+      this.#held.flatMap(({ resource, devices }) => devices.map(({ id }) => deviceKey(resource, id))),
+    )
+  }
+
+  held(): readonly HeldDevices[] {
+    return this.#held
+  }
+
+  /** GetAllocatableResources: healthy devices, held or not. */
+  healthy(): readonly { readonly resource: string; readonly device: ListedDevice }[] {
+    return [...this.#listed].flatMap(([resource, devices]) =>
+      [...devices.values()].filter((device) => device.healthy).map((device) => ({ resource, device })),
+    )
+  }
+
+  /** What the kubelet would write to Node.status; no key for a resource that was never listed. */
+  counts(): ReadonlyMap<string, ResourceCount> {
+    return new Map(
+      Array.from(this.#listed, ([resource, devices]) => {
+        const allocatable = [...devices.values()].filter((device) => device.healthy).length
+        return [resource, { capacity: devices.size, allocatable }]
+      }),
+    )
+  }
+}
+
+function deviceKey(resource: string, id: string): string {
+  return `${resource}=${id}`
+}

@@ -1,0 +1,19 @@
+// What can happen in the stand-in kubelet.
+import type { ListedDevice } from './device-manager.ts'
+
+export interface KubeletEffects {
+  started: []
+  stopped: []
+  /** Register has arrived and waits for the dial to be let through. */
+  'dial-held': [resource: string]
+  registered: [resource: string, endpoint: string]
+  'register-refused': [resource: string, reason: string]
+  listed: [resource: string, devices: readonly ListedDevice[]]
+  disconnected: [resource: string]
+  admitted: [pod: string, devices: readonly string[]]
+  rejected: [pod: string, message: string]
+  /** The real kubelet would have panicked. */
+  crashed: [reason: string]
+  /** After each of the above. */
+  change: []
+}

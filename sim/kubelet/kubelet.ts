@@ -1,0 +1,183 @@
+// A stand-in for the kubelet's device manager: both gRPC services on real sockets, admission of pods, and faults on demand.
+// Modelled (Kubernetes 1.36): Register with dial-back; device sets from ListAndWatch, unhealthy at once when the stream ends;
+//   admission one pod at a time, free healthy devices in random order, refusals with the kubelet's words; pods of an unknown
+//   resource admitted without a device; devices of ended pods freed only at the next admission or List; the count of allocated
+//   devices that a List may reset during Allocate; the panic over a device that vanishes during Allocate; restart with checkpoint;
+//   the rate limit of PodResources.
+// Not modelled: Node.status and its 10 s period (see counts()); the 5 minutes after which a stopped plugin's capacity is dropped;
+//   GetPreferredAllocation, PreStartContainer, topology and CPU manager; pods of several containers or resources; the plugin
+//   watcher; the checkpoint file; containers themselves.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { status, type sendUnaryData, type Server, type UntypedServiceImplementation } from '@grpc/grpc-js'
+
+import { devicePluginApi, podResourcesApi } from '../../src/device-plugin/kubelet-api.ts'
+import type { Empty } from '../../src/device-plugin/gen/v1beta1/Empty.ts'
+import type { RegistrationHandlers } from '../../src/device-plugin/gen/v1beta1/Registration.ts'
+import { EffectFeed } from '../pci/effect-feed.ts'
+import { Admission, type AdmissionResult, type PodDemand } from './admission.ts'
+import { DeviceManager, type Pod, type ResourceCount } from './device-manager.ts'
+import type { KubeletEffects } from './effects.ts'
+import { removeSockets, serve } from './kubelet-socket.ts'
+import { podResourcesService } from './pod-resources-server.ts'
+import { RateLimit } from './rate-limit.ts'
+import { Registration } from './registration.ts'
+import { seededShuffle } from './seeded-order.ts'
+
+/** pkg/kubelet/cm/devicemanager/plugin/v1beta1/client.go dials for at most 10 s. */
+const defaultDialDeadlineMs = 10_000
+
+export interface KubeletOptions {
+  /** Stands for /var/lib/kubelet. Keep it short: a socket's path has at most 107 bytes. */
+  readonly dir: string
+  /** Of the order in which free devices are taken. */
+  readonly seed?: number
+  readonly dialDeadlineMs?: number
+  /** The clock of the PodResources limit. */
+  readonly nowMs?: () => number
+}
+
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const kubelet = new Kubelet(options)
+  await kubelet.start()
+  return kubelet
+}
+
+export class Kubelet {
+  readonly dir: string
+  readonly effects: EffectFeed<KubeletEffects>
+  readonly #end = new AbortController()
+  readonly #devices: DeviceManager
+  readonly #registration: Registration
+  readonly #limit: RateLimit
+  readonly #admission: Admission
+  #servers: readonly Server[] = []
+
+  constructor({
+    dir,
+    seed = 1,
+    dialDeadlineMs = defaultDialDeadlineMs,
+    nowMs = () => performance.now(),
+  }: KubeletOptions) {
+    this.dir = dir
+    this.effects = new EffectFeed(this.#end.signal)
+    this.#devices = new DeviceManager(seededShuffle(seed))
+    this.#registration = new Registration(this.#at('device-plugins'), dialDeadlineMs, this.#devices, this.effects)
+    this.#admission = new Admission(this.#devices, this.#registration, (reason) => {
+      this.stop()
+      this.effects.report('crashed', reason)
+    })
+    this.#limit = new RateLimit(nowMs)
+  }
+
+  /** Removes every socket from the plugins' directory, the plugins' own too, then serves. */
+  async start(): Promise<void> {
+    for (const name of ['device-plugins', 'pod-resources']) {
+      mkdirSync(this.#at(name), { recursive: true })
+      removeSockets(this.#at(name))
+    }
+    this.#servers = [
+      await serve(
+        this.#at('pod-resources/kubelet.sock'),
+        podResourcesApi.PodResourcesLister.service,
+        this.#podResources(),
+      ),
+      await serve(this.#at('device-plugins/kubelet.sock'), devicePluginApi.Registration.service, this.#registrations()),
+    ]
+    this.effects.report('started')
+  }
+
+  /** As if the process were killed. Pods keep running and keep their devices; start() brings it back. */
+  stop(): void {
+    for (const server of this.#servers) server.forceShutdown()
+    this.#servers = []
+    this.#registration.closeAll()
+    this.#devices.restart()
+    this.effects.report('stopped')
+  }
+
+  async restart(): Promise<void> {
+    this.stop()
+    await this.start()
+  }
+
+  /** For good: what waits for an effect is refused. */
+  close(): void {
+    this.stop()
+    this.#end.abort(new Error(`the kubelet at ${this.dir} has stopped`))
+  }
+
+  /** A pod bound to this node: the kubelet gives it free devices, or it fails for ever. */
+  async admit(demand: PodDemand): Promise<AdmissionResult> {
+    const result = await this.#admission.admit(demand)
+    if (result.admitted) this.effects.report('admitted', `${demand.namespace}/${demand.name}`, result.devices)
+    else this.effects.report('rejected', `${demand.namespace}/${demand.name}`, result.message)
+    return result
+  }
+
+  /** All containers of the pod are dead. Its devices are free for List and for the next admission. */
+  endPod(pod: Pick<Pod, 'namespace' | 'name'>): void {
+    this.#admission.end(pod)
+  }
+
+  /** What Node.status would say next; a resource that was never listed has no entry. */
+  counts(): ReadonlyMap<string, ResourceCount> {
+    return this.#devices.counts()
+  }
+
+  /** Null: Register works again. */
+  refuseRegister(reason: string | null): void {
+    this.#registration.faults.refuseWith = reason
+  }
+
+  /** Register waits before the kubelet dials, until the returned function is called. */
+  holdDials(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#registration.faults.dialAfter = promise
+    return () => {
+      this.#registration.faults.dialAfter = null
+      resolve()
+    }
+  }
+
+  /** All ListAndWatch streams break; the kubelet does not open them again. */
+  killStreams(): void {
+    this.#registration.cancelWatches()
+  }
+
+  /**
+   * During the next Allocate a List of another client collects an ended pod, so that the device in flight is no longer counted
+   * as allocated and may be given to a second pod.
+   */
+  raceListDuringAllocate(): void {
+    this.#admission.raceNextAllocate = true
+  }
+
+  #registrations(): UntypedServiceImplementation & RegistrationHandlers {
+    return {
+      Register: ({ request }, answer: sendUnaryData<Empty>) => {
+        this.#registration.register(request).then(
+          () => answer(null, {}),
+          ({ message }: Error) => {
+            this.effects.report('register-refused', request.resourceName, message)
+            answer({ code: status.UNKNOWN, details: message })
+          },
+        )
+      },
+    }
+  }
+
+  #podResources() {
+    return podResourcesService({
+      allows: () => this.#limit.allows(),
+      activePods: () => this.#admission.activePods(),
+      held: () => this.#devices.held(),
+      healthy: () => this.#devices.healthy(),
+    })
+  }
+
+  #at(path: string): string {
+    return join(this.dir, path)
+  }
+}

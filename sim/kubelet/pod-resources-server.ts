@@ -1,0 +1,70 @@
+// The PodResources service over the stand-in's account of devices.
+import { status, type sendUnaryData, type ServiceError, type UntypedServiceImplementation } from '@grpc/grpc-js'
+
+import type { AllocatableResourcesResponse } from '../../src/device-plugin/gen/v1/AllocatableResourcesResponse.ts'
+import type { ContainerDevices } from '../../src/device-plugin/gen/v1/ContainerDevices.ts'
+import type { GetPodResourcesResponse } from '../../src/device-plugin/gen/v1/GetPodResourcesResponse.ts'
+import type { ListPodResourcesResponse } from '../../src/device-plugin/gen/v1/ListPodResourcesResponse.ts'
+import type { PodResources } from '../../src/device-plugin/gen/v1/PodResources.ts'
+import type { PodResourcesListerHandlers } from '../../src/device-plugin/gen/v1/PodResourcesLister.ts'
+import type { HeldDevices, ListedDevice, Pod } from './device-manager.ts'
+
+export interface PodResourcesSource {
+  /** Counts the call against the server's limit. */
+  allows(): boolean
+  /** Active pods, with or without devices, after devices of ended pods are collected. */
+  activePods(): readonly Pod[]
+  held(): readonly HeldDevices[]
+  healthy(): readonly { readonly resource: string; readonly device: ListedDevice }[]
+}
+
+export function podResourcesService(
+  source: PodResourcesSource,
+): UntypedServiceImplementation & PodResourcesListerHandlers {
+  return {
+    List(_call, answer: sendUnaryData<ListPodResourcesResponse>) {
+      if (!source.allows()) return answer(limitExceeded())
+      const pods = source.activePods()
+      answer(null, { podResources: pods.map((pod) => podResources(pod, source.held())) })
+    },
+    Get({ request }, answer: sendUnaryData<GetPodResourcesResponse>) {
+      if (!source.allows()) return answer(limitExceeded())
+      const { podNamespace, podName } = request
+      const pod = source.activePods().find(({ namespace, name }) => namespace === podNamespace && name === podName)
+      if (pod === undefined) {
+        return answer(failure(status.UNKNOWN, `pod ${podName} in namespace ${podNamespace} not found`))
+      }
+      answer(null, { podResources: podResources(pod, source.held()) })
+    },
+    GetAllocatableResources(_call, answer: sendUnaryData<AllocatableResourcesResponse>) {
+      if (!source.allows()) return answer(limitExceeded())
+      answer(null, { devices: source.healthy().map(({ resource, device }) => containerDevices(resource, device)) })
+    },
+  }
+}
+
+/** The answer has no pod UID; one entry per device (pkg/kubelet/apis/podresources/server_v1.go). */
+function podResources(pod: Pod, held: readonly HeldDevices[]): PodResources {
+  const ofPod = held.filter((entry) => entry.pod.uid === pod.uid)
+  return {
+    name: pod.name,
+    namespace: pod.namespace,
+    containers: ofPod.map(({ container, resource, devices }) => ({
+      name: container,
+      devices: devices.map((device) => containerDevices(resource, device)),
+    })),
+  }
+}
+
+function containerDevices(resourceName: string, { id, numaNodes }: ListedDevice): ContainerDevices {
+  const nodes = numaNodes.map((ID) => ({ ID }))
+  return { resourceName, deviceIds: [id], topology: nodes.length > 0 ? { nodes } : null }
+}
+
+function limitExceeded(): Partial<ServiceError> {
+  return failure(status.RESOURCE_EXHAUSTED, 'rejected by rate limit')
+}
+
+function failure(code: status, details: string): Partial<ServiceError> {
+  return { code, details }
+}

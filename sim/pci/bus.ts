@@ -1,0 +1,253 @@
+// The PCI bus of one simulated node: a tree of plain files below `root` that reacts to writes as sysfs does.
+// Modelled: hot-plug of ENA cards at the next free address; drivers ena, vfio-pci, igb_uio with bind, unbind, drivers_probe and
+//   driver_override; interfaces and their renaming; IOMMU groups with and without an IOMMU; device nodes; unbind and unplug of a
+//   card in use, which wait, an unplug holding up all hot-plug behind it; routes of the node; reboot.
+// Not modelled: the writer. A write to a control file returns at once and well: no errno (the effect 'write-refused' has it), no
+//   blocking while the card is in use, and reading is not refused. driver_override is read when a probe comes; end its text with
+//   a newline. No uevents, no netlink. The links of a card that vanishes go one after the other, not in one step.
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { bdfOfSlot, deviceDirectory, deviceEntries, PluggedCard, type Card } from './card.ts'
+import type { ControlFile } from './control-file.ts'
+import { DriverBinding, driverNames, type Drivers } from './driver-binding.ts'
+import { openDriverControls } from './driver-controls.ts'
+import { EffectFeed } from './effect-feed.ts'
+import type { PciEffectFeed, PciEffects } from './effects.ts'
+import { EnaDriver } from './ena-driver.ts'
+import { HeldCards } from './held-cards.ts'
+import { Lane } from './lane.ts'
+import { RouteTable } from './route-table.ts'
+import { SysfsTree } from './sysfs-tree.ts'
+import { UioDriver } from './uio-driver.ts'
+import { VfioDriver, type IommuMode } from './vfio-driver.ts'
+
+/** Nitro puts the primary at 0000:00:05.0 and later cards behind it. */
+const primarySlot = 5
+const lastSlot = 31
+
+export interface PciBusOptions {
+  /** An existing directory of this node alone. The bus fills it and leaves it to its owner to remove. */
+  readonly root: string
+  readonly iommu: IommuMode
+  readonly primaryMac: string
+  /** From plug() to the card's appearance. */
+  readonly plugDelayMs?: number
+  /** Whether udev renames interfaces (eth0 to ens6), and how long after they appear. */
+  readonly rename?: boolean
+  readonly renameDelayMs?: number
+}
+
+export type NewCard = Pick<Card, 'mac' | 'eniId' | 'deviceIndex'>
+
+export async function startPciBus(options: PciBusOptions): Promise<PciBus> {
+  const bus = new PciBus(options)
+  await bus.start()
+  return bus
+}
+
+export class PciBus {
+  readonly root: string
+  readonly effects: PciEffectFeed
+  readonly #options: PciBusOptions
+  readonly #stop = new AbortController()
+  readonly #tree: SysfsTree
+  readonly #drivers: Drivers
+  readonly #binding: DriverBinding
+  readonly #held: HeldCards
+  readonly #routes: RouteTable
+  readonly #primary: PluggedCard
+  readonly #cards = new Map<string, PluggedCard>()
+  /** The machine's one hot-plug thread: a removal that waits stalls all that come after it. */
+  readonly #hotplug = new Lane()
+  #controlFiles: readonly ControlFile[] = []
+
+  constructor(options: PciBusOptions) {
+    this.#options = options
+    this.root = options.root
+    this.effects = new EffectFeed<PciEffects>(this.#stop.signal)
+    this.#tree = new SysfsTree(options.root)
+    this.#held = new HeldCards(this.#stop.signal)
+    this.#routes = new RouteTable(this.#tree)
+    this.#drivers = {
+      ena: new EnaDriver(this.#tree),
+      'vfio-pci': new VfioDriver(this.#tree, options.iommu),
+      igb_uio: new UioDriver(this.#tree),
+    }
+    this.#primary = new PluggedCard({
+      bdf: bdfOfSlot(primarySlot),
+      mac: options.primaryMac,
+      eniId: 'eni-primary',
+      deviceIndex: 0,
+    })
+    this.#binding = new DriverBinding(
+      this.#tree,
+      this.#drivers,
+      this.#held,
+      this.effects,
+      (card) => card === this.#primary,
+    )
+    // Routes go by interface name, and each of these changes names.
+    for (const kind of ['bound', 'unbound', 'net-renamed'] as const) this.effects.on(kind, () => this.#writeRoutes())
+    this.effects.on('bound', (card) => {
+      if (card.driver === 'ena' && options.rename !== false) this.#supervise(this.#renameByUdev(card.bdf))
+    })
+  }
+
+  async start(): Promise<void> {
+    const tree = this.#tree
+    const drivers = driverNames.map((name) => `sys/bus/pci/drivers/${name}`)
+    for (const directory of ['sys/bus/pci/devices', 'sys/devices/pci0000:00', 'sys/class/net', ...drivers]) {
+      tree.makeDirectory(tree.at(directory))
+    }
+    await this.#drivers['vfio-pci'].start()
+    this.#newBootId()
+    this.#controlFiles = await openDriverControls({
+      tree,
+      binding: this.#binding,
+      cardAt: (bdf) => this.#cards.get(bdf),
+      supervise: this.#supervise,
+    })
+    await this.#appear(this.#primary)
+    await this.#named(this.#primary)
+  }
+
+  /** Resolves when the card has its driver and its final interface name. */
+  async plug(card: NewCard): Promise<Card> {
+    const { plugDelayMs = 0 } = this.#options
+    if (plugDelayMs > 0) await delay(plugDelayMs, undefined, { signal: this.#stop.signal })
+    const plugged = await this.#hotplug.run(async () => {
+      const arrival = new PluggedCard({ ...card, bdf: this.#nextFreeAddress() })
+      await this.#appear(arrival)
+      return arrival
+    })
+    await this.#named(plugged)
+    return plugged.snapshot()
+  }
+
+  /** Resolves when nothing is left of the card; waits for as long as the card is held. */
+  unplug({ mac }: Pick<Card, 'mac'>): Promise<void> {
+    return this.#hotplug.run(() => {
+      const card = this.#byMac(mac)
+      return card.lock.run(async () => {
+        await this.#binding.released(card, 'unplug')
+        this.#disappear(card)
+        this.effects.report('unplugged', card.snapshot())
+      })
+    })
+  }
+
+  /** As if a process opened the card's device. */
+  hold(bdf: string): void {
+    this.#held.hold(bdf)
+  }
+
+  release(bdf: string): void {
+    this.#held.release(bdf)
+  }
+
+  /** As if somebody gave the card an address: the node's route table names its interface from now on. */
+  useByHost(bdf: string): void {
+    const card = this.#cards.get(bdf)
+    if (card === undefined) throw new Error(`no card at ${bdf}`)
+    this.#routes.useByHost(card)
+    this.#writeRoutes()
+  }
+
+  /** The primary is one of them, the first. */
+  cards(): readonly Card[] {
+    return [...this.#cards.values()].map((card) => card.snapshot())
+  }
+
+  /** Every process is gone, every card is found anew and has the kernel's default driver; overrides are forgotten. */
+  async reboot(): Promise<void> {
+    this.#held.releaseAll()
+    await this.#hotplug.run(async () => {
+      const cards = [...this.#cards.values()]
+      for (const card of cards) await card.lock.run(() => this.#disappear(card))
+      this.#newBootId()
+      for (const card of cards) await this.#appear(card)
+    })
+    for (const card of this.#cards.values()) await this.#named(card)
+    this.effects.report('rebooted')
+  }
+
+  /** Ends all waiting. Control files are removed, for a pipe without a reader would block its writers. */
+  stop(): void {
+    this.#stop.abort(new Error(`the PCI bus at ${this.root} has stopped`))
+    this.#held.releaseAll()
+    for (const file of this.#controlFiles) file.close()
+  }
+
+  async #appear(card: PluggedCard): Promise<void> {
+    await card.lock.run(async () => {
+      const directory = deviceDirectory(this.#tree, card.bdf)
+      this.#tree.placeDirectory(directory, deviceEntries(this.#tree))
+      this.#drivers['vfio-pci'].plugged(card)
+      this.#tree.link(this.#busLink(card), directory)
+      this.#cards.set(card.bdf, card)
+      this.effects.report('plugged', card.snapshot())
+      await this.#binding.probe(card)
+    })
+  }
+
+  #disappear(card: PluggedCard): void {
+    this.#binding.detach(card)
+    this.#drivers['vfio-pci'].unplugged(card)
+    this.#routes.forget(card)
+    this.#tree.unlink(this.#busLink(card))
+    this.#tree.removeDirectory(deviceDirectory(this.#tree, card.bdf))
+    this.#cards.delete(card.bdf)
+  }
+
+  /** udev names each new interface; resolves when this one has its final name, or none any more. */
+  #named(card: PluggedCard): Promise<void> {
+    return this.effects.until(() => this.#options.rename === false || !card.ifname?.startsWith('eth'))
+  }
+
+  async #renameByUdev(bdf: string): Promise<void> {
+    await delay(this.#options.renameDelayMs ?? 0, undefined, { signal: this.#stop.signal })
+    const card = this.#cards.get(bdf)
+    await card?.lock.run(() => {
+      const from = card.ifname
+      if (from !== null && this.#drivers.ena.rename(card)) this.effects.report('net-renamed', card.snapshot(), from)
+    })
+  }
+
+  #byMac(mac: string): PluggedCard {
+    for (const card of this.#cards.values()) {
+      if (card.mac === mac && card !== this.#primary) return card
+    }
+    throw new Error(`no card with MAC ${mac} that could be unplugged from ${this.root}`)
+  }
+
+  #nextFreeAddress(): string {
+    for (let slot = primarySlot + 1; slot <= lastSlot; slot++) {
+      const bdf = bdfOfSlot(slot)
+      if (!this.#cards.has(bdf)) return bdf
+    }
+    throw new Error(`all PCI addresses of ${this.root} are taken`)
+  }
+
+  #busLink(card: PluggedCard): string {
+    return this.#tree.at('sys/bus/pci/devices', card.bdf)
+  }
+
+  #newBootId(): void {
+    const directory = this.#tree.at('proc/sys/kernel/random')
+    this.#tree.makeDirectory(directory)
+    this.#tree.write(join(directory, 'boot_id'), `${randomUUID()}\n`)
+  }
+
+  #writeRoutes(): void {
+    this.#routes.write(this.#primary, [...this.#cards.values()])
+  }
+
+  /** A failure that no caller waits for is a bug of the simulator and ends the process as an unhandled rejection. */
+  readonly #supervise = (work: Promise<void>): void => {
+    void work.catch((failure: unknown) => {
+      if (!this.#stop.signal.aborted) throw failure
+    })
+  }
+}

@@ -1,0 +1,356 @@
+// A real control plane with two real nodes runs pods, survives what tests do to it, and leaves no trace.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Cluster } from '../../sim/cluster/cluster.ts'
+import { startCluster } from '../../sim/cluster/start-cluster.ts'
+import { upfImage } from '../../sim/cluster/image/node-images.ts'
+import type { NodeSpec } from '../../sim/cluster/node/cluster-node.ts'
+
+const skip = process.getuid?.() === 0 ? false : 'needs root'
+const goneDeadlineMs = 10_000
+const print = (line: string) => console.log(`# ${line}`)
+const machineBefore = machineState()
+
+const nodeA: NodeSpec = {
+  name: 'node-a',
+  providerID: 'aws:///eu-west-1a/i-0aaaaaaaaaaaaaaaa',
+  labels: {
+    'topology.kubernetes.io/zone': 'eu-west-1a',
+    'node.kubernetes.io/instance-type': 'm5.xlarge',
+    ng: 'multi-eni',
+  },
+}
+const nodeB: NodeSpec = { name: 'node-b', providerID: 'aws:///eu-west-1b/i-0bbbbbbbbbbbbbbbb' }
+
+interface List<T> {
+  readonly items: readonly T[]
+}
+
+interface Pod {
+  readonly metadata: { readonly name: string }
+  readonly spec: { readonly nodeName: string }
+  readonly status: {
+    readonly podIP: string
+    readonly containerStatuses: readonly { readonly containerID: string; readonly restartCount: number }[]
+  }
+}
+
+interface Node {
+  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> }
+  readonly spec: { readonly providerID: string }
+  readonly status: {
+    readonly conditions: readonly { readonly type: string; readonly status: string }[]
+    readonly addresses: readonly { readonly type: string; readonly address: string }[]
+  }
+}
+
+const deployment = {
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'upf' },
+  spec: {
+    replicas: 2,
+    selector: { matchLabels: { app: 'upf' } },
+    template: {
+      metadata: { labels: { app: 'upf' } },
+      spec: {
+        containers: [
+          {
+            name: 'upf',
+            image: upfImage.name,
+            imagePullPolicy: 'Never',
+            env: [{ name: 'PCIDEVICE_INTEL_COM_UPF_DATAPLANE', value: '0000:00:06.0' }],
+          },
+        ],
+        topologySpreadConstraints: [
+          {
+            maxSkew: 1,
+            topologyKey: 'kubernetes.io/hostname',
+            whenUnsatisfiable: 'DoNotSchedule',
+            labelSelector: { matchLabels: { app: 'upf' } },
+          },
+        ],
+      },
+    },
+  },
+}
+
+describe('a cluster with two nodes', { skip }, () => {
+  let cluster: Cluster
+
+  before(async () => {
+    cluster = await startCluster({ nodes: [nodeA, nodeB], log: print })
+  })
+
+  after(() => cluster.stop())
+
+  const get = async <T>(...args: string[]) => JSON.parse(await cluster.kubectl(['get', ...args, '-o', 'json'])) as T
+  const pods = async () => (await get<List<Pod>>('pods')).items
+
+  test('has both nodes Ready, as the caller described them', async () => {
+    const { items } = await get<List<Node>>('nodes')
+    assert.deepEqual(
+      items.map((node) => [
+        node.metadata.name,
+        node.spec.providerID,
+        node.status.conditions.find(({ type }) => type === 'Ready')?.status,
+        node.status.addresses.find(({ type }) => type === 'InternalIP')?.address,
+      ]),
+      [nodeA, nodeB].map(({ name, providerID }) => [name, providerID, 'True', cluster.node(name).address]),
+    )
+    const labels = items[0]?.metadata.labels ?? {}
+    for (const [key, value] of Object.entries(nodeA.labels ?? {})) assert.equal(labels[key], value)
+  })
+
+  test('serves the admission policies that the product installs', async () => {
+    const served = await cluster.kubectl(['api-resources', '--api-group=admissionregistration.k8s.io', '-o', 'name'])
+    assert.match(served, /^mutatingadmissionpolicies\./m)
+    assert.match(served, /^validatingadmissionpolicies\./m)
+  })
+
+  test('runs a Deployment on both nodes and shows its log', async () => {
+    await cluster.kubectl(['apply', '-f', '-'], { input: JSON.stringify(deployment) })
+    await cluster.kubectl(['rollout', 'status', 'deployment/upf', '--timeout=60s'])
+    const running = await pods()
+    assert.deepEqual(new Set(running.map((pod) => pod.spec.nodeName)), new Set(['node-a', 'node-b']))
+    for (const pod of running) {
+      const printed = await cluster.kubectl(['logs', pod.metadata.name])
+      assert.match(printed, /^PCIDEVICE_INTEL_COM_UPF_DATAPLANE=0000:00:06\.0$/m)
+      assert.match(printed, /\/dev\/vfio/)
+    }
+  })
+
+  test('logs each Binding for the benchmarks', () => {
+    const events = readFileSync(cluster.auditLog, 'utf8').trim().split('\n')
+    const first = JSON.parse(events[0] ?? '{}') as { objectRef?: { subresource?: string } }
+    assert.equal(first.objectRef?.subresource, 'binding')
+    assert.equal(events.length, 2)
+  })
+
+  test('keeps containers running while a kubelet is restarted or killed', async () => {
+    const containers = async () =>
+      (await pods()).flatMap((pod) => pod.status.containerStatuses.map((status) => status.containerID))
+    const earlier = await containers()
+    const node = cluster.node('node-a')
+    const firstKubelet = node.kubeletPid
+    await node.restartKubelet()
+    await node.killKubelet()
+    assert.equal(node.kubeletPid, undefined)
+    assert.match(await node.ctr(['tasks', 'list']), /RUNNING/)
+    await node.startKubelet()
+    assert.notEqual(node.kubeletPid, firstKubelet)
+    assert.equal(existsSync(node.podResourcesSocket), true)
+    // A pod that starts now proves that the new kubelet is at work, so that what it would restart, it has.
+    await cluster.kubectl(['scale', 'deployment/upf', '--replicas=4'])
+    await cluster.kubectl(['rollout', 'status', 'deployment/upf', '--timeout=60s'])
+    const later = new Set(await containers())
+    for (const container of earlier) assert.ok(later.has(container), `${container} was restarted`)
+  })
+
+  test('gives out service account tokens that name a node', async () => {
+    const kubeconfig = await cluster.serviceAccountKubeconfig({
+      namespace: 'default',
+      name: 'default',
+      boundNode: 'node-b',
+    })
+    const user = await cluster.kubectl(['auth', 'whoami', '-o', 'json', '--kubeconfig', kubeconfig])
+    const { status } = JSON.parse(user) as { status: { userInfo: { extra: Record<string, string[]> } } }
+    assert.deepEqual(status.userInfo.extra['authentication.kubernetes.io/node-name'], ['node-b'])
+  })
+
+  test('ends a pod at once when it is deleted', async () => {
+    const [pod] = await pods()
+    assert.ok(pod)
+    const startedAt = Date.now()
+    await cluster.kubectl(['delete', 'pod', pod.metadata.name])
+    assert.ok(Date.now() - startedAt < 10_000, 'the grace period of 30 s was waited for')
+  })
+
+  test('comes back with everything after a crash of the API server', async () => {
+    await cluster.killApiServer()
+    await assert.rejects(cluster.kubectl(['get', 'nodes']))
+    await cluster.startApiServer()
+    assert.equal((await get<List<Node>>('nodes')).items.length, 2)
+  })
+
+  test('leaves nothing on the machine when it is stopped', async () => {
+    const running = await pods()
+    const networks = podNetworkNamespaces(cluster.runDir)
+    assert.ok(networks.size >= running.length, 'the test does not see the pods that are running')
+    assert.notDeepEqual(tracesOf(cluster.runDir), [])
+    assert.notDeepEqual(tracesOfBlock(cluster.server), [])
+
+    await Promise.all([cluster.stop(), cluster.stop()])
+
+    assertNothingLeft([cluster.server])
+    assert.deepEqual(tracesOf(cluster.runDir), [])
+    for (const pid of processIds()) {
+      assert.ok(!networks.has(linkOf(pid, 'ns/net')), `process ${pid} is in the network of a pod`)
+    }
+  })
+})
+
+test('a start that fails shows the log of what failed and leaves nothing', { skip }, async () => {
+  const lines: string[] = []
+  // A kubelet may not give itself a label like this one, and ends.
+  const labels = { 'kubernetes.io/not-for-kubelets': 'true' }
+  const nodes = [nodeB, { ...nodeA, labels }]
+  await assert.rejects(
+    startCluster({ nodes, log: (line) => lines.push(line) }),
+    /kubelet of node-a ended[^]*not-for-kubelets/,
+  )
+  assertNothingLeft(lines)
+})
+
+test('a start that is aborted leaves nothing', { skip }, async () => {
+  const lines: string[] = []
+  const abort = new AbortController()
+  const log = (line: string) => {
+    lines.push(line)
+    if (line.startsWith('control plane ready')) abort.abort(new Error('enough'))
+  }
+  await assert.rejects(startCluster({ nodes: [nodeA, nodeB], log, signal: abort.signal }), /enough/)
+  assertNothingLeft(lines)
+})
+
+test('a cluster ends with its owner, and the next one removes what is left', { skip }, async () => {
+  const entry = path.join(import.meta.dirname, '../../sim/cluster/start-cluster.ts')
+  const program = `
+    const { startCluster } = await import(${JSON.stringify(entry)})
+    const cluster = await startCluster({ nodes: [${JSON.stringify(nodeA)}], log: console.error })
+    console.log(cluster.runDir, cluster.server)
+    setInterval(() => {}, 1000)`
+  const owner = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [line] = (await once(createInterface(owner.stdout), 'line')) as [string]
+  const [runDir = '', server = ''] = line.split(' ')
+  assert.notDeepEqual(processesOf(runDir), [])
+
+  owner.kill('SIGKILL')
+
+  const startedAt = Date.now()
+  while (processesOf(runDir).length > 0) {
+    assert.ok(Date.now() - startedAt < goneDeadlineMs, `still running: ${processesOf(runDir).join(', ')}`)
+    await sleep(50)
+  }
+  assert.ok(existsSync(runDir))
+  const next = await startCluster({ nodes: [], log: print })
+  await next.stop()
+  assert.deepEqual(tracesOf(runDir), [])
+  assertNothingLeft([server])
+})
+
+/** Other clusters may run meanwhile: only what belongs to this process or to the given addresses counts. */
+function assertNothingLeft(linesWithAddress: readonly string[]): void {
+  const address = linesWithAddress.find((line) => line.includes('https://'))
+  assert.ok(address, 'the address of the API server is not known')
+  assert.deepEqual(tracesOfBlock(address), [])
+  assert.deepEqual(childProcesses(), [])
+  assert.deepEqual(ownRunDirectories(), [])
+  assert.deepEqual(machineState(), machineBefore)
+}
+
+/** What a kubelet and containerd like to leave on a machine, and kernel settings that they like to change. */
+function machineState(): Readonly<Record<string, string | boolean>> {
+  const settings = ['net/ipv4/ip_forward', 'kernel/panic', 'kernel/panic_on_oops', 'vm/overcommit_memory']
+  const directories = [
+    '/var/lib/kubelet',
+    '/var/log/pods',
+    '/opt/containerd',
+    '/usr/libexec/kubernetes',
+    '/run/containerd',
+  ]
+  return {
+    ...Object.fromEntries(settings.map((name) => [name, readFileSync(path.join('/proc/sys', name), 'utf8')])),
+    ...Object.fromEntries(directories.map((directory) => [directory, existsSync(directory)])),
+  }
+}
+
+/** Network interfaces with an address of the /20 that the API server's address is in. */
+function tracesOfBlock(apiServer: string): string[] {
+  const block = (text: string) => {
+    const [, first, second, third] = /(\d+)\.(\d+)\.(\d+)\.\d+/.exec(text) ?? []
+    return [first, second, Number(third) >> 4].join('.')
+  }
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    (addresses ?? [])
+      .filter(({ address }) => block(address) === block(apiServer))
+      .map(({ address }) => `${name} ${address}`),
+  )
+}
+
+function childProcesses(): string[] {
+  const parent = new RegExp(`^PPid:\\t${process.pid}$`, 'm')
+  return processIds()
+    .filter((pid) => parent.test(contentOf(pid, 'status')))
+    .map((pid) => `${pid} ${contentOf(pid, 'cmdline').replaceAll('\0', ' ')}`)
+}
+
+function ownRunDirectories(): string[] {
+  return readdirSync('/tmp')
+    .filter((name) => name.startsWith('jit-eni-'))
+    .map((name) => path.join('/tmp', name, 'owner.json'))
+    .filter((file) => existsSync(file) && readFileSync(file, 'utf8').includes(`"pid":${process.pid},`))
+}
+
+function tracesOf(runDir: string): string[] {
+  const id = path.basename(runDir)
+  const mounts = readFileSync('/proc/mounts', 'utf8').split('\n')
+  const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n')
+  return [
+    ...processesOf(runDir),
+    ...[...mounts, ...sockets].filter((line) => line.includes(runDir)),
+    ...controlGroups('/sys/fs/cgroup').filter((group) => group.includes(id)),
+    ...(existsSync(runDir) ? [runDir] : []),
+  ]
+}
+
+/** By command line, by control group and by mounts: a container's command line says nothing. */
+function processesOf(runDir: string): string[] {
+  const id = path.basename(runDir)
+  return processIds()
+    .filter((pid) => pid !== String(process.pid))
+    .filter((pid) => ['cmdline', 'cgroup', 'mountinfo'].some((file) => contentOf(pid, file).includes(id)))
+    .map((pid) => `${pid} ${contentOf(pid, 'cmdline').replaceAll('\0', ' ')}`)
+}
+
+function podNetworkNamespaces(runDir: string): Set<string> {
+  const inPods = processIds().filter((pid) => contentOf(pid, 'cgroup').includes(path.basename(runDir)))
+  return new Set(inPods.map((pid) => linkOf(pid, 'ns/net')))
+}
+
+function processIds(): string[] {
+  return readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
+}
+
+function contentOf(pid: string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function linkOf(pid: string, file: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/${file}`)
+  } catch {
+    return ''
+  }
+}
+
+function controlGroups(directory: string): string[] {
+  const children = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  return children.flatMap((child) => {
+    const group = path.join(directory, child.name)
+    return [group, ...controlGroups(group)]
+  })
+}

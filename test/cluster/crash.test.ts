@@ -1,0 +1,53 @@
+// SIGKILL of each program in the middle of an attach: once all run again, the pod runs, and nothing has leaked.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
+import type { Installation } from '../../sim/installation/installation.ts'
+import type { Program } from '../../sim/installation/program.ts'
+import { Scenario, twoNodes, upfPod, userPlane } from './scenario.ts'
+
+const programs: Readonly<Record<string, (installation: Installation, nodeName: string) => Program>> = {
+  extender: ({ extender }) => extender,
+  attacher: ({ attacher }) => attacher,
+  'device plugin': (installation, nodeName) => installation.devicePlugin(nodeName),
+}
+
+/** When the program is killed, by what the pod's ENIAttachment shows. */
+const moments: Readonly<Record<string, (attachment: ENIAttachment) => boolean>> = {
+  'while the ENI is being attached': ({ status }) => status?.eni?.attachmentID !== undefined,
+  'after the card was seen': ({ status }) => status?.device?.seenTime !== undefined,
+}
+
+describe('a program is killed in the middle of an attach', () => {
+  let scenario: Scenario
+  before(async () => {
+    scenario = await Scenario.start({
+      nodes: twoNodes,
+      delays: { createMs: 100, attachMs: 1000, deviceMs: 1000, detachMs: 200 },
+    })
+    await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '0s' }))
+  })
+  after(() => scenario[Symbol.asyncDispose]())
+
+  for (const [name, find] of Object.entries(programs)) {
+    for (const [when, moment] of Object.entries(moments)) {
+      it(`${name}, ${when}`, async (context) => {
+        await scenario.check(context, async () => {
+          await scenario.apply(upfPod('upf'))
+          await scenario.until(when, () => {
+            const attachment = scenario.claimOf('upf')
+            return attachment !== undefined && moment(attachment)
+          })
+          const program = find(scenario.installation, scenario.claimOf('upf')?.spec.nodeName ?? '')
+          await program.kill()
+          program.start()
+          await scenario.running('upf')
+        })
+        await scenario.deletePods('upf')
+        await scenario.until('its ENI is released', () => scenario.attachmentsOf('user-plane').length === 0)
+        const left = scenario.installation.ec2.state.enis().map(({ eniId }) => eniId)
+        assert.deepEqual(left, scenario.installation.primaryEnis, 'nothing has leaked')
+      })
+    }
+  }
+})

@@ -1,0 +1,39 @@
+// A kubelet that restarts under a running pod: the pod survives, its device stays its own, and the resource comes back.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { dataplane, Scenario, twoNodes, upfPod, userPlane } from './scenario.ts'
+
+describe('a kubelet restarts', () => {
+  let scenario: Scenario
+  before(async () => {
+    scenario = await Scenario.start({ nodes: twoNodes.slice(0, 1) })
+    await scenario.nodeENIReady(userPlane('user-plane'))
+  })
+  after(() => scenario[Symbol.asyncDispose]())
+
+  it('the pod goes on, and the next pod gets another ENI on the same node', async (context) => {
+    await scenario.check(context, async () => {
+      const nodeName = twoNodes[0]?.name ?? ''
+      await scenario.apply(upfPod('stays'))
+      await scenario.running('stays')
+      const before = scenario.claimOf('stays')
+      const plugin = scenario.installation.devicePlugin(nodeName)
+      const registered = plugin.line(({ msg, resource }) => msg === 'resource registered' && resource === dataplane)
+      await scenario.installation.cluster.node(nodeName).restartKubelet()
+      await registered
+      await scenario.kubectl('wait', 'node', nodeName, '--for=condition=Ready', '--timeout=60s')
+      await scenario.apply(upfPod('comes'))
+      await scenario.running('stays', 'comes')
+      const restarts = await scenario.kubectl(
+        'get',
+        'pod',
+        'stays',
+        '-o',
+        'jsonpath={.status.containerStatuses[0].restartCount}',
+      )
+      assert.equal(restarts, '0')
+      assert.equal(scenario.claimOf('stays')?.metadata.uid, before?.metadata.uid)
+      assert.notEqual(scenario.claimOf('comes')?.metadata.uid, before?.metadata.uid)
+    })
+  })
+})

@@ -1,0 +1,68 @@
+// The ServiceAccounts of deploy/ may do what their programs need, and a node's device plugin nothing beyond its own node.
+import assert from 'node:assert/strict'
+import { after, before, describe, it } from 'node:test'
+import { attachmentPath } from '../../src/kube/resource.ts'
+import { Cluster as ApiServer } from '../../src/kube/cluster.ts'
+import { asStream, deployManifests, isWorkload } from '../../sim/installation/manifests.ts'
+import { Scenario, twoNodes, upfPod, userPlane } from './scenario.ts'
+
+describe('rights', () => {
+  let scenario: Scenario
+  before(async () => {
+    scenario = await Scenario.start({ nodes: twoNodes })
+    await scenario.nodeENIReady(userPlane('user-plane'))
+    await scenario.apply(upfPod('upf'))
+    await scenario.running('upf')
+  })
+  after(() => scenario[Symbol.asyncDispose]())
+
+  const pluginOf = async (boundNode?: string) => {
+    const account = {
+      namespace: 'jit-eni',
+      name: 'jit-eni-device-plugin',
+      ...(boundNode !== undefined && { boundNode }),
+    }
+    return new ApiServer(await scenario.installation.cluster.serviceAccountKubeconfig(account))
+  }
+
+  const writeDevice = async (plugin: ApiServer, part: 'device' | 'eni') => {
+    const name = scenario.claimOf('upf')?.metadata.name ?? ''
+    const body = {
+      status: {
+        [part]: { failure: { reason: 'Forged', message: 'forged', terminal: true, time: '2026-01-01T00:00:00.000Z' } },
+      },
+    }
+    await plugin.request('PATCH', `${attachmentPath(name)}/status`, { as: 'merge', body, query: { dryRun: 'All' } })
+  }
+
+  it('a device plugin writes the device part on its own node', async () => {
+    await writeDevice(await pluginOf(scenario.claimOf('upf')?.spec.nodeName), 'device')
+  })
+
+  it('but neither the ENI part, nor on another node, nor with a token that is not bound to a node', async () => {
+    const own = scenario.claimOf('upf')?.spec.nodeName
+    const other = twoNodes.find(({ name }) => name !== own)?.name
+    await assert.rejects(writeDevice(await pluginOf(own), 'eni'), /may not change status\.eni/)
+    await assert.rejects(writeDevice(await pluginOf(other), 'device'), /own node only/)
+    await assert.rejects(writeDevice(await pluginOf(), 'device'), /own node only/)
+  })
+
+  it('a device plugin removes its own finalizer only, and changes no claim', async () => {
+    const plugin = await pluginOf(scenario.claimOf('upf')?.spec.nodeName)
+    const path = attachmentPath(scenario.claimOf('upf')?.metadata.name ?? '')
+    const patch = (body: object) => plugin.request('PATCH', path, { as: 'merge', body, query: { dryRun: 'All' } })
+    await assert.rejects(
+      patch({ metadata: { finalizers: ['networking.k8s.aws/device'] } }),
+      /may remove no finalizer but/,
+    )
+    await assert.rejects(patch({ spec: { claim: null } }), /may not change the spec/)
+    await patch({ metadata: { finalizers: ['networking.k8s.aws/eni'] } })
+  })
+
+  it('the workloads of deploy/ are accepted by the API server', async () => {
+    const workloads = deployManifests().filter(isWorkload)
+    assert.equal(workloads.length, 3)
+    const { cluster } = scenario.installation
+    await cluster.kubectl(['apply', '--dry-run=server', '-f', '-'], { input: asStream(workloads) })
+  })
+})

@@ -1,0 +1,141 @@
+// Finding things: ids, filters, wildcards, pages.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { EC2, Filter } from '@aws-sdk/client-ec2'
+
+import { ec2UnderTest, refused } from './ec2-under-test.ts'
+
+async function enisWith(client: EC2, ...Filters: Filter[]): Promise<(string | undefined)[]> {
+  const { NetworkInterfaces = [] } = await client.describeNetworkInterfaces({ Filters })
+  return NetworkInterfaces.map((eni) => eni.NetworkInterfaceId)
+}
+
+test('every filter of interfaces finds the one that it describes', async (t) => {
+  const { ec2, client, attach } = await ec2UnderTest(t)
+  const { NetworkInterface } = await client.createNetworkInterface({
+    SubnetId: 'subnet-0a1b2c3d4e5f6g7h8',
+    Groups: ['sg-0123456789abcdef0'],
+    TagSpecifications: [{ ResourceType: 'network-interface', Tags: [{ Key: 'cluster', Value: 'core-1' }] }],
+  })
+  const eniId = NetworkInterface?.NetworkInterfaceId ?? ''
+  await client.createNetworkInterface({ SubnetId: 'subnet-b' })
+  ec2.setDelays({ attachMs: 1000 })
+  await attach(eniId, 'i-large', 2)
+
+  const filters: Record<string, string> = {
+    'network-interface-id': eniId,
+    'attachment.status': 'attaching',
+    'attachment.device-index': '2',
+    'subnet-id': 'subnet-0a1b2c3d4e5f6g7h8',
+    'mac-address': NetworkInterface?.MacAddress ?? '',
+    'group-id': 'sg-0123456789abcdef0',
+    'tag:cluster': 'core-1',
+    'tag-key': 'cluster',
+    'private-ip-address': '10.0.16.4',
+  }
+  for (const [Name, value] of Object.entries(filters)) {
+    assert.deepEqual(await enisWith(client, { Name, Values: [value] }), [eniId], Name)
+  }
+  assert.equal((await enisWith(client, { Name: 'status', Values: ['available'] })).length, 1)
+  assert.equal((await enisWith(client, { Name: 'availability-zone', Values: ['eu-north-1b'] })).length, 1)
+  assert.equal((await enisWith(client, { Name: 'vpc-id', Values: ['vpc-1'] })).length, 8)
+  assert.deepEqual(await enisWith(client, { Name: 'attachment.instance-id', Values: ['i-large'] }), [
+    'eni-primary',
+    eniId,
+  ])
+})
+
+test('filters are joined by AND, the values of one by OR, and unknown values are passed over', async (t) => {
+  const { client, create } = await ec2UnderTest(t)
+  const [a, b] = [await create(), await create('subnet-b')]
+  const ids = { Name: 'network-interface-id', Values: [a, b, 'eni-0'] }
+  assert.deepEqual(await enisWith(client, ids), [a, b])
+  assert.deepEqual(await enisWith(client, ids, { Name: 'subnet-id', Values: ['subnet-b'] }), [b])
+})
+
+test('* and ? are wildcards in values, and a backslash makes them plain', async (t) => {
+  const { client } = await ec2UnderTest(t)
+  const names = ['upf-1', 'upf-22', 'upf-*']
+  for (const Description of names) await client.createNetworkInterface({ SubnetId: 'subnet-a', Description })
+  const found = async (...Values: string[]) => {
+    const Filters = [{ Name: 'description', Values }]
+    const { NetworkInterfaces = [] } = await client.describeNetworkInterfaces({ Filters })
+    return NetworkInterfaces.map((eni) => eni.Description)
+  }
+  assert.deepEqual(await found('upf-*'), names)
+  assert.deepEqual(await found('upf-?'), ['upf-1', 'upf-*'])
+  assert.deepEqual(await found('upf-\\*'), ['upf-*'])
+  assert.deepEqual(await found('u.f-1'), [])
+  assert.deepEqual(await found('*-2?', 'upf-1'), ['upf-1', 'upf-22'])
+})
+
+test('an unknown filter, and more than 200 values, are refused', async (t) => {
+  const { client } = await ec2UnderTest(t)
+  await refused(
+    enisWith(client, { Name: 'colour', Values: ['red'] }),
+    'InvalidParameterValue',
+    "The filter 'colour' is invalid",
+  )
+  const Values = Array.from({ length: 201 }, (_, at) => `eni-${at}`)
+  await refused(enisWith(client, { Name: 'network-interface-id', Values }), 'FilterLimitExceeded')
+})
+
+test('the ids form fails as a whole when one is missing', async (t) => {
+  const { client } = await ec2UnderTest(t)
+  const call = client.describeNetworkInterfaces({ NetworkInterfaceIds: ['eni-primary', 'eni-0', 'eni-1'] })
+  await refused(call, 'InvalidNetworkInterfaceID.NotFound', "The networkInterface IDs 'eni-0, eni-1' do not exist")
+})
+
+test('pages give every interface once, also when some are deleted between two pages', async (t) => {
+  const { client, create } = await ec2UnderTest(t)
+  const created: string[] = []
+  for (let count = 0; count < 12; count++) created.push(await create('subnet-b'))
+  const Filters = [{ Name: 'subnet-id', Values: ['subnet-b'] }]
+  const pageAfter = (NextToken?: string) => client.describeNetworkInterfaces({ Filters, MaxResults: 5, NextToken })
+  const ids = (page: Awaited<ReturnType<typeof pageAfter>>) =>
+    page.NetworkInterfaces?.map((eni) => eni.NetworkInterfaceId)
+
+  const first = await pageAfter()
+  assert.deepEqual(ids(first), created.slice(0, 5))
+  for (const NetworkInterfaceId of created.slice(3, 6)) await client.deleteNetworkInterface({ NetworkInterfaceId })
+  const second = await pageAfter(first.NextToken)
+  assert.deepEqual(ids(second), created.slice(6, 11))
+  const third = await pageAfter(second.NextToken)
+  assert.deepEqual(ids(third), created.slice(11))
+  assert.equal(third.NextToken, undefined)
+})
+
+test('pages and ids do not go together, and a page has 5 to 1000 interfaces', async (t) => {
+  const { client } = await ec2UnderTest(t)
+  const both = client.describeNetworkInterfaces({ NetworkInterfaceIds: ['eni-primary'], MaxResults: 5 })
+  await refused(both, 'InvalidParameterCombination', 'cannot be used with the parameter maxResults')
+  for (const MaxResults of [4, 1001]) {
+    await refused(client.describeNetworkInterfaces({ MaxResults }), 'InvalidParameterValue', 'between 5 and 1000')
+  }
+  await refused(client.describeNetworkInterfaces({ NextToken: 'x' }), 'InvalidPaginationToken')
+})
+
+test('instances, subnets and groups are found by their filters too', async (t) => {
+  const { client } = await ec2UnderTest(t)
+  const { Reservations = [] } = await client.describeInstances({
+    Filters: [{ Name: 'instance-state-name', Values: ['stopped'] }],
+  })
+  assert.deepEqual(
+    Reservations.map(({ Instances }) => Instances?.[0]?.InstanceId),
+    ['i-stopped'],
+  )
+  const { Subnets = [] } = await client.describeSubnets({ Filters: [{ Name: 'tag:Name', Values: ['n3'] }] })
+  assert.deepEqual(
+    Subnets.map(({ SubnetId }) => SubnetId),
+    ['subnet-0a1b2c3d4e5f6g7h8'],
+  )
+  const { SecurityGroups = [] } = await client.describeSecurityGroups({
+    Filters: [{ Name: 'group-name', Values: ['upf'] }],
+  })
+  assert.deepEqual(
+    SecurityGroups.map(({ GroupId }) => GroupId),
+    ['sg-0123456789abcdef0'],
+  )
+})

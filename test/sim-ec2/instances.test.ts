@@ -1,0 +1,203 @@
+// What becomes of interfaces and of their devices when instances stop, start and end, and when the guest is slow.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { Hypervisor } from '../../sim/ec2/state/hypervisor.ts'
+
+import { ec2UnderTest } from './ec2-under-test.ts'
+
+/** Writes down what is plugged and unplugged. */
+function recorder(): Hypervisor & { readonly log: string[] } {
+  const log: string[] = []
+  return {
+    log,
+    plug: (instanceId, { eniId, networkCard, deviceIndex }) =>
+      void log.push(`plug ${eniId} ${instanceId} ${networkCard}/${deviceIndex}`),
+    unplug: (instanceId, { eniId }) => void log.push(`unplug ${eniId} ${instanceId}`),
+  }
+}
+
+test('the cards of running instances are plugged in from the start, those of stopped ones are not', async (t) => {
+  const hypervisor = recorder()
+  await ec2UnderTest(t, { hypervisor })
+  assert.ok(hypervisor.log.includes('plug eni-primary i-large 0/0'))
+  assert.equal(hypervisor.log.length, 5)
+})
+
+test('the device appears deviceMs after the attach, whatever the status says', async (t) => {
+  const hypervisor = recorder()
+  const delays = { attachMs: 1000, deviceMs: 5000 }
+  const { ec2, clock, create, attach } = await ec2UnderTest(t, { hypervisor, delays })
+  const eniId = await create()
+  await attach(eniId, 'i-cards', 1, 3)
+  clock.advance(4999)
+  assert.equal(ec2.state.eni(eniId).attachment?.status, 'attached')
+  assert.equal(hypervisor.log.length, 5)
+  clock.advance(1)
+  assert.equal(hypervisor.log.at(-1), `plug ${eniId} i-cards 3/1`)
+})
+
+test('a device whose interface is detached before it came never comes', async (t) => {
+  const hypervisor = recorder()
+  const { client, clock, create, attach } = await ec2UnderTest(t, { hypervisor, delays: { deviceMs: 5000 } })
+  const AttachmentId = await attach(await create(), 'i-large', 1)
+  await client.detachNetworkInterface({ AttachmentId })
+  clock.advance(5000)
+  assert.equal(hypervisor.log.length, 5)
+})
+
+test('what was due for an attachment does not happen to the next one of the same interface', async (t) => {
+  const hypervisor = recorder()
+  const { ec2, client, clock, create, attach } = await ec2UnderTest(t, { hypervisor, delays: { deviceMs: 5000 } })
+  const eniId = await create()
+  const AttachmentId = await attach(eniId, 'i-large', 1)
+  clock.advance(3000)
+  await client.detachNetworkInterface({ AttachmentId })
+  await attach(eniId, 'i-cards', 1)
+  clock.advance(2000)
+  assert.equal(hypervisor.log.length, 5)
+  clock.advance(3000)
+  assert.equal(hypervisor.log.at(-1), `plug ${eniId} i-cards 0/1`)
+
+  ec2.setDelays({ detachMs: 2000 })
+  const second = ec2.state.eni(eniId).attachment?.attachmentId
+  await client.detachNetworkInterface({ AttachmentId: second })
+  clock.advance(1000)
+  await client.detachNetworkInterface({ AttachmentId: second, Force: true })
+  clock.advance(1000)
+  const third = await attach(eniId, 'i-large', 1)
+  clock.advance(10_000)
+  assert.equal(ec2.state.eni(eniId).attachment?.attachmentId, third)
+})
+
+test('an interface that is detached while attaching is never attached again by the clock', async (t) => {
+  const delays = { attachMs: 1000, detachMs: 5000 }
+  const { ec2, client, clock, create, attach } = await ec2UnderTest(t, { delays })
+  const eniId = await create()
+  const AttachmentId = await attach(eniId, 'i-large', 1)
+  await client.detachNetworkInterface({ AttachmentId })
+  clock.advance(1000)
+  assert.equal(ec2.state.eni(eniId).attachment?.status, 'detaching')
+})
+
+test('an interface stays detaching until the guest lets go of the device, unless the detach is forced', async (t) => {
+  const letGo = Promise.withResolvers<void>()
+  const hypervisor: Hypervisor = { plug() {}, unplug: () => letGo.promise }
+  const { ec2, client, create, attach } = await ec2UnderTest(t, { hypervisor })
+  const [held, forced] = [await create(), await create()]
+  const heldAttachment = await attach(held, 'i-large', 1)
+  const forcedAttachment = await attach(forced, 'i-large', 2)
+
+  await client.detachNetworkInterface({ AttachmentId: heldAttachment })
+  await client.detachNetworkInterface({ AttachmentId: forcedAttachment, Force: true })
+  assert.equal(ec2.state.eni(held).status, 'detaching')
+  assert.equal(ec2.state.eni(forced).status, 'available')
+
+  const available = new Promise<void>((resolve) => {
+    ec2.state.watch(() => ec2.state.eni(held).status === 'available' && resolve())
+  })
+  letGo.resolve()
+  await available
+})
+
+test('a slow plug is over before the unplug of the same card begins', async (t) => {
+  const log: string[] = []
+  const plugging = Promise.withResolvers<void>()
+  const hypervisor: Hypervisor = {
+    async plug(instanceId, { deviceIndex }) {
+      if (instanceId !== 'i-large' || deviceIndex === 0) return
+      await plugging.promise
+      log.push('plugged')
+    },
+    unplug: () => void log.push('unplugged'),
+  }
+  const { ec2, client, create, attach } = await ec2UnderTest(t, { hypervisor })
+  const eniId = await create()
+  const AttachmentId = await attach(eniId, 'i-large', 1)
+  await client.detachNetworkInterface({ AttachmentId })
+  assert.deepEqual(log, [])
+  const available = new Promise<void>((resolve) => {
+    ec2.state.watch(() => ec2.state.eni(eniId).status === 'available' && resolve())
+  })
+  plugging.resolve()
+  await available
+  assert.deepEqual(log, ['plugged', 'unplugged'])
+})
+
+test('terminate unplugs all, deletes what has DeleteOnTermination and leaves the rest available', async (t) => {
+  const hypervisor = recorder()
+  const { ec2, client, clock, create, attach } = await ec2UnderTest(t, { hypervisor, delays: { stopMs: 30_000 } })
+  const [goes, stays] = [await create('subnet-tiny'), await create('subnet-tiny')]
+  const AttachmentId = await attach(goes, 'i-large', 1)
+  await client.modifyNetworkInterfaceAttribute({
+    NetworkInterfaceId: goes,
+    Attachment: { AttachmentId, DeleteOnTermination: true },
+  })
+  await attach(stays, 'i-large', 2)
+
+  ec2.terminateInstance('i-large')
+  assert.deepEqual(
+    hypervisor.log.slice(-3),
+    ['eni-primary', goes, stays].map((eniId) => `unplug ${eniId} i-large`),
+  )
+  assert.equal(ec2.state.instance('i-large').state, 'shutting-down')
+  assert.equal(ec2.state.eni(goes).status, 'detaching')
+
+  clock.advance(30_000)
+  assert.equal(ec2.state.instance('i-large').state, 'terminated')
+  assert.equal(ec2.state.findEni('eni-primary'), undefined)
+  assert.equal(ec2.state.findEni(goes), undefined)
+  assert.equal(ec2.state.eni(stays).status, 'available')
+  assert.equal(ec2.state.subnet('subnet-tiny').addresses.free, 10)
+})
+
+test('an interface detached just before its instance ends is not deleted with it: DeleteOnTermination is lost', async (t) => {
+  const { ec2, client, create, attach } = await ec2UnderTest(t)
+  const eniId = await create()
+  const AttachmentId = await attach(eniId, 'i-large', 1)
+  const Attachment = { AttachmentId, DeleteOnTermination: true }
+  await client.modifyNetworkInterfaceAttribute({ NetworkInterfaceId: eniId, Attachment })
+  await client.detachNetworkInterface({ AttachmentId })
+  ec2.terminateInstance('i-large')
+  assert.equal(ec2.state.eni(eniId).status, 'available')
+})
+
+test('a stopped instance keeps its attachments, takes new ones, and finds all cards when it starts', async (t) => {
+  const hypervisor = recorder()
+  const { ec2, create, attach } = await ec2UnderTest(t, { hypervisor })
+  const [before, during] = [await create(), await create()]
+  await attach(before, 'i-large', 1)
+  ec2.stopInstance('i-large')
+  assert.equal(ec2.state.instance('i-large').state, 'stopped')
+  assert.equal(ec2.state.eni(before).attachment?.status, 'attached')
+  await attach(during, 'i-large', 2)
+  assert.equal(hypervisor.log.at(-1), `unplug ${before} i-large`)
+
+  ec2.startInstance('i-large')
+  assert.deepEqual(hypervisor.log.slice(-3), [
+    'plug eni-primary i-large 0/0',
+    `plug ${before} i-large 0/1`,
+    `plug ${during} i-large 0/2`,
+  ])
+})
+
+test('an instance may be launched later, and an interface may be detached by hand', async (t) => {
+  const { ec2, create, attach } = await ec2UnderTest(t)
+  ec2.launchInstance({ instanceId: 'i-new', instanceType: 'm8i.96xlarge', subnetId: 'subnet-b' })
+  const eniId = await create('subnet-b')
+  await attach(eniId, 'i-new', 23)
+  ec2.detachByHand(eniId)
+  assert.equal(ec2.state.eni(eniId).status, 'available')
+})
+
+test('an instance that is terminated while it stops ends terminated, never stopped', async (t) => {
+  const { ec2, clock } = await ec2UnderTest(t, { delays: { stopMs: 10_000 } })
+  ec2.stopInstance('i-large')
+  clock.advance(5000)
+  ec2.terminateInstance('i-large')
+  clock.advance(5000)
+  assert.equal(ec2.state.instance('i-large').state, 'shutting-down')
+  clock.advance(5000)
+  assert.equal(ec2.state.instance('i-large').state, 'terminated')
+})

@@ -1,0 +1,300 @@
+// The simulated PCI bus: what appears in sysfs when cards come and go, and what writes to the control files do.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { constants, existsSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, isAbsolute, join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+
+import { startPciBus, type PciBus, type PciBusOptions } from '../../sim/pci/bus.ts'
+
+const primaryMac = '02:00:00:00:00:01'
+const first = { mac: '02:00:00:00:00:06', eniId: 'eni-6', deviceIndex: 1 }
+const second = { mac: '02:00:00:00:00:07', eniId: 'eni-7', deviceIndex: 2 }
+const bdf = '0000:00:06.0'
+
+async function start(t: TestContext, options: Partial<PciBusOptions> = {}): Promise<PciBus> {
+  const root = await mkdtemp(join(tmpdir(), 'pci-'))
+  const bus = await startPciBus({ root, iommu: 'noiommu', primaryMac, ...options })
+  t.after(async () => {
+    bus.stop()
+    await rm(root, { recursive: true })
+  })
+  return bus
+}
+
+const device = (bus: PciBus, name: string, address = bdf) => join(bus.root, 'sys/bus/pci/devices', address, name)
+const read = (path: string) => readFileSync(path, 'utf8')
+const linkName = (path: string) => basename(readlinkSync(path))
+
+/** As one writes to sysfs: open what is there, write, no truncation. */
+function write(bus: PciBus, file: string, text: string): Promise<void> {
+  return writeFile(join(bus.root, 'sys/bus/pci', file), text, { flag: constants.O_WRONLY })
+}
+
+/** The steps of dpdk-devbind: override, unbind, probe. */
+async function moveTo(bus: PciBus, driver: string): Promise<void> {
+  await write(bus, `devices/${bdf}/driver_override`, `${driver}\n`)
+  const from = bus.cards().find((card) => card.bdf === bdf)?.driver
+  if (from) {
+    const unbound = once(bus.effects, 'unbound')
+    await write(bus, `drivers/${from}/unbind`, bdf)
+    await unbound
+  }
+  await write(bus, 'drivers_probe', bdf)
+  await bus.effects.until(() => bus.cards().some((card) => card.bdf === bdf && card.driver === driver))
+}
+
+test('the primary is there from the start, at 0000:00:05.0, and has both default routes', async (t) => {
+  const bus = await start(t)
+  assert.deepEqual(
+    bus.cards().map((card) => [card.bdf, card.mac, card.driver, card.ifname]),
+    [['0000:00:05.0', primaryMac, 'ena', 'ens5']],
+  )
+  assert.match(read(join(bus.root, 'proc/net/route')), /^ens5\t00000000\t/m)
+  assert.match(read(join(bus.root, 'proc/net/ipv6_route')), /^0{32} 00 .* ens5$/m)
+})
+
+test('a plugged card is an ENA at the next free address, with an interface that udev has named by its slot', async (t) => {
+  const bus = await start(t)
+  const { bdf: address } = await bus.plug(first)
+  assert.equal(address, bdf)
+  assert.equal(read(device(bus, 'vendor')), '0x1d0f\n')
+  assert.equal(read(device(bus, 'device')), '0xec20\n')
+  assert.equal(read(device(bus, 'class')), '0x020000\n')
+  assert.equal(read(device(bus, 'numa_node')), '-1\n')
+  assert.equal(read(device(bus, 'driver_override')), '(null)\n')
+  assert.equal(linkName(device(bus, 'driver')), 'ena')
+  assert.equal(read(device(bus, 'net/ens6/address')), `${first.mac}\n`)
+  assert.equal(read(join(bus.root, 'sys/class/net/ens6/address')), `${first.mac}\n`)
+  assert.equal(linkName(join(bus.root, 'sys/class/net/ens6/device')), bdf)
+  assert.ok(existsSync(join(bus.root, 'sys/bus/pci/drivers/ena', bdf, 'vendor')))
+})
+
+test('links are relative, so that the tree may be mounted elsewhere', async (t) => {
+  const bus = await start(t)
+  assert.ok(!isAbsolute(readlinkSync(join(bus.root, 'sys/class/net/ens5'))))
+  assert.ok(!isAbsolute(readlinkSync(join(bus.root, 'sys/bus/pci/devices/0000:00:05.0'))))
+})
+
+test('an interface has a kernel name first', async (t) => {
+  const bus = await start(t)
+  const renamed = once(bus.effects, 'net-renamed')
+  await bus.plug(first)
+  const [card, from] = await renamed
+  assert.equal(from, 'eth0')
+  assert.equal(card.ifname, 'ens6')
+})
+
+test('without udev an interface keeps its kernel name', async (t) => {
+  const bus = await start(t, { rename: false })
+  assert.equal((await bus.plug(first)).ifname, 'eth1')
+})
+
+test('an unplugged card leaves nothing, and its address goes to the next card under a new inode', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  const inode = statSync(device(bus, '')).ino
+  await bus.unplug(first)
+  assert.ok(!existsSync(device(bus, '')))
+  assert.ok(!existsSync(join(bus.root, 'sys/class/net/ens6')))
+  assert.equal(bus.cards().length, 1)
+
+  assert.equal((await bus.plug(second)).bdf, bdf)
+  assert.equal(read(device(bus, 'net/ens6/address')), `${second.mac}\n`)
+  assert.notEqual(statSync(device(bus, '')).ino, inode)
+})
+
+test('unbind takes driver and interface away and leaves the card', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  const unbound = once(bus.effects, 'unbound')
+  await write(bus, `devices/${bdf}/driver/unbind`, bdf)
+  await unbound
+  assert.ok(!existsSync(device(bus, 'driver')))
+  assert.ok(!existsSync(device(bus, 'net')))
+  assert.ok(!existsSync(join(bus.root, 'sys/class/net/ens6')))
+  assert.ok(existsSync(device(bus, 'vendor')))
+})
+
+test('without an IOMMU a card gets a new group at each bind to vfio-pci', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  assert.ok(!existsSync(device(bus, 'iommu_group')))
+
+  await moveTo(bus, 'vfio-pci')
+  assert.equal(linkName(device(bus, 'iommu_group')), '0')
+  assert.equal(read(device(bus, 'iommu_group/name')), 'vfio-noiommu\n')
+  assert.ok(existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
+
+  await moveTo(bus, 'ena')
+  assert.ok(!existsSync(device(bus, 'iommu_group')))
+  assert.ok(!existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
+
+  await moveTo(bus, 'vfio-pci')
+  assert.equal(linkName(device(bus, 'iommu_group')), '1')
+  assert.equal(bus.cards()[1]?.deviceNode, '/dev/vfio/noiommu-1')
+})
+
+test('with an IOMMU a card has its group from plug on, without a name, and its device node while vfio-pci has it', async (t) => {
+  const bus = await start(t, { iommu: 'vfio' })
+  await bus.plug(first)
+  const group = linkName(device(bus, 'iommu_group'))
+  assert.ok(!existsSync(device(bus, 'iommu_group/name')))
+  assert.ok(existsSync(join(bus.root, 'sys/kernel/iommu_groups', group, 'devices', bdf, 'vendor')))
+  assert.ok(!existsSync(join(bus.root, 'dev/vfio', group)))
+
+  await moveTo(bus, 'vfio-pci')
+  assert.ok(existsSync(join(bus.root, 'dev/vfio', group)))
+  assert.equal(linkName(device(bus, 'iommu_group')), group)
+})
+
+test('device nodes are character devices', { skip: process.getuid?.() !== 0 && 'mknod needs root' }, async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await moveTo(bus, 'vfio-pci')
+  assert.ok(statSync(join(bus.root, 'dev/vfio/vfio')).isCharacterDevice())
+  assert.ok(statSync(join(bus.root, 'dev/vfio/noiommu-0')).isCharacterDevice())
+})
+
+test('without an IOMMU and without unsafe mode a probe fails in silence and leaves the card driverless', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await writeFile(join(bus.root, 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode'), 'N\n')
+  const failed = once(bus.effects, 'probe-failed')
+  await write(bus, `devices/${bdf}/driver_override`, 'vfio-pci\n')
+  await write(bus, 'drivers/ena/unbind', bdf)
+  await write(bus, 'drivers_probe', bdf)
+  await failed
+  assert.ok(!existsSync(device(bus, 'driver')))
+
+  await moveTo(bus, 'ena')
+  assert.equal(linkName(device(bus, 'driver')), 'ena')
+})
+
+test('igb_uio gives a uio device', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await moveTo(bus, 'igb_uio')
+  assert.ok(existsSync(device(bus, 'uio/uio0')))
+  assert.ok(existsSync(join(bus.root, 'dev/uio0')))
+  await moveTo(bus, 'ena')
+  assert.ok(!existsSync(device(bus, 'uio')))
+  assert.ok(!existsSync(join(bus.root, 'dev/uio0')))
+})
+
+test('a bare newline clears driver_override, and an empty write does nothing', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await moveTo(bus, 'vfio-pci')
+  await write(bus, `devices/${bdf}/driver_override`, '')
+  assert.equal(read(device(bus, 'driver_override')), 'vfio-pci\n')
+  await write(bus, `devices/${bdf}/driver_override`, '\n')
+  await write(bus, 'drivers/vfio-pci/unbind', bdf)
+  await bus.effects.until(() => bus.cards()[1]?.driver === null)
+  await write(bus, 'drivers_probe', bdf)
+  await bus.effects.until(() => bus.cards()[1]?.driver === 'ena')
+  assert.equal(read(device(bus, 'driver_override')), '(null)\n')
+})
+
+test('every one of many writes is seen, in order, newline or not', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  const seen: string[] = []
+  bus.effects.on('write-refused', (refused) => seen.push(refused.bdf))
+  const addresses = Array.from({ length: 40 }, (_, index) => `0000:01:${(index % 32).toString(16).padStart(2, '0')}.0`)
+  for (const [index, address] of addresses.entries()) {
+    await write(bus, 'drivers_probe', index % 2 === 0 ? address : `${address}\n`)
+  }
+  await bus.effects.until(() => seen.length === addresses.length)
+  assert.deepEqual(seen, addresses)
+})
+
+test('bind answers as the kernel: ENODEV without the override, EBUSY when bound, and binds when the override names the driver', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  const errnos: string[] = []
+  bus.effects.on('write-refused', (refused) => errnos.push(refused.errno))
+  await write(bus, 'drivers/vfio-pci/bind', bdf)
+  await bus.effects.until(() => errnos.length === 1)
+  await write(bus, 'drivers/ena/unbind', bdf)
+  await bus.effects.until(() => bus.cards()[1]?.driver === null)
+  await write(bus, 'drivers/vfio-pci/bind', bdf)
+  await bus.effects.until(() => errnos.length === 2)
+  assert.deepEqual(errnos, ['EBUSY', 'ENODEV'])
+
+  await write(bus, `devices/${bdf}/driver_override`, 'vfio-pci\n')
+  await write(bus, 'drivers/vfio-pci/bind', bdf)
+  await bus.effects.until(() => bus.cards()[1]?.driver === 'vfio-pci')
+})
+
+test('an unbind of a card in use waits for its release', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await moveTo(bus, 'vfio-pci')
+  bus.hold(bdf)
+  const waiting = once(bus.effects, 'waiting')
+  await write(bus, 'drivers/vfio-pci/unbind', bdf)
+  await waiting
+  assert.equal(linkName(device(bus, 'driver')), 'vfio-pci')
+  const unbound = once(bus.effects, 'unbound')
+  bus.release(bdf)
+  await unbound
+  assert.ok(!existsSync(device(bus, 'driver')))
+})
+
+test('an unplug of a card in use stalls all hot-plug of the machine until the release', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await moveTo(bus, 'vfio-pci')
+  bus.hold(bdf)
+  const waiting = once(bus.effects, 'waiting')
+  const unplugged = bus.unplug(first)
+  await waiting
+  const plugged = bus.plug(second)
+
+  // Everything else still works meanwhile: a write to a control file is answered.
+  const answered = once(bus.effects, 'write-refused')
+  await write(bus, 'drivers_probe', '0000:00:05.0')
+  await answered
+  assert.equal(bus.cards().length, 2)
+
+  bus.release(bdf)
+  await unplugged
+  assert.equal((await plugged).bdf, bdf)
+})
+
+test('the primary cannot be unplugged', async (t) => {
+  const bus = await start(t)
+  await assert.rejects(bus.unplug({ mac: primaryMac }), /no card with MAC/)
+})
+
+test('a card that the node itself uses is in the route table', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  assert.doesNotMatch(read(join(bus.root, 'proc/net/route')), /ens6/)
+  bus.useByHost(bdf)
+  assert.match(read(join(bus.root, 'proc/net/route')), /^ens6\t/m)
+})
+
+test('after a reboot every card has the kernel driver again, under a new boot id and inode', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  await moveTo(bus, 'vfio-pci')
+  bus.hold(bdf)
+  const bootId = read(join(bus.root, 'proc/sys/kernel/random/boot_id'))
+  const inode = statSync(device(bus, '')).ino
+  await bus.reboot()
+  assert.deepEqual(
+    bus.cards().map((card) => [card.bdf, card.mac, card.driver, card.ifname]),
+    [
+      ['0000:00:05.0', primaryMac, 'ena', 'ens5'],
+      [bdf, first.mac, 'ena', 'ens6'],
+    ],
+  )
+  assert.equal(read(device(bus, 'driver_override')), '(null)\n')
+  assert.ok(!existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
+  assert.notEqual(read(join(bus.root, 'proc/sys/kernel/random/boot_id')), bootId)
+  assert.notEqual(statSync(device(bus, '')).ino, inode)
+})
