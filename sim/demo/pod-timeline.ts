@@ -11,6 +11,9 @@ export interface TimelineStep {
   readonly what: string
 }
 
+/** A step shows itself a moment after it was made; within this time they are put in order. */
+const gatherMs = 250
+
 /** Steps that an ENIAttachment stamps, in order. */
 const stampedSteps = [
   ['eni', 'createdTime', 'ENI created in EC2'],
@@ -27,6 +30,7 @@ export class PodTimeline {
   readonly #onStep: (step: TimelineStep) => void
   readonly #created = new Map<string, { readonly name: string; readonly atMs: number }>()
   readonly #told = new Set<string>()
+  #gathered: (TimelineStep & { readonly atMs: number })[] = []
 
   constructor(installation: Installation, observer: Observer, namespace: string, onStep: (step: TimelineStep) => void) {
     this.#observer = observer
@@ -67,7 +71,7 @@ export class PodTimeline {
     if (msg === 'filter answered')
       this.#tell(podUID, atMs, `filter: ${String(passed)} of ${String(asked)} nodes can have its ENI`, msg)
     if (msg === 'bind called') this.#tell(podUID, atMs, `bind called for ${String(node)}`, msg)
-    if (msg === 'binding posted') this.#tell(podUID, atMs, 'Binding posted', msg)
+    if (msg === 'posting Binding') this.#tell(podUID, atMs, 'Binding', msg)
   }
 
   /** The kubelet names no pod in Allocate: the pod is the one that was bound there and has not been given its device yet. */
@@ -81,11 +85,17 @@ export class PodTimeline {
       this.#tell(waiting.uid, Date.parse(time), `Allocate: the kubelet takes ${String(devices)}`, msg)
   }
 
+  #flush(): void {
+    for (const step of this.#gathered.toSorted((a, b) => a.atMs - b.atMs)) this.#onStep(step)
+    this.#gathered = []
+  }
+
   #tell(uid: string, atMs: number, what: string, key: string = what): void {
     const created = this.#created.get(uid)
     if (created === undefined || this.#told.has(`${uid} ${key}`)) return
     this.#told.add(`${uid} ${key}`)
-    this.#onStep({ pod: created.name, ms: Math.max(0, atMs - created.atMs), what })
+    if (this.#gathered.length === 0) setTimeout(() => this.#flush(), gatherMs)
+    this.#gathered.push({ pod: created.name, ms: Math.max(0, atMs - created.atMs), atMs, what })
   }
 }
 

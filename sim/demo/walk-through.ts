@@ -13,6 +13,8 @@ const namespace = 'telco-cnf'
 const resource = 'intel.com/upf_dataplane'
 const jitNodeENI = 'upf-user-plane-dpdk'
 const pollMs = 100
+/** So that the last lines of a timeline stand before what follows. */
+const timelineMs = 400
 const mutatingActions = [
   'CreateNetworkInterface',
   'AttachNetworkInterface',
@@ -86,6 +88,7 @@ export class WalkThrough {
     }
     await this.#apply(manifests)
     await this.#until('two pods are Running', () => this.#runningPods() === 2)
+    await delay(timelineMs)
     await this.#kubectl('get', 'nodeenis')
     await this.#kubectl('get', 'eniattachments')
     await this.#kubectl('get', 'pods', '-n', namespace, '-o', 'wide')
@@ -100,6 +103,7 @@ export class WalkThrough {
     const before = this.#mutatingCalls()
     await this.#scale(2)
     await this.#until('two pods are Running', () => this.#runningPods() === 2)
+    await delay(timelineMs)
     this.#say.line(`EC2 calls that change something, in this round: ${this.#mutatingCalls() - before}`)
   }
 

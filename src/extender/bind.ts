@@ -135,6 +135,7 @@ export class Binder {
       metadata: { namespace, name, uid },
       target: { apiVersion: 'v1', kind: 'Node', name: nodeName },
     }
+    log.info('posting Binding')
     try {
       await this.#cluster.request('POST', `${podPath(namespace, name)}/binding`, { body })
     } catch (error) {
@@ -144,7 +145,6 @@ export class Binder {
       if (pod?.metadata?.uid !== uid) return this.#abandon({ namespace, name, uid })
       if (pod.spec?.nodeName !== nodeName) throw error
     }
-    log.info('binding posted')
     return undefined
   }
 }
