@@ -18,6 +18,8 @@ import type { NodeENIController } from './node-eni-controller.ts'
 const goneCheckMs = 30_000
 /** After a lost race the other writer's change comes by the watch; this is only for when it does not. */
 const raceMs = 1_000
+/** After a start the instances are described within moments. */
+const notKnownMs = 250
 
 export interface AttachmentControllerParts {
   readonly store: AttachmentStore
@@ -64,10 +66,9 @@ export class AttachmentController {
 
   async #attach(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
     const { lifecycle, networks } = this.#parts
-    const network = await networks.networkOf(nodeENI)
-    if ('reason' in network) return this.#giveUp(attachment, nodeENI, network)
     try {
-      const done = await lifecycle.attach(attachment, nodeENI, network, signal)
+      const done = await lifecycle.attach(attachment, nodeENI, () => networks.networkOf(nodeENI), signal)
+      if (done === 'wait') return notKnownMs
       if ('reason' in done) return await this.#giveUp(attachment, nodeENI, done)
       this.#event(
         done,

@@ -80,9 +80,10 @@ export class Controllers {
       (name, stop) => attachmentController.reconcile(name, stop),
       settings.concurrency,
       log,
+      clock,
     )
-    const nodeENIQueue = new WorkQueue((name) => nodeENIController.reconcile(name), 1, log)
-    const claimQueue = new WorkQueue((nodeName) => claimController.reconcile(nodeName), 10, log)
+    const nodeENIQueue = new WorkQueue((name) => nodeENIController.reconcile(name), 1, log, clock)
+    const claimQueue = new WorkQueue((nodeName) => claimController.reconcile(nodeName), 10, log, clock)
     const requeueNodeENIs = () => [...nodeENIs.values()].forEach(({ metadata }) => nodeENIQueue.add(metadata.name))
     const sweep = new NodeSweep({ cluster, store, nodes, nodeENIs, inventory, onSwept: requeueNodeENIs, log })
     const collector = new GarbageCollector(ec2, store, clusterName, log)

@@ -49,26 +49,37 @@ export class EniLifecycle {
     this.#parts = parts
   }
 
-  /** Takes the intent to an attached ENI. @throws Ec2Error or KubeError to be tried again. */
+  /**
+   * Takes the intent to an attached ENI. `networkOf` is asked only while there is no ENI yet: what is wrong with a NodeENI now
+   * must not end what was made before. 'wait': it does not know yet. @throws Ec2Error or KubeError to be tried again.
+   */
   async attach(
     intent: ENIAttachment,
     nodeENI: NodeENI,
-    network: Network,
+    networkOf: () => Promise<Network | GivenUp | undefined>,
     signal: AbortSignal,
-  ): Promise<ENIAttachment | GivenUp> {
+  ): Promise<ENIAttachment | GivenUp | 'wait'> {
     let attachment = intent
-    if (attachment.status?.eni?.subnetID === undefined) {
-      const planned = await this.#planning.run(attachment.spec.nodeName, () => this.#plan(intent, nodeENI, network))
-      if ('reason' in planned) return planned
-      attachment = planned
+    if (attachment.status?.eni?.eniID === undefined) {
+      const network = await networkOf()
+      if (network === undefined) return 'wait'
+      if ('reason' in network) return network
+      const created = await this.#planAndCreate(attachment, nodeENI, network)
+      if ('reason' in created) return created
+      attachment = created
     }
-    if (attachment.status?.eni?.eniID === undefined) attachment = await this.#create(attachment, nodeENI, network)
     if (attachment.status?.eni?.attachmentID === undefined) {
       const attached = await this.#attachToInstance(attachment, nodeENI)
       if ('reason' in attached) return attached
       attachment = attached
     }
     return attachment.status?.eni?.attached === true ? attachment : this.#settle(attachment, nodeENI, signal)
+  }
+
+  async #planAndCreate(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<ENIAttachment | GivenUp> {
+    if (intent.status?.eni?.subnetID !== undefined) return this.#create(intent, nodeENI, network)
+    const planned = await this.#planning.run(intent.spec.nodeName, () => this.#plan(intent, nodeENI, network))
+    return 'reason' in planned ? planned : this.#create(planned, nodeENI, network)
   }
 
   /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */

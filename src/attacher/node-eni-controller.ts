@@ -69,8 +69,12 @@ export class NodeENIController {
     this.#setBlock(metadata.name, metadata.generation, { reason: reasonFrom(code), message })
   }
 
-  /** The subnets and groups to make an ENI with, or what stands against it. @throws Ec2Error */
-  async networkOf(nodeENI: NodeENI): Promise<Network | Problem> {
+  /**
+   * The subnets and groups to make an ENI with, or what stands against it; undefined while the instances of its nodes are not
+   * known yet, as after a start. @throws Ec2Error
+   */
+  async networkOf(nodeENI: NodeENI): Promise<Network | Problem | undefined> {
+    if (this.#hasUnknownInstances(nodeENI)) return undefined
     const block = this.#blocks.get(nodeENI.metadata.name)
     if (
       block !== undefined &&
@@ -135,9 +139,9 @@ export class NodeENIController {
       await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
       return undefined
     }
-    // The sweep that gets to know the instances asks for this again.
-    if (this.#hasUnknownInstances(nodeENI)) return undefined
     const network = await this.networkOf(nodeENI)
+    // The sweep that gets to know the instances asks for this again.
+    if (network === undefined) return undefined
     await this.#writeStatus(nodeENI, network)
     if (!('reason' in network)) await this.#createAhead(nodeENI, network)
     return 'reason' in network ? problemRecheckMs : recheckMs

@@ -12,10 +12,18 @@ const programs: Readonly<Record<string, (installation: Installation, nodeName: s
   'device plugin': (installation, nodeName) => installation.devicePlugin(nodeName),
 }
 
-/** When the program is killed, by what the pod's ENIAttachment shows. */
-const moments: Readonly<Record<string, (attachment: ENIAttachment) => boolean>> = {
-  'while the ENI is being attached': ({ status }) => status?.eni?.attachmentID !== undefined,
-  'after the card was seen': ({ status }) => status?.device?.seenTime !== undefined,
+/** When the program is killed. The simulated bus holds the card's driver, so that the bind is still under way. */
+const moments: Readonly<
+  Record<string, { readonly holdDriver: boolean; readonly isNow: (attachment: ENIAttachment) => boolean }>
+> = {
+  'while the ENI is being attached': {
+    holdDriver: false,
+    isNow: ({ status }) => status?.eni?.attachmentID !== undefined,
+  },
+  'while the card is being bound': {
+    holdDriver: true,
+    isNow: ({ status }) => status?.device?.seenTime !== undefined,
+  },
 }
 
 describe('a program is killed in the middle of an attach', () => {
@@ -30,16 +38,18 @@ describe('a program is killed in the middle of an attach', () => {
   after(() => scenario[Symbol.asyncDispose]())
 
   for (const [name, find] of Object.entries(programs)) {
-    for (const [when, moment] of Object.entries(moments)) {
+    for (const [when, { holdDriver, isNow }] of Object.entries(moments)) {
       it(`${name}, ${when}`, async (context) => {
         await scenario.check(context, async () => {
+          const letGo = holdDriver ? holdNewCards(scenario.installation) : () => undefined
           await scenario.apply(upfPod('upf'))
           await scenario.until(when, () => {
             const attachment = scenario.claimOf('upf')
-            return attachment !== undefined && moment(attachment)
+            return attachment !== undefined && isNow(attachment)
           })
           const program = find(scenario.installation, scenario.claimOf('upf')?.spec.nodeName ?? '')
           await program.kill()
+          letGo()
           program.start()
           await scenario.running('upf')
         })
@@ -51,3 +61,21 @@ describe('a program is killed in the middle of an attach', () => {
     }
   }
 })
+
+/** Cards keep their driver from now on, until the returned function is called. */
+function holdNewCards(installation: Installation): () => void {
+  const undo = installation.cluster.nodes.map(({ name }) => {
+    const bus = installation.bus(name)
+    const held: string[] = []
+    const hold = ({ bdf }: { readonly bdf: string }) => {
+      bus.hold(bdf)
+      held.push(bdf)
+    }
+    bus.effects.on('plugged', hold)
+    return () => {
+      bus.effects.off('plugged', hold)
+      for (const bdf of held) bus.release(bdf)
+    }
+  })
+  return () => undo.forEach((letGo) => letGo())
+}
