@@ -1,0 +1,113 @@
+// Answers Allocate from what is known at that moment, without any call to the API server. Refuses what is not surely free.
+import type { Log } from '../process/log.ts'
+import type { AllocateGate } from './allocate-gate.ts'
+import { containerAnswer } from './allocation.ts'
+import type { Clock } from './clock.ts'
+import type { DeviceLists, ListedDevice } from './device-lists.ts'
+import type { AllocateRequest__Output } from './gen/v1beta1/AllocateRequest.ts'
+import type { AllocateResponse } from './gen/v1beta1/AllocateResponse.ts'
+import { deviceKey, type Occupancy } from './occupancy.ts'
+import type { PodResources } from './pod-resources.ts'
+
+export type AllocateResult =
+  | { readonly kind: 'granted'; readonly response: AllocateResponse }
+  | { readonly kind: 'refused'; readonly reason: string }
+
+export interface AllocatorOptions {
+  readonly lists: DeviceLists
+  readonly occupancy: Occupancy
+  readonly podResources: PodResources
+  readonly gate: AllocateGate
+  readonly clock: Clock
+  readonly dev: string
+  readonly log: Log
+  /** After each answer: somebody now holds a device, and the kubelet will show it. */
+  readonly onAnswer: (resource: string, result: AllocateResult['kind']) => void
+}
+
+export class Allocator {
+  readonly #options: AllocatorOptions
+  /** Devices of answers that wait for the kubelet's word about an earlier holder. */
+  readonly #inQuestion = new Set<string>()
+
+  constructor(options: AllocatorOptions) {
+    this.#options = options
+  }
+
+  async allocate(resource: string, request: AllocateRequest__Output): Promise<AllocateResult> {
+    const { gate, log, onAnswer } = this.#options
+    const requested = request.containerRequests.map(({ devicesIds }) => devicesIds)
+    const result = await gate.during(() => this.#answer(resource, requested))
+    const devices = requested.flat()
+    if (result.kind === 'granted') log.info({ resource, devices }, 'device allocated')
+    else log.warn({ resource, devices, reason: result.reason }, 'allocate refused')
+    onAnswer(resource, result.kind)
+    return result
+  }
+
+  async #answer(resource: string, requested: readonly (readonly string[])[]): Promise<AllocateResult> {
+    const ids = requested.flat()
+    if (new Set(ids).size < ids.length) return refused(`${resource}: the same device is asked for twice`)
+    for (const id of ids) {
+      const reason = await this.#whyNot(resource, id)
+      if (reason !== undefined) return refused(reason)
+    }
+    // Nothing is awaited from here on, so what was just checked still holds.
+    const again = ids.map((id) => this.#whyNotNow(resource, id)).find((reason) => reason !== undefined)
+    if (again !== undefined) return refused(again)
+    return this.#grant(resource, requested)
+  }
+
+  #grant(resource: string, requested: readonly (readonly string[])[]): AllocateResult {
+    const { lists, occupancy, clock, dev } = this.#options
+    const containerResponses = requested.map((ids) => {
+      const devices = ids.map((id) => lists.get(resource, id)).filter((device) => device !== undefined)
+      return containerAnswer(resource, devices, dev)
+    })
+    for (const id of requested.flat()) occupancy.handOut(deviceKey(resource, id), clock.monotonic())
+    return { kind: 'granted', response: { containerResponses } }
+  }
+
+  async #whyNot(resource: string, id: string): Promise<string | undefined> {
+    const reason = this.#whyNotNow(resource, id)
+    if (reason === undefined || this.#options.lists.get(resource, id)?.health !== 'Healthy') return reason
+    return (await this.#lastHolderLetGo(deviceKey(resource, id))) ? undefined : reason
+  }
+
+  #whyNotNow(resource: string, id: string): string | undefined {
+    const device: ListedDevice | undefined = this.#options.lists.get(resource, id)
+    if (device === undefined) return `${resource}: ${id} is not a device of this plugin`
+    if (device.health !== 'Healthy') return `${resource}: ${id} is unhealthy`
+    const { occupancy } = this.#options
+    const key = deviceKey(resource, id)
+    const holder = occupancy.holderOf(key)
+    if (holder !== undefined) return `${resource}: ${id} is held by pod ${holder.namespace}/${holder.name}`
+    if (occupancy.isHandedOut(key)) return `${resource}: ${id} was handed out and is not known to be free again`
+    return occupancy.isKnown ? undefined : `${resource}: the kubelet has not said yet who holds ${id}`
+  }
+
+  /**
+   * Our last List is up to a second old, and the kubelet collects ended pods just before it allocates. So a device that was
+   * seen with a pod is asked about once more; one that was never seen with any pod stays refused.
+   */
+  async #lastHolderLetGo(key: string): Promise<boolean> {
+    const { occupancy, podResources, log } = this.#options
+    const holder = occupancy.holderOf(key)
+    if (holder === undefined || this.#inQuestion.has(key)) return false
+    this.#inQuestion.add(key)
+    try {
+      if (await podResources.holds(holder, key)) return false
+      occupancy.takeBack(key)
+      return true
+    } catch (error) {
+      log.warn({ err: error }, 'kubelet does not say whether a pod still has its device')
+      return false
+    } finally {
+      this.#inQuestion.delete(key)
+    }
+  }
+}
+
+function refused(reason: string): AllocateResult {
+  return { kind: 'refused', reason }
+}

@@ -1,0 +1,126 @@
+// The steps that change something on the node, each with its journal entry first, so that a crash between any two lines is
+// repaired by the next process.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
+import type { Log } from '../process/log.ts'
+import type { AttachmentWrites } from './attachment-writes.ts'
+import type { WorkOutcome } from './card-work.ts'
+import type { Clock } from './clock.ts'
+import type { DriverBinding, DriverChange } from './driver-binding.ts'
+import type { Journal } from './journal.ts'
+import { type KnownCard, macOf } from './match.ts'
+import type { DevicePluginMetrics } from './metrics.ts'
+import type { StepFailure } from './plan.ts'
+
+export interface CardStepsOptions {
+  readonly journal: Journal
+  readonly binding: DriverBinding
+  readonly writes: AttachmentWrites
+  readonly clock: Clock
+  readonly metrics: DevicePluginMetrics
+  readonly log: Log
+}
+
+export class CardSteps {
+  readonly #options: CardStepsOptions
+
+  constructor(options: CardStepsOptions) {
+    this.#options = options
+  }
+
+  /** Keeps the identity of a card that stays with the kernel's driver. */
+  async record(attachment: ENIAttachment, card: KnownCard): Promise<WorkOutcome> {
+    return (await this.#note(attachment, card, card.driver ?? 'none')) ?? { kind: 'done' }
+  }
+
+  async bind(attachment: ENIAttachment, card: KnownCard, driver: string): Promise<WorkOutcome> {
+    const { binding, clock, journal, metrics, log } = this.#options
+    const startedAt = clock.monotonic()
+    const notNoted = await this.#note(attachment, card, driver)
+    if (notNoted !== undefined) return notNoted
+    const change = await binding.bind(card, driver)
+    const ms = Math.round(clock.monotonic() - startedAt)
+    metrics.driverChangeSeconds.observe({ driver, outcome: change.kind }, ms / 1000)
+    if (change.kind === 'done') log.info({ ...logFields(attachment, card), driver, ms }, 'card bound')
+    // With the kernel's driver it shows its MAC again: a later try need not know of this one.
+    if (change.kind === 'failed' && change.driver !== undefined && change.driver !== driver) {
+      await journal.forget(attachment.metadata.uid)
+    }
+    return outcomeOf('BindFailed', change)
+  }
+
+  async restore(attachment: ENIAttachment, card: KnownCard): Promise<WorkOutcome> {
+    const { binding, clock, metrics, log } = this.#options
+    const startedAt = clock.monotonic()
+    const change = await binding.restore(card)
+    const ms = Math.round(clock.monotonic() - startedAt)
+    const driver = binding.driverOf(card)
+    metrics.driverChangeSeconds.observe({ driver: 'kernel', outcome: change.kind }, ms / 1000)
+    if (change.kind === 'done') log.info({ ...logFields(attachment, card), driver, ms }, 'card restored')
+    return outcomeOf('RestoreFailed', change)
+  }
+
+  /** Nothing of the card is ours any more. */
+  async finish(attachment: ENIAttachment, pciAddress: string | undefined): Promise<WorkOutcome> {
+    const { journal, writes, log } = this.#options
+    await journal.forget(attachment.metadata.uid)
+    await writes.endFinalizer(attachment)
+    log.info({ ...logFields(attachment), pciAddress }, 'card released')
+    return { kind: 'done' }
+  }
+
+  async #note(attachment: ENIAttachment, card: KnownCard, wantedDriver: string): Promise<WorkOutcome | undefined> {
+    const { journal } = this.#options
+    const { eniID } = attachment.status?.eni ?? {}
+    const { resourceName } = attachment.spec
+    try {
+      await journal.write({
+        bootID: journal.bootID,
+        pciAddress: card.pciAddress,
+        inode: card.inode,
+        mac: macOf(attachment) ?? '',
+        eniID: eniID ?? '',
+        attachment: attachment.metadata.name,
+        attachmentUID: attachment.metadata.uid,
+        ...(resourceName !== undefined && { resourceName }),
+        ...originalDriverOf(card),
+        wantedDriver,
+      })
+      return undefined
+    } catch (error) {
+      return failed('JournalFailed', `journal entry for ${card.pciAddress} not written: ${String(error)}`)
+    }
+  }
+}
+
+/** The same keys in every line about a card. */
+export function logFields(attachment: ENIAttachment, card?: { readonly pciAddress: string }): object {
+  const { eniID, mac } = attachment.status?.eni ?? {}
+  return {
+    attachment: attachment.metadata.name,
+    eni: eniID,
+    mac,
+    resource: attachment.spec.resourceName,
+    ...(card && { pciAddress: card.pciAddress }),
+  }
+}
+
+/** A second try starts from a card without a driver, or with the one it is to have; the first one's note holds. */
+function originalDriverOf({ driver, entry }: KnownCard): { readonly originalDriver?: string } {
+  const original = entry === undefined ? driver : entry.originalDriver
+  return original === undefined ? {} : { originalDriver: original }
+}
+
+function outcomeOf(reason: StepFailure['reason'], change: DriverChange): WorkOutcome {
+  switch (change.kind) {
+    case 'done':
+      return change
+    case 'failed':
+      return failed(reason, change.message)
+    case 'stuck':
+      return { ...change, failure: { reason: 'SysfsStuck', message: change.message, terminal: false } }
+  }
+}
+
+function failed(reason: StepFailure['reason'], message: string): WorkOutcome {
+  return { kind: 'failed', failure: { reason, message, terminal: false } }
+}

@@ -1,0 +1,13 @@
+// Time as the device plugin needs it: an order of events within this process, and RFC 3339 for the API.
+
+export interface Clock {
+  /** Milliseconds since some moment; never goes back. */
+  readonly monotonic: () => number
+  /** RFC 3339 with milliseconds. */
+  readonly timestamp: () => string
+}
+
+export const systemClock: Clock = {
+  monotonic: () => performance.now(),
+  timestamp: () => new Date().toISOString(),
+}

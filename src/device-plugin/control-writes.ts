@@ -1,0 +1,102 @@
+// Writes to sysfs control files, made by a warm child process with a deadline: a write that never returns costs one child
+// and one card, not the program. One request at a time, in order.
+import { type ChildProcess, fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+import type { ControlWrite, WriteAnswer, WriteRefusal, WriteRequest } from './sysfs-writer.ts'
+
+export type WriteOutcome =
+  | { readonly kind: 'written' }
+  | ({ readonly kind: 'refused' } & WriteRefusal)
+  /** No answer within the deadline. `ended` resolves when the kernel has let the writer go. */
+  | { readonly kind: 'stuck'; readonly ended: Promise<void> }
+
+export interface ControlWrites {
+  readonly write: (writes: readonly ControlWrite[]) => Promise<WriteOutcome>
+}
+
+/** An unbind took 60 to 250 ms on an emulated machine; one that takes this long waits for somebody. */
+const defaultDeadlineMs = 5_000
+
+/** In dist the sibling is .js; tsc rewrites imports, not this name. */
+const writerPath = fileURLToPath(new URL(`./sysfs-writer${import.meta.url.slice(-3)}`, import.meta.url))
+
+export class WriterProcess implements ControlWrites {
+  readonly #deadlineMs: number
+  #child: ChildProcess | undefined
+  #last: Promise<unknown> = Promise.resolve()
+  #requests = 0
+
+  constructor(deadlineMs = defaultDeadlineMs) {
+    this.#deadlineMs = deadlineMs
+  }
+
+  /** Of the child, while there is one. */
+  get pid(): number | undefined {
+    return this.#child?.pid
+  }
+
+  /** Starts the child ahead of the first card: a Node process takes 50 ms or more to start. */
+  warmUp(): void {
+    this.#running()
+  }
+
+  write(writes: readonly ControlWrite[]): Promise<WriteOutcome> {
+    const mine = this.#last.then(() => this.#request(writes))
+    this.#last = mine
+    return mine
+  }
+
+  stop(): void {
+    if (this.#child?.connected === true) this.#child.disconnect()
+    this.#child = undefined
+  }
+
+  async #request(writes: readonly ControlWrite[]): Promise<WriteOutcome> {
+    const child = this.#running()
+    const id = ++this.#requests
+    const { promise, resolve } = Promise.withResolvers<WriteOutcome>()
+    const onMessage = (answer: WriteAnswer) => {
+      if (answer.id !== id) return
+      resolve(answer.refused === undefined ? { kind: 'written' } : { kind: 'refused', ...answer.refused })
+    }
+    const onExit = () => resolve({ kind: 'refused', path: writes[0]?.path ?? '', code: 'writer process ended' })
+    const timer = setTimeout(() => resolve(this.#abandon(child)), this.#deadlineMs)
+    child.on('message', onMessage)
+    child.once('exit', onExit)
+    child.send({ id, writes } satisfies WriteRequest)
+    try {
+      return await promise
+    } finally {
+      clearTimeout(timer)
+      child.off('message', onMessage)
+      child.off('exit', onExit)
+    }
+  }
+
+  /** SIGKILL works only when the kernel lets the write go, so the child may live as long as the card's holder. */
+  #abandon(child: ChildProcess): WriteOutcome {
+    const ended = Promise.withResolvers<void>()
+    child.once('exit', () => ended.resolve())
+    if (child.exitCode !== null || child.signalCode !== null) ended.resolve()
+    child.kill('SIGKILL')
+    if (this.#child === child) this.#child = undefined
+    return { kind: 'stuck', ended: ended.promise }
+  }
+
+  #running(): ChildProcess {
+    if (this.#child !== undefined) return this.#child
+    const child = fork(writerPath, {
+      execArgv: ['--max-semi-space-size=1', '--max-old-space-size=16'],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
+    const forget = () => {
+      if (this.#child === child) this.#child = undefined
+    }
+    child.once('exit', forget)
+    child.once('error', forget)
+    child.once('disconnect', forget)
+    this.#child = child
+    return child
+  }
+}

@@ -1,0 +1,73 @@
+// The device list of each resource as the kubelet is told it. A device turns Unhealthy first and leaves the list only when it
+// is known to be free: a list without a device whose Allocate is open makes the kubelet panic (kubernetes/kubernetes#95041).
+import type { EniStatus } from '../api/eni-attachment.ts'
+import type { KubeletView } from './kubelet-view.ts'
+import { deviceKey, type Occupancy } from './occupancy.ts'
+import type { PciCard } from './pci-scan.ts'
+
+/** All that Allocate needs to answer. */
+export interface OfferedDevice {
+  readonly attachmentUID: string
+  readonly card: PciCard
+  readonly eni: EniStatus
+}
+
+export interface ListedDevice extends OfferedDevice {
+  readonly health: 'Healthy' | 'Unhealthy'
+  /** Monotonic milliseconds at which it got this health. */
+  readonly since: number
+}
+
+export class DeviceLists {
+  readonly #onChange: (resource: string) => void
+  readonly #lists = new Map<string, Map<string, ListedDevice>>()
+
+  /** `onChange`: the kubelet must be told this resource's list. */
+  constructor(onChange: (resource: string) => void) {
+    this.#onChange = onChange
+  }
+
+  of(resource: string): readonly ListedDevice[] {
+    return [...(this.#lists.get(resource)?.values() ?? [])]
+  }
+
+  all(): readonly (ListedDevice & { readonly resource: string })[] {
+    return [...this.#lists].flatMap(([resource, list]) => [...list.values()].map((device) => ({ resource, ...device })))
+  }
+
+  get(resource: string, pciAddress: string): ListedDevice | undefined {
+    return this.#lists.get(resource)?.get(pciAddress)
+  }
+
+  offer(resource: string, device: OfferedDevice, now: number): void {
+    const list = this.#lists.get(resource) ?? new Map<string, ListedDevice>()
+    this.#lists.set(resource, list)
+    const before = list.get(device.card.pciAddress)
+    const since = before?.health === 'Healthy' ? before.since : now
+    list.set(device.card.pciAddress, { ...device, health: 'Healthy', since })
+    if (before?.health !== 'Healthy') this.#onChange(resource)
+  }
+
+  /** Takes every device that is not in `offered` (device keys) out, as far as is safe now. */
+  retain(offered: ReadonlySet<string>, occupancy: Occupancy, view: KubeletView | undefined, now: number): void {
+    for (const [resource, list] of this.#lists) {
+      for (const [pciAddress, device] of list) {
+        const key = deviceKey(resource, pciAddress)
+        if (offered.has(key)) continue
+        if (device.health === 'Healthy') {
+          list.set(pciAddress, { ...device, health: 'Unhealthy', since: now })
+          this.#onChange(resource)
+        } else if (isOut(key, device.since, occupancy, view)) {
+          list.delete(pciAddress)
+          this.#onChange(resource)
+        }
+      }
+    }
+  }
+}
+
+/** The kubelet has it unhealthy, and a List begun after that shows nobody with it. */
+function isOut(key: string, since: number, occupancy: Occupancy, view: KubeletView | undefined): boolean {
+  if (view === undefined || view.startedAt < since || view.allocatable.has(key)) return false
+  return occupancy.listedAt >= since && occupancy.isFree(key)
+}

@@ -1,0 +1,132 @@
+// The parts of the device plugin, wired: everything but its settings, its log and the edges that tests replace.
+import type { Log } from '../process/log.ts'
+import { runTogether } from '../process/lifecycle.ts'
+import type { Status } from '../process/status-server.ts'
+import { AllocateGate } from './allocate-gate.ts'
+import { Allocator } from './allocator.ts'
+import type { AttachmentWrites } from './attachment-writes.ts'
+import { CardSteps } from './card-steps.ts'
+import { CardWork } from './card-work.ts'
+import type { Clock } from './clock.ts'
+import type { ControlWrites } from './control-writes.ts'
+import { DeviceLists } from './device-lists.ts'
+import { DriverBinding } from './driver-binding.ts'
+import { readHostRoutes } from './host-routes.ts'
+import type { Journal } from './journal.ts'
+import { KubeletSockets } from './kubelet-sockets.ts'
+import { KubeletWatch } from './kubelet-view.ts'
+import { DevicePluginMetrics } from './metrics.ts'
+import type { ClusterState } from './node-demand.ts'
+import { Occupancy } from './occupancy.ts'
+import { PciScanner } from './pci-scan.ts'
+import type { PodResources } from './pod-resources.ts'
+import { Reconciler } from './reconciler.ts'
+import { Registrations } from './registrations.ts'
+import type { DevicePluginSettings } from './settings.ts'
+import { StatusWriter } from './status-writer.ts'
+import { WakeUp } from './wake-up.ts'
+
+export interface DevicePluginOptions {
+  readonly settings: Pick<DevicePluginSettings, 'resources' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir'>
+  /** undefined until the caches have synced. */
+  readonly state: () => ClusterState | undefined
+  readonly writes: AttachmentWrites
+  readonly controlWrites: ControlWrites
+  readonly podResources: PodResources
+  readonly journal: Journal
+  readonly clock: Clock
+  readonly log: Log
+  /** See driver-binding.ts. */
+  readonly settleDeadlineMs?: number
+}
+
+export class DevicePlugin {
+  readonly #wakeUp = new WakeUp()
+  readonly #metrics = new DevicePluginMetrics()
+  readonly #podResources: PodResources
+  readonly #sockets: KubeletSockets
+  readonly #registrations: Registrations
+  readonly #reconciler: Reconciler
+
+  constructor(options: DevicePluginOptions) {
+    const { settings, podResources, journal, writes, clock, log } = options
+    const metrics = this.#metrics
+    const poke = () => this.poke()
+    const occupancy = new Occupancy()
+    const gate = new AllocateGate(clock)
+    const lists = new DeviceLists((resource) => this.#registrations.send(resource))
+    const onAnswer = (resource: string, outcome: string) => {
+      metrics.allocations.inc({ resource, outcome })
+      poke()
+    }
+    const allocator = new Allocator({ lists, occupancy, podResources, gate, clock, dev: settings.dev, log, onAnswer })
+    const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook: poke })
+    const binding = new DriverBinding({ ...options, sys: settings.sys, writes: options.controlWrites })
+    const scanner = new PciScanner(settings.sys)
+    const work = new CardWork(clock, log, poke)
+
+    this.#podResources = podResources
+    this.#sockets = new KubeletSockets(settings.devicePluginsDir, log)
+    this.#registrations = new Registrations({
+      directory: settings.devicePluginsDir,
+      sockets: this.#sockets,
+      lists,
+      allocator,
+      log,
+      onChange: () => {
+        // Another kubelet process, or one that has just lost us: what it said before need not be true any more.
+        kubelet.forget()
+        poke()
+      },
+    })
+    this.#reconciler = new Reconciler({
+      state: options.state,
+      managed: settings.resources,
+      scan: () => scanner.scan(),
+      routes: () => readHostRoutes(settings.proc),
+      hasDriver: (driver) => binding.hasDriver(driver),
+      steps: new CardSteps({ journal, binding, writes, clock, metrics, log }),
+      statuses: new StatusWriter(writes, clock, log),
+      registrations: this.#registrations,
+      wakeUp: this.#wakeUp,
+      journal,
+      lists,
+      occupancy,
+      work,
+      kubelet,
+      clock,
+      metrics,
+      log,
+    })
+  }
+
+  get status(): Status {
+    return {
+      metrics: this.#metrics.registry,
+      unhealthy: () => undefined,
+      notReady: () => {
+        if (!this.#reconciler.hasPassed) return 'the caches have not synced, or no scan has been made yet'
+        const [resource] = this.#registrations.unregistered
+        return resource && `resource ${resource} is not registered with the kubelet`
+      },
+    }
+  }
+
+  /** Something has changed: look at once. */
+  poke(): void {
+    this.#wakeUp.poke()
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.#sockets.removeLeftovers()
+    try {
+      await runTogether(signal, [
+        (stop) => this.#registrations.run(stop),
+        (stop) => this.#sockets.run(stop),
+        (stop) => this.#reconciler.run(stop),
+      ])
+    } finally {
+      this.#podResources.close()
+    }
+  }
+}

@@ -1,0 +1,138 @@
+// Moves a card between the kernel's driver and a userspace driver by driver_override, unbind and drivers_probe, and back when
+// that fails. new_id is never used: it would take every card of the same model, the primary one too.
+import { existsSync, readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import type { Clock } from './clock.ts'
+import type { ControlWrites } from './control-writes.ts'
+import type { ControlWrite } from './sysfs-writer.ts'
+import { isKernelDriver } from './userspace-driver.ts'
+
+export interface BoundCard {
+  readonly pciAddress: string
+  readonly driver: string | undefined
+}
+
+export type DriverChange =
+  | { readonly kind: 'done' }
+  /** `driver` is what the card has now. */
+  | { readonly kind: 'failed'; readonly message: string; readonly driver: string | undefined }
+  | { readonly kind: 'stuck'; readonly message: string; readonly ended: Promise<void> }
+
+/** drivers_probe has finished when its write returns; this is for drivers that probe asynchronously. */
+const settleDeadlineMs = 2_000
+const settlePollMs = 2
+
+export interface DriverBindingOptions {
+  readonly sys: string
+  readonly writes: ControlWrites
+  readonly clock: Clock
+  readonly settleDeadlineMs?: number
+}
+
+export class DriverBinding {
+  readonly #pci: string
+  readonly #writes: ControlWrites
+  readonly #clock: Clock
+  readonly #deadlineMs: number
+
+  constructor(options: DriverBindingOptions) {
+    this.#pci = `${options.sys}/bus/pci`
+    this.#writes = options.writes
+    this.#clock = options.clock
+    this.#deadlineMs = options.settleDeadlineMs ?? settleDeadlineMs
+  }
+
+  /** Whether the kernel has this driver, built in or loaded. */
+  hasDriver(driver: string): boolean {
+    return existsSync(`${this.#pci}/drivers/${driver}`)
+  }
+
+  /** The driver that has the card now. */
+  driverOf({ pciAddress }: Pick<BoundCard, 'pciAddress'>): string | undefined {
+    try {
+      return basename(readlinkSync(`${this.#pci}/devices/${pciAddress}/driver`))
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Gives the card to a userspace driver; on failure the kernel's driver gets it back. */
+  async bind(card: BoundCard, driver: string): Promise<DriverChange> {
+    const change = await this.#move(card, `${driver}\n`, (now) => now === driver)
+    if (change.kind === 'done') {
+      // An override that stays would catch the card again at the next rescan.
+      const cleared = await this.#write(card, [this.#override(card, '\n')])
+      return cleared.kind === 'failed' ? { kind: 'done' } : cleared
+    }
+    if (change.kind === 'stuck') return change
+    const back = await this.#rollBack(card)
+    if (back.kind === 'stuck') return back
+    const after = back.kind === 'done' ? 'the kernel has the card again' : `and the way back failed: ${back.message}`
+    return { kind: 'failed', message: `${change.message}; ${after}`, driver: this.driverOf(card) }
+  }
+
+  /** Gives the card to whichever driver the kernel chooses by itself. */
+  async restore(card: BoundCard): Promise<DriverChange> {
+    return this.#move(card, '\n', isKernelDriver)
+  }
+
+  async #rollBack(card: BoundCard): Promise<DriverChange> {
+    const driver = this.driverOf(card)
+    // It never left: to unbind it now would be a second try of what has just failed.
+    if (driver !== undefined && driver === card.driver) return this.#write(card, [this.#override(card, '\n')])
+    return this.restore({ ...card, driver })
+  }
+
+  /** The override, then free of its driver, then probed; each step is seen in sysfs before the next. */
+  async #move(card: BoundCard, override: string, good: (driver: string | undefined) => boolean): Promise<DriverChange> {
+    const { pciAddress, driver } = card
+    const freeing = [this.#override(card, override)]
+    if (driver !== undefined) freeing.push({ path: `${this.#pci}/drivers/${driver}/unbind`, value: pciAddress })
+    const freed = await this.#write(card, freeing)
+    if (freed.kind !== 'done') return freed
+    if (!(await this.#settles(card, (now) => now === undefined))) {
+      return this.#failed(card, `${pciAddress} is still bound to ${driver} after unbind`)
+    }
+    const probed = await this.#write(card, [{ path: `${this.#pci}/drivers_probe`, value: pciAddress }])
+    if (probed.kind !== 'done') return probed
+    // drivers_probe reports success even when the driver refused the card; only the link tells.
+    if (await this.#settles(card, good)) return { kind: 'done' }
+    const wanted = override.trim() === '' ? "the kernel's driver" : override.trim()
+    return this.#failed(card, `${wanted} did not take ${pciAddress}; the kernel log says why`)
+  }
+
+  #override({ pciAddress }: BoundCard, value: string) {
+    // Writing "" does nothing; "\n" clears the override.
+    return { path: `${this.#pci}/devices/${pciAddress}/driver_override`, value }
+  }
+
+  async #write(card: BoundCard, writes: readonly ControlWrite[]): Promise<DriverChange> {
+    const outcome = await this.#writes.write(writes)
+    switch (outcome.kind) {
+      case 'written':
+        return { kind: 'done' }
+      case 'refused':
+        return this.#failed(card, `write to ${outcome.path}: ${outcome.code}`)
+      case 'stuck':
+        return {
+          ...outcome,
+          message: `a write to ${writes.at(-1)?.path ?? ''} does not return: a process has the card`,
+        }
+    }
+  }
+
+  #failed(card: BoundCard, message: string): DriverChange {
+    return { kind: 'failed', message, driver: this.driverOf(card) }
+  }
+
+  async #settles(card: BoundCard, good: (driver: string | undefined) => boolean): Promise<boolean> {
+    const deadline = this.#clock.monotonic() + this.#deadlineMs
+    while (!good(this.driverOf(card))) {
+      if (this.#clock.monotonic() >= deadline) return false
+      await delay(settlePollMs)
+    }
+    return true
+  }
+}

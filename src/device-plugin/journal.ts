@@ -1,0 +1,137 @@
+// What we did to which card, on disk before we do it: a card bound to a userspace driver shows no MAC any more, so after a
+// crash only this says whose it is and which driver it had. One file per card, replaced whole.
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+
+import type { Log } from '../process/log.ts'
+import type { PciCard } from './pci-scan.ts'
+
+const entrySchema = z.object({
+  bootID: z.string().min(1),
+  pciAddress: z.string().regex(/^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/),
+  inode: z.string().min(1),
+  mac: z.string().min(1),
+  eniID: z.string(),
+  attachment: z.string().min(1),
+  attachmentUID: z.string().min(1),
+  resourceName: z.string().optional(),
+  /** The kernel's driver, to which the card goes back; undefined when it had none. */
+  originalDriver: z.string().optional(),
+  /** The driver that the card is to have while it is ours. */
+  wantedDriver: z.string().min(1),
+})
+
+/** Valid for one boot and one appearance of the card: addresses and inodes come back after a reboot or a re-plug. */
+export type JournalEntry = z.output<typeof entrySchema>
+
+const suffix = '.json'
+
+export class Journal {
+  readonly bootID: string
+  readonly #directory: string
+  readonly #log: Log
+  readonly #entries = new Map<string, JournalEntry>()
+  #lastChange: Promise<unknown> = Promise.resolve()
+
+  constructor(directory: string, bootID: string, log: Log) {
+    this.#directory = directory
+    this.bootID = bootID
+    this.#log = log
+  }
+
+  /** Reads what an earlier process left. Entries of another boot are removed; what cannot be read is left out and named. */
+  async load(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#directory)) {
+      if (!name.endsWith(suffix)) {
+        await rm(join(this.#directory, name), { force: true })
+        continue
+      }
+      const entry = parseEntry(await readFile(join(this.#directory, name), 'utf8'))
+      if (entry === undefined || `${entry.pciAddress}${suffix}` !== name) {
+        this.#log.warn({ file: name }, 'journal file ignored: it is not a whole entry')
+      } else if (entry.bootID === this.bootID) {
+        this.#entries.set(entry.pciAddress, entry)
+      } else {
+        await rm(join(this.#directory, name), { force: true })
+      }
+    }
+  }
+
+  /** The entry of this very card: same boot, same address, same appearance. */
+  of(card: PciCard): JournalEntry | undefined {
+    const entry = this.#entries.get(card.pciAddress)
+    return entry?.inode === card.inode ? entry : undefined
+  }
+
+  /** Whatever is kept for this attachment, also when its card has vanished. */
+  ofAttachment(uid: string): JournalEntry | undefined {
+    return this.entries().find(({ attachmentUID }) => attachmentUID === uid)
+  }
+
+  entries(): readonly JournalEntry[] {
+    return [...this.#entries.values()]
+  }
+
+  /** Resolves when the entry is on disk. */
+  write(entry: JournalEntry): Promise<void> {
+    return this.#inOrder(async () => {
+      await this.#replace(this.#path(entry.pciAddress), JSON.stringify(entry))
+      this.#entries.set(entry.pciAddress, entry)
+    })
+  }
+
+  /** Forgets what is kept for this attachment, and nothing that another one has written for the same address since. */
+  forget(attachmentUID: string): Promise<void> {
+    return this.#inOrder(async () => {
+      for (const entry of this.#entries.values()) {
+        if (entry.attachmentUID !== attachmentUID) continue
+        await rm(this.#path(entry.pciAddress), { force: true })
+        await this.#syncDirectory()
+        this.#entries.delete(entry.pciAddress)
+      }
+    })
+  }
+
+  #inOrder(change: () => Promise<void>): Promise<void> {
+    const mine = this.#lastChange.then(change)
+    this.#lastChange = mine.catch(() => undefined)
+    return mine
+  }
+
+  async #replace(path: string, text: string): Promise<void> {
+    const unfinished = `${path}.new`
+    const file = await open(unfinished, 'w', 0o600)
+    try {
+      await file.writeFile(text)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(unfinished, path)
+    await this.#syncDirectory()
+  }
+
+  #path(pciAddress: string): string {
+    return join(this.#directory, `${pciAddress}${suffix}`)
+  }
+
+  /** A rename is on disk only when its directory is (fsync(2)). */
+  async #syncDirectory(): Promise<void> {
+    const directory = await open(this.#directory, 'r')
+    try {
+      await directory.sync()
+    } finally {
+      await directory.close()
+    }
+  }
+}
+
+function parseEntry(text: string): JournalEntry | undefined {
+  try {
+    return entrySchema.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,76 @@
+// The device plugin: finds the ENIs of its node, gives them to their drivers, offers them to the kubelet, acknowledges claims.
+import { mkdirSync, readFileSync } from 'node:fs'
+
+import { Cluster } from '../kube/cluster.ts'
+import { Informer } from '../kube/informer.ts'
+import { attachmentParser, nodeENIParser, parseNode } from '../kube/objects.ts'
+import { attachmentsPath, nodeENIsPath, nodesPath } from '../kube/resource.ts'
+import { runProgram, runTogether } from '../process/lifecycle.ts'
+import { createLog } from '../process/log.ts'
+import { serveStatus } from '../process/status-server.ts'
+import { ClusterAttachmentWrites } from './attachment-writes.ts'
+import { systemClock } from './clock.ts'
+import { WriterProcess } from './control-writes.ts'
+import { DevicePlugin } from './device-plugin.ts'
+import { Journal } from './journal.ts'
+import { PodResourcesClient } from './pod-resources.ts'
+import { devicePluginSettings } from './settings.ts'
+
+const programLog = createLog('device-plugin', process.env['LOG_LEVEL'] ?? 'info')
+
+await runProgram(programLog, async (signal) => {
+  const settings = devicePluginSettings(process.env)
+  const { nodeName, stateDir, proc, statusListen: listen } = settings
+  const log = programLog.child({ node: nodeName })
+  const cluster = new Cluster(settings.kubeconfig)
+
+  mkdirSync(stateDir, { recursive: true })
+  const bootID = readFileSync(`${proc}/sys/kernel/random/boot_id`, 'utf8').trim()
+  const journal = new Journal(`${stateDir}/cards`, bootID, log)
+  await journal.load()
+
+  const nodes = new Informer({
+    cluster,
+    path: nodesPath,
+    fieldSelector: `metadata.name=${nodeName}`,
+    parse: parseNode,
+    log,
+  })
+  const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log })
+  const attachments = new Informer({
+    cluster,
+    path: attachmentsPath,
+    fieldSelector: `spec.nodeName=${nodeName}`,
+    parse: attachmentParser(log),
+    log,
+  })
+  const caches = [nodes, nodeENIs, attachments]
+
+  const writer = new WriterProcess()
+  writer.warmUp()
+  const plugin = new DevicePlugin({
+    settings,
+    state: () =>
+      caches.every(({ hasSynced }) => hasSynced)
+        ? { node: nodes.get(nodeName), nodeENIs: nodeENIs.values(), attachments: attachments.values() }
+        : undefined,
+    writes: new ClusterAttachmentWrites(cluster),
+    controlWrites: writer,
+    podResources: new PodResourcesClient(settings.podResourcesSocket),
+    journal,
+    clock: systemClock,
+    log,
+  })
+  nodes.onChange(() => plugin.poke())
+  nodeENIs.onChange(() => plugin.poke())
+  attachments.onChange(() => plugin.poke())
+  // An empty list is no change, and yet the last thing to be waited for.
+  void Promise.all(caches.map(({ synced }) => synced)).then(() => plugin.poke())
+
+  await runTogether(signal, [
+    ...caches.map((cache) => (stop: AbortSignal) => cache.run(stop)),
+    (stop) => plugin.run(stop),
+    ...(listen === undefined ? [] : [(stop: AbortSignal) => serveStatus(plugin.status, listen, stop)]),
+  ])
+  writer.stop()
+})

@@ -1,0 +1,176 @@
+// The next step for one ENIAttachment of this node, decided from facts alone. reconciler.ts gathers the facts and takes the step.
+import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
+import { deviceFinalizer } from '../api/names.ts'
+import type { HostRoutes } from './host-routes.ts'
+import type { KnownCard, Match } from './match.ts'
+import { macOf } from './match.ts'
+import { isKernelDriver } from './userspace-driver.ts'
+
+export interface StepFailure {
+  readonly reason:
+    | 'AmbiguousMAC'
+    | 'PCIAddressMismatch'
+    | 'InterfaceInUse'
+    | 'DriverMissing'
+    | 'DriverChanged'
+    | 'CardMissing'
+    | 'BindFailed'
+    | 'RestoreFailed'
+    | 'SysfsStuck'
+    | 'JournalFailed'
+  readonly message: string
+  /** Ends this attachment: its claim is freed and the pod goes elsewhere. */
+  readonly terminal: boolean
+}
+
+/** What is under way, or was last tried, for this attachment. */
+export type WorkState =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'running' }
+  | { readonly kind: 'backing-off'; readonly failure: StepFailure | undefined }
+  /** A sysfs write does not return; the card is left alone until it does. */
+  | { readonly kind: 'stuck'; readonly failure: StepFailure }
+
+export interface Situation {
+  readonly attachment: ENIAttachment
+  readonly match: Match
+  /** Driver that the card is to have: a userspace driver, the kernel's own, or not known while the NodeENI is not. */
+  readonly wanted: { readonly userspace: string } | 'kernel' | 'unknown'
+  readonly driverExists: boolean
+  /** NodeENI's dpdkPCIAddress. */
+  readonly expectedAddress: string | undefined
+  readonly routes: HostRoutes
+  /** Whose device is in the kubelet's list at this card's address. */
+  readonly listed: 'nobody' | 'ours' | 'another'
+  readonly occupancy: 'unknown' | 'free' | 'taken'
+  /** A journal entry for this attachment, of whatever card. */
+  readonly isJournaled: boolean
+  readonly work: WorkState
+}
+
+export type Step =
+  /** The card is not there (yet). */
+  | { readonly kind: 'await-card' }
+  | { readonly kind: 'wait'; readonly why: string }
+  | { readonly kind: 'refuse'; readonly failure: StepFailure }
+  /** Note the card's identity before a pod can take its interface out of our sight. */
+  | { readonly kind: 'record'; readonly card: KnownCard }
+  | { readonly kind: 'bind'; readonly card: KnownCard; readonly driver: string }
+  /** The card is as it should be; with a resource it is in the kubelet's list. */
+  | { readonly kind: 'offer'; readonly card: KnownCard }
+  /** Out of the kubelet's list, as soon as that is safe. */
+  | { readonly kind: 'leave-list' }
+  | { readonly kind: 'restore'; readonly card: KnownCard }
+  /** Nothing of ours is left on the node: end the finalizer. */
+  | { readonly kind: 'finish' }
+  | { readonly kind: 'finished' }
+
+export function nextStep(situation: Situation): Step {
+  return isDeleting(situation.attachment) ? releaseStep(situation) : useStep(situation)
+}
+
+function useStep(situation: Situation): Step {
+  const { attachment, match, work, wanted, expectedAddress } = situation
+  const earlier = attachment.status?.device?.failure
+  if (earlier?.terminal === true) return { kind: 'refuse', failure: earlier as StepFailure }
+  if (match.kind === 'absent') return { kind: 'await-card' }
+  if (match.kind === 'ambiguous') return refuse('AmbiguousMAC', ambiguity(attachment, match.pciAddresses))
+  const { card } = match
+  if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
+  if (work.kind === 'running') return wait('work under way')
+  if (situation.listed === 'another') return wait('an earlier device at the same address has not left the list')
+  if (wanted === 'unknown') return wait('the NodeENI is not known')
+  if (card.entry === undefined && expectedAddress !== undefined && expectedAddress !== card.pciAddress) {
+    const message = `the card with MAC ${macOf(attachment)} is at ${card.pciAddress}, dpdkPCIAddress says ${expectedAddress}`
+    return { kind: 'refuse', failure: { reason: 'PCIAddressMismatch', message, terminal: true } }
+  }
+  return wanted === 'kernel' ? kernelStep(situation, card) : userspaceStep(situation, card, wanted.userspace)
+}
+
+function userspaceStep(situation: Situation, card: KnownCard, driver: string): Step {
+  const { work, routes } = situation
+  if (card.driver === driver) return offerStep(situation, card)
+  if (situation.listed === 'ours') return { kind: 'leave-list' }
+  const used = card.interfaces.find(({ name }) => routes.used.has(name))
+  if (used !== undefined) return refuse('InterfaceInUse', inUse(card, used.name))
+  if (!situation.driverExists) {
+    const message = `the kernel has no driver ${driver}; load its module on the node`
+    return { kind: 'refuse', failure: { reason: 'DriverMissing', message, terminal: true } }
+  }
+  if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
+  if (work.kind === 'backing-off') return wait('backing off')
+  if (mayBeInAPod(situation, card)) return wait(`the device is ${situation.occupancy} in the kubelet`)
+  return { kind: 'bind', card, driver }
+}
+
+/**
+ * A card of a running pod must not change its driver; this also asks after the pods of an earlier life of this process. Only a
+ * card that was bound once and has the kernel's driver again comes out of a reboot: no process has it, whatever the kubelet's
+ * checkpoint says, and its pod waits for it.
+ */
+function mayBeInAPod(situation: Situation, card: KnownCard): boolean {
+  if (!hasResource(situation) || situation.occupancy === 'free') return false
+  return card.entry !== undefined || situation.attachment.status?.device?.boundTime === undefined
+}
+
+function kernelStep(situation: Situation, card: KnownCard): Step {
+  const { routes } = situation
+  const uplink = card.interfaces.find(({ name }) => routes.uplinks.has(name))
+  if (uplink !== undefined) return refuse('InterfaceInUse', inUse(card, uplink.name))
+  if (card.driver === undefined || (card.entry !== undefined && card.driver !== card.entry.originalDriver)) {
+    return refuse(
+      'DriverChanged',
+      `${card.pciAddress} has driver ${card.driver ?? 'none'} instead of ${card.entry?.originalDriver ?? 'one of the kernel'}`,
+    )
+  }
+  if (card.entry === undefined && hasResource(situation)) {
+    if (situation.work.kind === 'backing-off') return wait('backing off')
+    return { kind: 'record', card }
+  }
+  return offerStep(situation, card)
+}
+
+function offerStep(situation: Situation, card: KnownCard): Step {
+  if (hasResource(situation) && situation.occupancy === 'unknown') return wait('the kubelet has not said who has what')
+  return { kind: 'offer', card }
+}
+
+/** A release takes effect when pod and claim are gone; until then all goes on as if there were none. */
+function releaseStep(situation: Situation): Step {
+  const { attachment, match, work, listed, occupancy } = situation
+  if (attachment.metadata.finalizers?.includes(deviceFinalizer) !== true) return { kind: 'finished' }
+  if (work.kind === 'running') return wait('work under way')
+  const neverThere = macOf(attachment) === undefined && listed !== 'ours' && !situation.isJournaled
+  if (!neverThere) {
+    if (attachment.spec.claim !== undefined) return useStep(situation)
+    if (hasResource(situation) && occupancy === 'taken') return useStep(situation)
+    if (listed === 'ours') return { kind: 'leave-list' }
+  }
+  if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
+  if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
+  if (work.kind === 'backing-off') return wait('backing off')
+  if (match.kind !== 'found' || match.card.entry === undefined) return { kind: 'finish' }
+  if (isKernelDriver(match.card.driver)) return { kind: 'finish' }
+  if (hasResource(situation) && occupancy !== 'free') return wait(`the device is ${occupancy} in the kubelet`)
+  return { kind: 'restore', card: match.card }
+}
+
+function hasResource({ attachment }: Situation): boolean {
+  return attachment.spec.resourceName !== undefined
+}
+
+function wait(why: string): Step {
+  return { kind: 'wait', why }
+}
+
+function refuse(reason: StepFailure['reason'], message: string): Step {
+  return { kind: 'refuse', failure: { reason, message, terminal: false } }
+}
+
+function inUse(card: KnownCard, name: string): string {
+  return `interface ${name} of ${card.pciAddress} has a route of the node itself; it is left alone`
+}
+
+function ambiguity(attachment: ENIAttachment, pciAddresses: readonly string[]): string {
+  return `MAC ${macOf(attachment)} is not of one card and one ENIAttachment alone: ${pciAddresses.join(', ')}`
+}

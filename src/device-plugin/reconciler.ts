@@ -1,0 +1,248 @@
+// The one loop of the device plugin: scan, match, take the next step of each attachment, tell the kubelet, tell the cluster.
+// A pass only reads directories and decides; whatever takes time runs beside it and pokes the loop when it ends.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
+import type { Log } from '../process/log.ts'
+import { logChanges, reportOn } from './attachment-report.ts'
+import { logFields, type CardSteps } from './card-steps.ts'
+import type { Clock } from './clock.ts'
+import type { HostRoutes } from './host-routes.ts'
+import type { KubeletWatch } from './kubelet-view.ts'
+import { type KnownCard, macOf, match } from './match.ts'
+import type { DevicePluginMetrics } from './metrics.ts'
+import { type ClusterState, nodeDemand } from './node-demand.ts'
+import type { PciCard } from './pci-scan.ts'
+import { nextStep, type Step } from './plan.ts'
+import type { Registrations } from './registrations.ts'
+import { type Findings, type Knowledge, type PlacedSituation, situationOf } from './situation.ts'
+import type { StatusWriter } from './status-writer.ts'
+import type { WakeUp } from './wake-up.ts'
+
+/** inotify does not see sysfs, so a card that is expected is looked for; a scan costs well under a millisecond. */
+const fastMs = 50
+const slowMs = 1_000
+/** A card that has not come for so long is looked for at the slow pace. */
+const expectFastForMs = 5 * 60_000
+
+export interface ReconcilerOptions extends Knowledge {
+  /** undefined until the caches have synced. */
+  readonly state: () => ClusterState | undefined
+  readonly managed: ReadonlySet<string>
+  readonly scan: () => readonly PciCard[]
+  readonly routes: () => HostRoutes
+  readonly steps: CardSteps
+  readonly kubelet: KubeletWatch
+  readonly registrations: Registrations
+  readonly statuses: StatusWriter
+  readonly wakeUp: WakeUp
+  readonly clock: Clock
+  readonly metrics: DevicePluginMetrics
+  readonly log: Log
+}
+
+/** After a start, the word of the earlier process stands until the kubelet's first; but not for longer than this. */
+const firstWordMs = 5_000
+
+/** Monotonic milliseconds at which this process first saw something of an attachment. */
+interface Sightings {
+  readonly attachmentAt: number
+  readonly card?: { readonly inode: string; readonly at: number }
+  readonly claim?: { readonly uid: string; readonly at: number }
+}
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions
+  readonly #sightings = new Map<string, Sightings>()
+  /** Attachments whose finalizer we have ended; the cache may show it a little longer. */
+  readonly #finished = new Set<string>()
+  readonly #warned = new Set<string>()
+  readonly #startedAt: number
+  #hasPassed = false
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options
+    this.#startedAt = options.clock.monotonic()
+  }
+
+  /** Whether a whole pass has been made. */
+  get hasPassed(): boolean {
+    return this.#hasPassed
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { wakeUp, work, log } = this.#options
+    while (!signal.aborted) {
+      let waitMs = slowMs
+      try {
+        waitMs = this.#pass(signal)
+      } catch (error) {
+        log.error({ err: error, retryMs: slowMs }, 'pass failed, trying again')
+      }
+      await wakeUp.wait(waitMs, signal)
+    }
+    await work.settled()
+  }
+
+  /** Returns milliseconds after which it wants to run again. */
+  #pass(signal: AbortSignal): number {
+    const { state: stateOf, managed, registrations, kubelet, lists, occupancy, clock } = this.#options
+    const state = stateOf()
+    if (state === undefined) return slowMs
+    const demand = nodeDemand(state, managed)
+    for (const resource of demand.resources) registrations.ensure(resource)
+    const cards = this.#options.scan().map((card) => ({ ...card, entry: this.#options.journal.of(card) }))
+    const findings = { demand, routes: this.#options.routes(), matches: match(cards, demand.attachments) }
+    const now = clock.monotonic()
+    const plans = demand.attachments
+      .filter(({ metadata }) => !this.#finished.has(metadata.uid))
+      .map((attachment) => this.#plan(attachment, findings, now))
+    lists.retain(new Set(plans.flatMap(offeredKeys)), occupancy, kubelet.view, now)
+    for (const { situation, step } of plans) this.#take(situation, step, now)
+    const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
+    if (occupancy.isUnsettled) awaited.push('settle')
+    this.#forget(demand.attachments, state.node?.instanceID !== undefined)
+    this.#count(plans)
+    this.#hasPassed = true
+    const lookMs = kubelet.keepLooking(this.#awaitedText(awaited), signal)
+    return Math.min(lookMs, plans.some((plan) => this.#expectsCard(plan, now)) ? fastMs : slowMs)
+  }
+
+  #plan(attachment: ENIAttachment, findings: Findings, now: number): Plan {
+    const situation = situationOf(attachment, findings, this.#options)
+    this.#see(situation, now)
+    return { situation, step: nextStep(situation) }
+  }
+
+  #see({ attachment, match: found }: PlacedSituation, now: number): void {
+    const { uid } = attachment.metadata
+    const before = this.#sightings.get(uid) ?? { attachmentAt: now }
+    const { claim } = attachment.spec
+    const after: Sightings = {
+      ...before,
+      ...(found.kind === 'found' &&
+        found.card.inode !== before.card?.inode &&
+        this.#newCard(attachment, found.card, now)),
+      ...(claim !== undefined && claim.uid !== before.claim?.uid && { claim: { uid: claim.uid, at: now } }),
+    }
+    this.#sightings.set(uid, after)
+  }
+
+  #newCard(attachment: ENIAttachment, card: KnownCard, now: number): Pick<Sightings, 'card'> {
+    const { driver, numaNode, interfaces } = card
+    const names = interfaces.map(({ name }) => name)
+    this.#options.log.info({ ...logFields(attachment, card), driver, numaNode, interfaces: names }, 'card seen')
+    return { card: { inode: card.inode, at: now } }
+  }
+
+  #take(situation: PlacedSituation, step: Step, now: number): void {
+    const { steps, work, lists } = this.#options
+    const { attachment, address } = situation
+    const { uid } = attachment.metadata
+    const { resourceName } = attachment.spec
+    const fields = logFields(attachment)
+    switch (step.kind) {
+      case 'offer': {
+        const device = { attachmentUID: uid, card: step.card, eni: attachment.status?.eni ?? {} }
+        if (resourceName !== undefined) lists.offer(resourceName, device, now)
+        return
+      }
+      case 'record':
+        return work.start(uid, fields, () => steps.record(attachment, step.card))
+      case 'bind':
+        return work.start(uid, fields, () => steps.bind(attachment, step.card, step.driver))
+      case 'restore':
+        return work.start(uid, fields, () => steps.restore(attachment, step.card))
+      case 'finish':
+        return work.start(uid, fields, async () => {
+          const outcome = await steps.finish(attachment, address)
+          this.#finished.add(uid)
+          return outcome
+        })
+      case 'await-card':
+      case 'wait':
+      case 'refuse':
+      case 'leave-list':
+      case 'finished':
+    }
+  }
+
+  /** Returns what it waits for from the kubelet. */
+  #report(situation: PlacedSituation, step: Step): string | undefined {
+    const { statuses, lists, kubelet, occupancy, clock, metrics, log } = this.#options
+    const { attachment, address } = situation
+    const { resourceName } = attachment.spec
+    const now = clock.monotonic()
+    const seen = this.#sightings.get(attachment.metadata.uid)
+    const before = statuses.lastOf(attachment)
+    const isOurs =
+      address !== undefined && lists.get(resourceName ?? '', address)?.attachmentUID === attachment.metadata.uid
+    const { status, passing, awaited } = reportOn({
+      situation,
+      step,
+      before,
+      listed: isOurs ? lists.get(resourceName ?? '', address) : undefined,
+      view: kubelet.view,
+      occupancy,
+      now,
+      claimSeenAt: seen?.claim?.at ?? Number.POSITIVE_INFINITY,
+      time: clock.timestamp(),
+    })
+    const isUnknown = situation.occupancy === 'unknown' && now - this.#startedAt < firstWordMs
+    if (status === undefined || isUnknown) return awaited
+    const ackMs = Math.round(now - Math.max(seen?.card?.at ?? 0, seen?.claim?.at ?? 0))
+    if (status.acknowledged !== undefined && status.acknowledged !== before?.acknowledged) {
+      metrics.acknowledgeSeconds.observe(ackMs / 1000)
+    }
+    logChanges(log, attachment, before, status, ackMs)
+    statuses.want(attachment, status, { passing })
+    return awaited
+  }
+
+  /** A new text makes the kubelet be asked at once, so it also tells which resources the kubelet knows. */
+  #awaitedText(awaited: readonly (string | undefined)[]): string {
+    const texts = awaited.filter((text) => text !== undefined)
+    if (texts.length === 0) return ''
+    return [...texts, `unregistered ${this.#options.registrations.unregistered.join()}`].join('; ')
+  }
+
+  #expectsCard({ situation, step }: Plan, now: number): boolean {
+    const { attachment } = situation
+    const since = this.#sightings.get(attachment.metadata.uid)?.attachmentAt ?? now
+    return step.kind === 'await-card' && macOf(attachment) !== undefined && now - since < expectFastForMs
+  }
+
+  #forget(attachments: readonly ENIAttachment[], isInstanceKnown: boolean): void {
+    const { statuses, work, journal, log } = this.#options
+    const present = new Set(attachments.map(({ metadata }) => metadata.uid))
+    statuses.retain(present)
+    work.retain(present)
+    for (const map of [this.#sightings, this.#finished]) {
+      for (const uid of map.keys()) if (!present.has(uid)) map.delete(uid)
+    }
+    if (!isInstanceKnown) return
+    for (const { attachmentUID, attachment, pciAddress, wantedDriver } of journal.entries()) {
+      if (present.has(attachmentUID) || this.#warned.has(attachmentUID)) continue
+      this.#warned.add(attachmentUID)
+      log.warn(
+        { attachment, pciAddress, driver: wantedDriver },
+        'card is ours and no ENIAttachment names it; left alone',
+      )
+    }
+  }
+
+  #count(plans: readonly Plan[]): void {
+    const { metrics, lists } = this.#options
+    metrics.devices.reset()
+    for (const { resource, health } of lists.all()) metrics.devices.inc({ resource, health })
+    metrics.failures.reset()
+    for (const { step } of plans) if (step.kind === 'refuse') metrics.failures.inc({ reason: step.failure.reason })
+  }
+}
+
+interface Plan {
+  readonly situation: PlacedSituation
+  readonly step: Step
+}
+
+function offeredKeys({ situation, step }: Plan): readonly string[] {
+  return step.kind === 'offer' && situation.key !== undefined ? [situation.key] : []
+}

@@ -1,0 +1,66 @@
+// All resources of this node and their registrations. A resource once registered stays so: the kubelet admits a pod without
+// any device when its resource was never registered (kubelet/lifecycle/predicate.go), and never forgets one that was.
+import type { Log } from '../process/log.ts'
+import type { Allocator } from './allocator.ts'
+import type { DeviceLists, ListedDevice } from './device-lists.ts'
+import type { Device } from './gen/v1beta1/Device.ts'
+import type { KubeletSockets } from './kubelet-sockets.ts'
+import { Registration } from './registration.ts'
+
+export interface RegistrationsOptions {
+  readonly directory: string
+  readonly sockets: KubeletSockets
+  readonly lists: DeviceLists
+  readonly allocator: Allocator
+  readonly log: Log
+  readonly onChange: () => void
+}
+
+export class Registrations {
+  readonly #options: RegistrationsOptions
+  readonly #registrations = new Map<string, Registration>()
+  readonly #running: Promise<void>[] = []
+  #signal: AbortSignal | undefined
+  readonly #failed = Promise.withResolvers<never>()
+
+  constructor(options: RegistrationsOptions) {
+    this.#options = options
+  }
+
+  get unregistered(): readonly string[] {
+    return [...this.#registrations].filter(([, { isRegistered }]) => !isRegistered).map(([resource]) => resource)
+  }
+
+  ensure(resource: string): void {
+    if (this.#registrations.has(resource) || this.#signal === undefined) return
+    const { lists, allocator, log, ...rest } = this.#options
+    const registration = new Registration({
+      ...rest,
+      log,
+      resource,
+      devices: () => lists.of(resource).map(toDevice),
+      allocate: (request) => allocator.allocate(resource, request),
+    })
+    this.#registrations.set(resource, registration)
+    this.#running.push(registration.run(this.#signal).catch((error: unknown) => this.#failed.reject(error)))
+  }
+
+  send(resource: string): void {
+    this.#registrations.get(resource)?.send()
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    this.#signal = signal
+    const stopped = Promise.withResolvers<void>()
+    signal.addEventListener('abort', () => stopped.resolve(), { once: true })
+    if (signal.aborted) stopped.resolve()
+    await Promise.race([stopped.promise, this.#failed.promise])
+    await Promise.all(this.#running)
+  }
+}
+
+/** No topology when the platform names no NUMA node: a made-up node 0 could make single-numa-node refuse the pod. */
+function toDevice({ card, health }: ListedDevice): Device {
+  const topology = card.numaNode === undefined ? {} : { topology: { nodes: [{ ID: card.numaNode }] } }
+  return { ID: card.pciAddress, health, ...topology }
+}

@@ -1,0 +1,102 @@
+// Gathers for one ENIAttachment the facts on which plan.ts decides.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
+import { userspaceDriverOf } from '../api/node-eni.ts'
+import type { CardWork } from './card-work.ts'
+import type { DeviceLists } from './device-lists.ts'
+import type { HostRoutes } from './host-routes.ts'
+import type { Journal, JournalEntry } from './journal.ts'
+import type { Match } from './match.ts'
+import type { NodeDemand } from './node-demand.ts'
+import { deviceKey, type Occupancy } from './occupancy.ts'
+import type { Situation } from './plan.ts'
+
+/** What one pass has found on the node and in the cluster. */
+export interface Findings {
+  readonly demand: NodeDemand
+  readonly matches: ReadonlyMap<string, Match>
+  readonly routes: HostRoutes
+}
+
+/** What this process knows already. */
+export interface Knowledge {
+  readonly journal: Journal
+  readonly lists: DeviceLists
+  readonly occupancy: Occupancy
+  readonly work: CardWork
+  readonly hasDriver: (driver: string) => boolean
+}
+
+export interface PlacedSituation extends Situation {
+  /** PCI address of the card, or the last one that it had. */
+  readonly address: string | undefined
+  /** Of its device, when it has a resource and an address. */
+  readonly key: string | undefined
+}
+
+export function situationOf(attachment: ENIAttachment, findings: Findings, knowledge: Knowledge): PlacedSituation {
+  const { uid } = attachment.metadata
+  const { resourceName, nodeENI: nodeENIName } = attachment.spec
+  const match = findings.matches.get(uid) ?? { kind: 'absent' }
+  const entry = match.kind === 'found' ? match.card.entry : knowledge.journal.ofAttachment(uid)
+  const nodeENI = findings.demand.nodeENIs.get(nodeENIName)
+  const wanted = wantedDriver(entry, nodeENI && (userspaceDriverOf(nodeENI.spec) ?? 'kernel'))
+  const address = addressOf(attachment, match, entry, findings.matches)
+  const key = resourceName !== undefined && address !== undefined ? deviceKey(resourceName, address) : undefined
+  return {
+    attachment,
+    match,
+    wanted,
+    driverExists: typeof wanted === 'string' || knowledge.hasDriver(wanted.userspace),
+    expectedAddress: nodeENI?.spec.dpdkPCIAddress,
+    routes: findings.routes,
+    listed: listedFor(uid, resourceName, address, knowledge.lists),
+    occupancy: occupancyOf(key, knowledge.occupancy),
+    isJournaled: entry !== undefined,
+    work: knowledge.work.stateOf(uid),
+    address,
+    key,
+  }
+}
+
+/** A change of enableDPDK or dpdkDriver is for ENIs attached after it: this card may be in a pod's hands. */
+function wantedDriver(
+  entry: JournalEntry | undefined,
+  ofNodeENI: 'vfio-pci' | 'igb_uio' | 'kernel' | undefined,
+): Situation['wanted'] {
+  if (entry !== undefined) {
+    return entry.wantedDriver === entry.originalDriver ? 'kernel' : { userspace: entry.wantedDriver }
+  }
+  if (ofNodeENI === undefined) return 'unknown'
+  return ofNodeENI === 'kernel' ? 'kernel' : { userspace: ofNodeENI }
+}
+
+/** The last address of a vanished card counts only until another card has it. */
+function addressOf(
+  attachment: ENIAttachment,
+  match: Match,
+  entry: JournalEntry | undefined,
+  matches: ReadonlyMap<string, Match>,
+): string | undefined {
+  if (match.kind === 'found') return match.card.pciAddress
+  const last = entry?.pciAddress ?? attachment.status?.device?.pciAddress
+  const isTaken = [...matches.values()].some((other) => other.kind === 'found' && other.card.pciAddress === last)
+  return isTaken ? undefined : last
+}
+
+function listedFor(
+  uid: string,
+  resource: string | undefined,
+  address: string | undefined,
+  lists: DeviceLists,
+): Situation['listed'] {
+  if (resource === undefined || address === undefined) return 'nobody'
+  const device = lists.get(resource, address)
+  if (device === undefined) return 'nobody'
+  return device.attachmentUID === uid ? 'ours' : 'another'
+}
+
+function occupancyOf(key: string | undefined, occupancy: Occupancy): Situation['occupancy'] {
+  if (key === undefined) return 'free'
+  if (!occupancy.isKnown) return 'unknown'
+  return occupancy.isFree(key) ? 'free' : 'taken'
+}

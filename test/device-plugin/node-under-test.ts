@@ -1,0 +1,141 @@
+// A node with the device plugin on it: the simulated PCI bus, the stand-in kubelet, and a cluster in memory.
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+
+import { pino } from 'pino'
+
+import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
+import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
+import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
+import { systemClock } from '../../src/device-plugin/clock.ts'
+import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
+import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
+import { Journal } from '../../src/device-plugin/journal.ts'
+import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
+import type { Status } from '../../src/process/status-server.ts'
+import { ClusterInMemory, resource } from './cluster-in-memory.ts'
+
+export const primaryMac = '02:00:00:00:00:01'
+
+export interface NodeOptions {
+  readonly iommu?: IommuMode
+  /** Stands between the plugin and the writer process. */
+  readonly controlWrites?: (real: ControlWrites) => ControlWrites
+  readonly settleDeadlineMs?: number
+}
+
+export interface LogLine {
+  readonly msg: string
+  readonly [key: string]: unknown
+}
+
+export async function startNode(t: TestContext, options: NodeOptions = {}): Promise<NodeUnderTest> {
+  // /tmp, because the path of a socket must fit 107 bytes.
+  const root = mkdtempSync('/tmp/jp-')
+  const bus = await startPciBus({ root: join(root), iommu: options.iommu ?? 'vfio', primaryMac })
+  const kubelet = await startKubelet({ dir: join(root, 'k') })
+  const node = new NodeUnderTest(root, bus, kubelet, options)
+  t.after(() => node.close())
+  return node
+}
+
+export class NodeUnderTest {
+  readonly root: string
+  readonly bus: PciBus
+  readonly kubelet: Kubelet
+  readonly cluster = new ClusterInMemory()
+  readonly log: LogLine[] = []
+  readonly #logWaiters = new Set<() => void>()
+  readonly #options: NodeOptions
+  readonly #writer = new WriterProcess()
+  #stop = new AbortController()
+  #running: Promise<void> = Promise.resolve()
+  #plugin: DevicePlugin | undefined
+
+  constructor(root: string, bus: PciBus, kubelet: Kubelet, options: NodeOptions) {
+    this.root = root
+    this.bus = bus
+    this.kubelet = kubelet
+    this.#options = options
+    this.cluster.onChange(() => this.#plugin?.poke())
+    this.#writer.warmUp()
+  }
+
+  async startPlugin(): Promise<void> {
+    const log = pino({ level: 'debug' }, { write: (line: string) => this.#keep(line) })
+    const bootID = readFileSync(join(this.root, 'proc/sys/kernel/random/boot_id'), 'utf8').trim()
+    const journal = new Journal(join(this.root, 'state'), bootID, log)
+    await journal.load()
+    const plugin = new DevicePlugin({
+      settings: {
+        resources: new Set([resource]),
+        sys: join(this.root, 'sys'),
+        dev: join(this.root, 'dev'),
+        proc: join(this.root, 'proc'),
+        devicePluginsDir: join(this.root, 'k/device-plugins'),
+      },
+      state: () => this.cluster.state(),
+      writes: this.cluster,
+      controlWrites: this.#options.controlWrites?.(this.#writer) ?? this.#writer,
+      podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
+      journal,
+      clock: systemClock,
+      log,
+      ...(this.#options.settleDeadlineMs && { settleDeadlineMs: this.#options.settleDeadlineMs }),
+    })
+    this.#plugin = plugin
+    this.#stop = new AbortController()
+    this.#running = plugin.run(this.#stop.signal)
+  }
+
+  /** What /healthz, /readyz and /metrics would say. */
+  get status(): Status {
+    assert.ok(this.#plugin)
+    return this.#plugin.status
+  }
+
+  async stopPlugin(): Promise<void> {
+    this.#stop.abort()
+    await this.#running
+  }
+
+  /** A card of an ENI, acknowledged for the claim of `pod`. Returns its PCI address. */
+  async acknowledged(name: string, mac: string, podUID: string): Promise<string> {
+    const claim = { namespace: 'core', name: podUID, uid: podUID }
+    this.cluster.addAttachment(name, { mac, claim })
+    const { bdf } = await this.bus.plug({ mac, eniId: `eni-${name}`, deviceIndex: 1 })
+    await this.cluster.until(() => this.cluster.device(name)?.acknowledged === podUID)
+    return bdf
+  }
+
+  lines(msg: string): readonly LogLine[] {
+    return this.log.filter((line) => line.msg === msg)
+  }
+
+  /** Resolves when the log has a line with this text. */
+  async logged(msg: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const check = () => {
+      if (this.lines(msg).length > 0) resolve()
+    }
+    this.#logWaiters.add(check)
+    check()
+    await promise
+    this.#logWaiters.delete(check)
+  }
+
+  #keep(line: string): void {
+    this.log.push(JSON.parse(line) as LogLine)
+    for (const check of this.#logWaiters) check()
+  }
+
+  async close(): Promise<void> {
+    await this.stopPlugin()
+    this.kubelet.close()
+    this.bus.stop()
+    this.#writer.stop()
+    rmSync(this.root, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,159 @@
+// The next step for one ENIAttachment: which facts lead to which step.
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+
+import { nextStep, type Situation, type StepFailure } from '../../src/device-plugin/plan.ts'
+import { attachmentOf, cardAt, entryFor, mac } from './cards.ts'
+
+const bare = cardAt('0000:00:06.0', { interfaces: [{ name: 'ens6', mac }] })
+const bound = cardAt('0000:00:06.0', { driver: 'vfio-pci', entry: entryFor(bare, 'uid-a') })
+const claim = { namespace: 'core', name: 'upf-0', uid: 'pod-1' }
+const stuck: StepFailure = { reason: 'SysfsStuck', message: 'does not return', terminal: false }
+
+function stepWhen(more: Partial<Situation>) {
+  return nextStep({
+    attachment: attachmentOf(),
+    match: { kind: 'found', card: bare },
+    wanted: { userspace: 'vfio-pci' },
+    driverExists: true,
+    expectedAddress: undefined,
+    routes: { used: new Set(), uplinks: new Set() },
+    listed: 'nobody',
+    occupancy: 'free',
+    isJournaled: false,
+    work: { kind: 'none' },
+    ...more,
+  })
+}
+
+function failureWhen(more: Partial<Situation>): StepFailure {
+  const step = stepWhen(more)
+  assert.ok(step.kind === 'refuse', `expected a refusal, got ${step.kind}`)
+  return step.failure
+}
+
+suite('a card that is wanted', () => {
+  test('is awaited, bound, then offered', () => {
+    assert.equal(stepWhen({ match: { kind: 'absent' } }).kind, 'await-card')
+    assert.deepEqual(stepWhen({}), { kind: 'bind', card: bare, driver: 'vfio-pci' })
+    assert.equal(stepWhen({ match: { kind: 'found', card: bound } }).kind, 'offer')
+  })
+
+  test("stays with the kernel's driver when that is wanted, once its identity is kept", () => {
+    assert.equal(stepWhen({ wanted: 'kernel' }).kind, 'record')
+    const kept = { ...bare, entry: entryFor(bare, 'uid-a', { wantedDriver: 'ena' }) }
+    assert.equal(stepWhen({ wanted: 'kernel', match: { kind: 'found', card: kept } }).kind, 'offer')
+  })
+
+  test('of an attachment without a resource is bound whatever the kubelet says', () => {
+    const { resourceName: _, ...spec } = attachmentOf().spec
+    const attachment = { ...attachmentOf(), spec }
+    assert.equal(stepWhen({ attachment, occupancy: 'unknown' }).kind, 'bind')
+  })
+
+  test('is bound only when no pod can have it', () => {
+    assert.equal(stepWhen({ occupancy: 'unknown' }).kind, 'wait')
+    assert.equal(stepWhen({ occupancy: 'taken' }).kind, 'wait')
+  })
+
+  test('is bound again after a reboot, although the checkpoint of the kubelet still shows its pod', () => {
+    const attachment = attachmentOf({ device: { boundTime: '2030-01-01T00:00:00.000Z' } })
+    assert.equal(stepWhen({ attachment, occupancy: 'taken' }).kind, 'bind')
+  })
+
+  test('is not offered before the kubelet has said who has what', () => {
+    assert.equal(stepWhen({ match: { kind: 'found', card: bound }, occupancy: 'unknown' }).kind, 'wait')
+  })
+
+  test('waits for an earlier device at its address to leave the list', () => {
+    assert.equal(stepWhen({ listed: 'another' }).kind, 'wait')
+  })
+
+  test('leaves the list before it changes its driver', () => {
+    const lost = { ...bound, driver: 'ena' }
+    assert.equal(stepWhen({ match: { kind: 'found', card: lost }, listed: 'ours' }).kind, 'leave-list')
+  })
+})
+
+suite('a card that is refused', () => {
+  test('has an interface that the node itself uses', () => {
+    const routes = { used: new Set(['ens6']), uplinks: new Set<string>() }
+    assert.equal(failureWhen({ routes }).reason, 'InterfaceInUse')
+    assert.equal(failureWhen({ routes }).terminal, false)
+  })
+
+  test("is the node's uplink, also when it would keep its driver", () => {
+    const routes = { used: new Set(['ens6']), uplinks: new Set(['ens6']) }
+    assert.equal(failureWhen({ routes, wanted: 'kernel' }).reason, 'InterfaceInUse')
+  })
+
+  test('is not at the address that the NodeENI asserts: that ends the attachment, and names both', () => {
+    const { reason, terminal, message } = failureWhen({ expectedAddress: '0000:00:07.0' })
+    assert.deepEqual([reason, terminal], ['PCIAddressMismatch', true])
+    assert.match(message, /0000:00:06\.0.*0000:00:07\.0/)
+  })
+
+  test('asks for a driver that the kernel does not have: that ends the attachment', () => {
+    const { reason, terminal } = failureWhen({ driverExists: false })
+    assert.deepEqual([reason, terminal], ['DriverMissing', true])
+  })
+
+  test('is ambiguous', () => {
+    const match = { kind: 'ambiguous', pciAddresses: ['0000:00:06.0', '0000:00:07.0'] } as const
+    assert.equal(failureWhen({ match }).reason, 'AmbiguousMAC')
+  })
+
+  test('is in quarantine', () => {
+    assert.equal(failureWhen({ work: { kind: 'stuck', failure: stuck } }).reason, 'SysfsStuck')
+  })
+
+  test('was refused for good before', () => {
+    const failure = { reason: 'DriverMissing', message: 'no driver', terminal: true, time: '2030-01-01T00:00:00Z' }
+    assert.equal(failureWhen({ attachment: attachmentOf({ device: { failure } }) }).reason, 'DriverMissing')
+  })
+})
+
+suite('a release', () => {
+  const deleting = attachmentOf({ deleting: true })
+  const ours = { attachment: deleting, match: { kind: 'found', card: bound }, isJournaled: true } as const
+
+  test('waits for the claim, and for the pod', () => {
+    const claimed = attachmentOf({ deleting: true, spec: { claim } })
+    assert.equal(stepWhen({ ...ours, attachment: claimed, listed: 'ours' }).kind, 'offer')
+    assert.equal(stepWhen({ ...ours, listed: 'ours', occupancy: 'taken' }).kind, 'offer')
+  })
+
+  test('leaves the list, gives the card back, then ends', () => {
+    assert.equal(stepWhen({ ...ours, listed: 'ours' }).kind, 'leave-list')
+    assert.equal(stepWhen(ours).kind, 'restore')
+    const restored = { ...bare, entry: bound.entry }
+    assert.equal(stepWhen({ ...ours, match: { kind: 'found', card: restored } }).kind, 'finish')
+  })
+
+  test('does not touch the card while the kubelet does not say who has it', () => {
+    assert.equal(stepWhen({ ...ours, occupancy: 'unknown' }).kind, 'wait')
+  })
+
+  test('ends at once when there never was an ENI, claimed or not', () => {
+    const never = attachmentOf({ deleting: true, mac: undefined, spec: { claim } })
+    assert.equal(stepWhen({ attachment: never, match: { kind: 'absent' } }).kind, 'finish')
+  })
+
+  test('ends when the card has vanished', () => {
+    assert.equal(stepWhen({ ...ours, match: { kind: 'absent' } }).kind, 'finish')
+  })
+
+  test('does nothing to a card that was never changed', () => {
+    assert.equal(stepWhen({ attachment: deleting }).kind, 'finish')
+  })
+
+  test('leaves a card in quarantine alone', () => {
+    assert.equal(failureWhen({ ...ours, work: { kind: 'stuck', failure: stuck } }).reason, 'SysfsStuck')
+  })
+
+  test('is over when our finalizer is gone', () => {
+    const { metadata } = deleting
+    const attachment = { ...deleting, metadata: { ...metadata, finalizers: [] } }
+    assert.equal(stepWhen({ ...ours, attachment }).kind, 'finished')
+  })
+})

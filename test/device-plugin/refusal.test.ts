@@ -1,0 +1,93 @@
+// What the device plugin never does to a card, and what it says instead.
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+
+import { resource } from './cluster-in-memory.ts'
+import { primaryMac, startNode } from './node-under-test.ts'
+
+const mac = '02:00:00:00:00:66'
+
+test('the primary card is left alone, even when an ENIAttachment names its MAC', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { mac: primaryMac })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+  assert.equal(node.cluster.device('a')?.failure?.terminal, false)
+  assert.equal(node.bus.cards()[0]?.driver, 'ena')
+})
+
+test('a card that no ENIAttachment names is left alone', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const stranger = await node.bus.plug({ mac: '02:00:00:00:00:99', eniId: 'eni-x', deviceIndex: 2 })
+  await node.acknowledged('a', mac, 'pod-1')
+  assert.equal(node.bus.cards().find(({ bdf }) => bdf === stranger.bdf)?.driver, 'ena')
+})
+
+test('an attachment for another instance of the same node name is none of ours', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('old', { mac: '02:00:00:00:00:99', spec: { instanceID: 'i-old' } })
+  const stranger = await node.bus.plug({ mac: '02:00:00:00:00:99', eniId: 'eni-old', deviceIndex: 2 })
+  await node.acknowledged('a', mac, 'pod-1')
+  assert.equal(node.bus.cards().find(({ bdf }) => bdf === stranger.bdf)?.driver, 'ena')
+  assert.equal(node.cluster.device('old'), undefined)
+})
+
+test('a card at another address than dpdkPCIAddress says is refused for good', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf', { dpdkPCIAddress: '0000:00:1f.0' })
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { mac })
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'PCIAddressMismatch')
+  assert.equal(node.cluster.device('a')?.failure?.terminal, true)
+  assert.equal(node.cluster.get('a')?.status?.phase, 'Failed')
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+})
+
+test('a card that vfio-pci refuses goes back to the kernel, and is tried again until it works', async (t) => {
+  const node = await startNode(t, { iommu: 'noiommu', settleDeadlineMs: 200 })
+  const mode = join(node.root, 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode')
+  writeFileSync(mode, 'N\n')
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { mac, claim: { namespace: 'core', name: 'upf-0', uid: 'pod-1' } })
+  await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'BindFailed')
+  assert.equal(node.cluster.device('a')?.failure?.terminal, false)
+  assert.equal(node.cluster.device('a')?.driver, 'ena')
+  writeFileSync(mode, 'Y\n')
+  await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-1')
+  assert.equal(node.cluster.device('a')?.failure, undefined)
+})
+
+test("with enableDPDK false the card keeps the kernel's driver and the pod gets its name alone", async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf', { enableDPDK: false })
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  assert.equal(node.cluster.device('a')?.driver, 'ena')
+  const pod = await node.kubelet.admit({ namespace: 'core', name: 'upf-0', resource, count: 1 })
+  assert.ok(pod.admitted)
+  assert.equal(pod.response?.envs['PCIDEVICE_INTEL_COM_UPF_DATAPLANE'], bdf)
+  assert.deepEqual(pod.response?.devices, [])
+})
+
+test('a card without a resource is bound and reported, and never offered', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const attachment = node.cluster.addAttachment('a', { mac, spec: { resourceName: undefined } })
+  assert.equal(attachment.spec.resourceName, undefined)
+  await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
+  assert.equal(node.cluster.device('a')?.driver, 'vfio-pci')
+  assert.equal(node.cluster.device('a')?.advertised, false)
+  assert.equal(node.kubelet.counts().get(resource)?.capacity ?? 0, 0)
+})

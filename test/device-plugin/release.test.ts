@@ -1,0 +1,110 @@
+// Release: out of the kubelet before out of the driver before out of the object, and never under a pod.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { ControlWrites, WriteOutcome } from '../../src/device-plugin/control-writes.ts'
+import { resource } from './cluster-in-memory.ts'
+import { startNode } from './node-under-test.ts'
+
+const mac = '02:00:00:00:00:66'
+const otherMac = '02:00:00:00:00:67'
+
+test('a device is Unhealthy, then out of the list, then back with the kernel, then its finalizer ends', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  const story: string[] = []
+  node.kubelet.effects.on('listed', (_resource, devices) => {
+    const device = devices.find(({ id }) => id === bdf)
+    story.push(device === undefined ? 'not listed' : device.healthy ? 'healthy' : 'unhealthy')
+  })
+  node.bus.effects.on('bound', ({ driver }) => story.push(`bound to ${driver}`))
+  node.cluster.onChange(() => {
+    if (node.cluster.isReleased('a')) story.push('released')
+  })
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.deepEqual(story.slice(0, 4), ['unhealthy', 'not listed', 'bound to ena', 'released'])
+})
+
+test('a deleted object waits for its pod, and the pod may even start meanwhile', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  node.cluster.delete('a')
+  const pod = await node.kubelet.admit({ namespace: 'core', name: 'upf-0', resource, count: 1 })
+  assert.ok(pod.admitted)
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.device('a')?.inUseBy?.name === 'upf-0')
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
+  assert.equal(node.kubelet.counts().get(resource)?.allocatable, 1)
+  node.kubelet.endPod({ namespace: 'core', name: 'upf-0' })
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
+test('an object that never got an ENI is released at once', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { claim: { namespace: 'core', name: 'upf-0', uid: 'pod-1' } })
+  node.cluster.delete('a')
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
+test('an object whose card has vanished is released, and the device leaves the list', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  await node.acknowledged('a', mac, 'pod-1')
+  await node.bus.unplug({ mac })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'CardMissing')
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.capacity === 0)
+})
+
+test('the next card at the address of one that vanished is another device', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  await node.bus.unplug({ mac })
+  assert.equal(await node.acknowledged('b', otherMac, 'pod-2'), bdf)
+  const pod = await node.kubelet.admit({ namespace: 'core', name: 'upf-0', resource, count: 1 })
+  assert.ok(pod.admitted)
+  assert.match(pod.response?.envs['PCIDEVICE_INTEL_COM_UPF_DATAPLANE_INFO'] ?? '', /"id":"eni-b"/)
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
+test('a card whose unbind does not return is quarantined until it does; other cards go on', async (t) => {
+  const freed = Promise.withResolvers<void>()
+  let blocked = true
+  const blocking = (real: ControlWrites): ControlWrites => ({
+    write: (writes): Promise<WriteOutcome> => {
+      const restores = writes.some(({ path }) => path.endsWith('vfio-pci/unbind'))
+      if (restores && blocked) return Promise.resolve({ kind: 'stuck', ended: freed.promise })
+      return real.write(writes)
+    },
+  })
+  const node = await startNode(t, { controlWrites: blocking })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'SysfsStuck')
+  assert.equal(node.cluster.device('a')?.health, 'Unhealthy')
+  assert.equal(node.cluster.isReleased('a'), false)
+  await node.acknowledged('b', otherMac, 'pod-2')
+
+  blocked = false
+  freed.resolve()
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+})
