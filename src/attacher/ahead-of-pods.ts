@@ -1,40 +1,30 @@
 // Which ENIs a NodeENI wants on a node before any pod asks: one per subnet of the zone when Eager, `warm` idle ones else. Pure.
-import { type ENIAttachment, isDeleting, isIdle } from '../api/eni-attachment.ts'
+import { attachmentName, type ENIAttachment, isDeleting, isIdle } from '../api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import type { Network } from './network.ts'
 
-/** @returns for each missing ENI what makes its name (attachmentName); the same state gives the same names */
+/**
+ * @returns names of the missing ENIs. Each place on a node has one name, so that to ask again, with a cache that does not show
+ *   yet what was just made, is a conflict and not an ENI too many.
+ */
 export function aheadOfPods(
-  { metadata, spec }: NodeENI,
+  nodeENI: NodeENI,
   node: NodeFacts,
   network: Network,
   existing: readonly ENIAttachment[],
-): (string | number)[][] {
-  const instance = node.instanceID ?? ''
-  if (attachPolicyOf(spec) === 'Eager') {
-    const inZone = network.subnets.filter(({ zone }) => zone === node.zone).length
-    const wanted = Math.min(inZone, spec.maxPerNode ?? inZone)
-    return missing(existing.length, wanted).map((place) => ['eager', metadata.uid, instance, place, existing.length])
-  }
-  const live = existing.filter((attachment) => !isDeleting(attachment))
-  const idle = live.filter(isIdle).length
-  const wanted = Math.min(
-    spec.warm,
-    idle + Math.max(0, (spec.maxPerNode ?? spec.warm + existing.length) - existing.length),
-  )
-  return missing(idle, wanted).map((place) => [
-    'warm',
-    metadata.uid,
-    instance,
-    place,
-    existing
-      .map((a) => a.metadata.uid)
-      .sort()
-      .join(),
-  ])
-}
-
-function missing(has: number, wanted: number): number[] {
-  return Array.from({ length: Math.max(0, wanted - has) }, (_, i) => has + i)
+): string[] {
+  const { metadata, spec } = nodeENI
+  const most = spec.maxPerNode ?? Infinity
+  const isEager = attachPolicyOf(spec) === 'Eager'
+  const idle = existing.filter((attachment) => isIdle(attachment) && !isDeleting(attachment)).length
+  const inZone = network.subnets.filter(({ zone }) => zone === node.zone).length
+  const wanted = isEager ? inZone - existing.length : spec.warm - idle
+  const count = Math.max(0, Math.min(wanted, most - existing.length))
+  const taken = new Set(existing.map(({ metadata: { name } }) => name))
+  const nameOf = (place: number) =>
+    attachmentName(metadata.name, [isEager ? 'eager' : 'warm', metadata.uid, node.instanceID ?? '', place])
+  // Among so many places there are always enough that are free.
+  const places = Array.from({ length: existing.length + count }, (_, place) => nameOf(place))
+  return places.filter((name) => !taken.has(name)).slice(0, count)
 }

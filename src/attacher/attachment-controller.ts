@@ -12,6 +12,7 @@ import type { AttachmentStore } from './attachment-store.ts'
 import type { Ec2 } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import type { EniLifecycle, GivenUp } from './eni-lifecycle.ts'
+import type { Inventory } from './inventory.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
 
 /** How often a release that waits for a node that may be gone asks EC2 about it. */
@@ -27,9 +28,12 @@ export interface AttachmentControllerParts {
   readonly ec2: Ec2
   readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
+  readonly inventory: Inventory
   readonly networks: NodeENIController
   readonly events: EventRecorder
   readonly clock: Clock
+  /** An attach failed for good: the node may be fuller than its capacity says, and the pod comes back within a second. */
+  readonly onGivenUp: () => void
 }
 
 export class AttachmentController {
@@ -87,10 +91,11 @@ export class AttachmentController {
 
   /** Ends this try: its pod goes to another node, and what there is of the ENI is released. */
   async #giveUp(attachment: ENIAttachment, nodeENI: NodeENI, { reason, message }: GivenUp): Promise<undefined> {
-    const { store, events, clock } = this.#parts
+    const { store, networks, events, clock } = this.#parts
     const current = store.get(attachment.metadata.name) ?? attachment
     const failure = { reason, message: message.slice(0, 1024), terminal: true, time: timestamp(clock) }
     await store.writeEni(current, { ...current.status?.eni, failure })
+    if (isIdle(current)) networks.restOn(current.spec.nodeName, nodeENI)
     events.record(involved(nodeENI), 'Warning', reason, message)
     this.#event(current, 'Warning', reason, message)
     return undefined
@@ -165,12 +170,16 @@ export class AttachmentController {
   }
 
   /**
-   * Only then may a card be taken without its device plugin having let go of it. A node that is there with its own instance is
-   * alive as far as we know, whatever its state; nothing was ever on a node for an ENI that EC2 was never asked for.
+   * Only then may a card be taken without its device plugin having let go of it: nothing was ever on the node for an ENI that
+   * EC2 was never asked for, and nothing is on an instance that EC2 calls stopped, terminated or unknown. A node that is there
+   * with a running instance is alive as far as we know, whatever its state; EC2 is asked again before anything is taken.
    */
   async #isInstanceGone({ spec, status }: ENIAttachment): Promise<boolean> {
+    const { ec2, nodes, inventory } = this.#parts
     if (status?.eni?.plannedTime === undefined) return true
-    const [instance] = await this.#parts.ec2.describeInstances([spec.instanceID])
+    const isNodeThere = nodes.get(spec.nodeName)?.instanceID === spec.instanceID
+    if (isNodeThere && inventory.instance(spec.instanceID)?.state === 'running') return false
+    const [instance] = await ec2.describeInstances([spec.instanceID])
     return instance === undefined || instance.state === 'terminated' || instance.state === 'stopped'
   }
 

@@ -1,4 +1,5 @@
 // Wires the attacher: which watch feeds which controller. It decides nothing itself.
+import { isIdle } from '../api/eni-attachment.ts'
 import type { Cluster } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import { Informer } from '../kube/informer.ts'
@@ -70,9 +71,11 @@ export class Controllers {
       ec2,
       nodes,
       nodeENIs,
+      inventory,
       networks: nodeENIController,
       events,
       clock,
+      onGivenUp: () => sweep.sweepSoon(),
     })
     const claimController = new ClaimController(cluster, store, pods, log)
 
@@ -94,6 +97,9 @@ export class Controllers {
       attachmentQueue.add(name)
       nodeENIQueue.add(changed.spec.nodeENI)
       claimQueue.add(changed.spec.nodeName)
+      // Which of a node's idle ENIs are the warm ones depends on all of them.
+      if ((before !== undefined && isIdle(before)) === (after !== undefined && isIdle(after))) return
+      for (const { metadata } of store.onNode(changed.spec.nodeName)) attachmentQueue.add(metadata.name)
     })
     pods.onChange((_key, after, before) => {
       const nodeName = after?.nodeName ?? before?.nodeName
@@ -101,9 +107,11 @@ export class Controllers {
       // A pod that ends before it was bound may have a claim on any node.
       else if (after === undefined) for (const { spec } of claimedBy(store, before?.uid)) claimQueue.add(spec.nodeName)
     })
-    nodeENIs.onChange((name) => {
+    nodeENIs.onChange((name, after, before) => {
       nodeENIQueue.add(name)
       sweep.nodesChanged()
+      // Our own writes of its status, one for each ENI, are no news to its ENIs.
+      if (after !== undefined && after.metadata.generation === before?.metadata.generation) return
       for (const { metadata } of store.ofNodeENI(name)) attachmentQueue.add(metadata.name)
     })
     nodes.onChange((name, after, before) => {

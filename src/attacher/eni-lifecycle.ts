@@ -96,13 +96,18 @@ export class EniLifecycle {
         message: `no subnet of NodeENI ${intent.spec.nodeENI} in ${instance.zone} has a free address`,
       }
     }
-    const slot = chooseSlot(
-      inventory.typeOf(instance)?.cards ?? [],
-      takenSlots(siblings, instance.interfaces),
-      nodeENI.spec.deviceIndex,
-    )
+    const type = inventory.typeOf(instance)
+    const taken = takenSlots(siblings, instance.interfaces)
+    const slot = chooseSlot(type?.cards ?? [], taken, nodeENI.spec.deviceIndex)
     if (slot === undefined)
       return { reason: 'NodeFull', message: `instance ${instanceID} (${instance.type}) has no free ENI slot` }
+    // EC2 accepts an attach beyond the budget and never ends it (aws-ebs-csi-driver issue 1163).
+    const { sharedAttachments: budget } = type ?? {}
+    if (budget !== undefined && taken.length + instance.volumes >= budget)
+      return {
+        reason: 'NodeFull',
+        message: `instance ${instanceID} (${instance.type}) has no free attachment: its ${budget} are shared by ${taken.length} ENIs and ${instance.volumes} EBS volumes`,
+      }
     const attempt = (intent.status?.eni?.attempt ?? 0) + 1
     return store.writeEni(intent, {
       attempt,
@@ -130,7 +135,8 @@ export class EniLifecycle {
       return await store.writeEni(planned, createdStatus(eni, created, timestamp(clock)))
     } catch (error) {
       if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')
-      if (isEc2(error, 'SubnetExhausted')) await this.#forgetPlan(planned)
+      // EC2 answers a token that made an ENI with that ENI: refused, there is none to look for.
+      if (isEc2(error, 'SubnetExhausted', 'Configuration')) await this.#forgetPlan(planned)
       if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni)
       throw error
     }
@@ -151,7 +157,7 @@ export class EniLifecycle {
   }
 
   async #attachToInstance(created: ENIAttachment, nodeENI: NodeENI): Promise<ENIAttachment | GivenUp> {
-    const { ec2, inventory, store } = this.#parts
+    const { ec2, store } = this.#parts
     const { instanceID, nodeName } = created.spec
     let eni = eniStatusOf(created)
     for (let attempt = 0; attempt < indexTriesMax; attempt++) {
@@ -161,7 +167,6 @@ export class EniLifecycle {
         return await store.writeEni(created, { ...eni, attachmentID })
       } catch (error) {
         if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) {
-          await inventory.refreshOne(instanceID)
           return { reason: error.code, message: error.message }
         }
         if (isEc2(error, 'NotFound', 'EniInUse')) {

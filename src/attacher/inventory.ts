@@ -5,6 +5,8 @@ import type { Ec2, Instance, InstanceType } from './ec2.ts'
 export class Inventory {
   readonly #ec2: Ec2
   readonly #instances = new Map<string, Instance>()
+  /** Asked for, and not known to EC2. */
+  readonly #absent = new Set<string>()
   readonly #types = new Map<string, InstanceType>()
 
   constructor(ec2: Ec2) {
@@ -15,17 +17,25 @@ export class Inventory {
   async refresh(instanceIDs: readonly string[]): Promise<void> {
     const described = instanceIDs.length === 0 ? [] : await this.#ec2.describeInstances(instanceIDs)
     this.#instances.clear()
-    await this.#keep(described)
+    this.#absent.clear()
+    await this.#keep(instanceIDs, described)
   }
 
   /** Describes one instance anew, after EC2 contradicted what we knew of it. @throws Ec2Error */
   async refreshOne(instanceID: string): Promise<Instance | undefined> {
-    await this.#keep(await this.#ec2.describeInstances([instanceID]))
+    const described = await this.#ec2.describeInstances([instanceID])
+    this.#instances.delete(instanceID)
+    await this.#keep([instanceID], described)
     return this.#instances.get(instanceID)
   }
 
   instance(instanceID: string): Instance | undefined {
     return this.#instances.get(instanceID)
+  }
+
+  /** Whether EC2 was asked about it; what it said may be that there is no such instance. */
+  isLookedUp(instanceID: string): boolean {
+    return this.#instances.has(instanceID) || this.#absent.has(instanceID)
   }
 
   typeOf(instance: Instance): InstanceType | undefined {
@@ -56,8 +66,12 @@ export class Inventory {
     }
   }
 
-  async #keep(described: readonly Instance[]): Promise<void> {
+  async #keep(asked: readonly string[], described: readonly Instance[]): Promise<void> {
     for (const instance of described) this.#instances.set(instance.id, instance)
+    for (const id of asked) {
+      if (this.#instances.has(id)) this.#absent.delete(id)
+      else this.#absent.add(id)
+    }
     const unknown = new Set(described.map(({ type }) => type).filter((type) => !this.#types.has(type)))
     if (unknown.size === 0) return
     for (const type of await this.#ec2.describeInstanceTypes([...unknown])) this.#types.set(type.name, type)

@@ -1,11 +1,5 @@
 // One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
-import {
-  attachmentName,
-  type AttachmentSpec,
-  isDeleting,
-  newAttachment,
-  terminalFailure,
-} from '../api/eni-attachment.ts'
+import { type AttachmentSpec, isDeleting, newAttachment, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
 import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
@@ -28,6 +22,8 @@ import { conflictOf } from './resource-conflict.ts'
 const firstBlockMs = 10_000
 const lastBlockMs = 5 * 60_000
 const recheckMs = 60_000
+/** An ENI ahead of pods that failed on a node is not made again there for so long: each try is a create, an attach, a delete. */
+const restMs = 60_000
 /** Costs no EC2 call while the answer of before is still good (network.ts). */
 const problemRecheckMs = 5_000
 
@@ -57,6 +53,7 @@ export interface NodeENIControllerParts {
 export class NodeENIController {
   readonly #parts: NodeENIControllerParts
   readonly #blocks = new Map<string, Block>()
+  readonly #restsUntil = new Map<string, number>()
 
   constructor(parts: NodeENIControllerParts) {
     this.#parts = parts
@@ -67,6 +64,11 @@ export class NodeENIController {
     const { metadata } = nodeENI
     this.#parts.networks.forget()
     this.#setBlock(metadata.name, metadata.generation, { reason: reasonFrom(code), message })
+  }
+
+  /** An ENI that no pod had asked for could not be made on this node. */
+  restOn(nodeName: string, nodeENI: NodeENI): void {
+    this.#restsUntil.set(restKey(nodeName, nodeENI), this.#parts.clock.now() + restMs)
   }
 
   /**
@@ -164,24 +166,32 @@ export class NodeENIController {
   }
 
   async #createAhead(nodeENI: NodeENI, network: Network): Promise<void> {
-    const { cluster, store, nodes } = this.#parts
+    const { cluster, store, nodes, inventory } = this.#parts
     for (const node of nodes.values()) {
       if (node.instanceID === undefined || !selectsNode(nodeENI.spec, node.labels)) continue
+      if (inventory.instance(node.instanceID)?.state !== 'running' || this.#isResting(node.name, nodeENI)) continue
       const existing = store.onNode(node.name).filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name)
-      for (const parts of aheadOfPods(nodeENI, node, network, existing)) {
+      for (const name of aheadOfPods(nodeENI, node, network, existing)) {
         const spec: AttachmentSpec = {
           nodeENI: nodeENI.metadata.name,
           nodeName: node.name,
           instanceID: node.instanceID,
           ...(nodeENI.spec.dpdkResourceName !== undefined && { resourceName: nodeENI.spec.dpdkResourceName }),
         }
-        const body = newAttachment(attachmentName(nodeENI.metadata.name, parts), spec)
+        const body = newAttachment(name, spec)
         await createAttachment(cluster, body, attacherManager).catch((error: unknown) => {
           // It exists already: our cache was behind.
           if (!isConflict(error)) throw error
         })
       }
     }
+  }
+
+  #isResting(nodeName: string, nodeENI: NodeENI): boolean {
+    const key = restKey(nodeName, nodeENI)
+    if ((this.#restsUntil.get(key) ?? 0) > this.#parts.clock.now()) return true
+    this.#restsUntil.delete(key)
+    return false
   }
 
   async #writeStatus(nodeENI: NodeENI, network: Network | Problem): Promise<void> {
@@ -236,7 +246,7 @@ export class NodeENIController {
     const { nodes, inventory } = this.#parts
     return [...nodes.values()].some(({ labels, instanceID }) => {
       if (instanceID === undefined || !selectsNode(spec, labels)) return false
-      return inventory.instance(instanceID) === undefined
+      return !inventory.isLookedUp(instanceID)
     })
   }
 
@@ -246,6 +256,11 @@ export class NodeENIController {
     const untilMs = this.#parts.clock.now() + Math.min(firstBlockMs * 2 ** times, lastBlockMs)
     this.#blocks.set(name, { ...problem, generation, times: times + 1, untilMs })
   }
+}
+
+/** A change of the NodeENI ends the rest. */
+function restKey(nodeName: string, { metadata }: NodeENI): string {
+  return [metadata.uid, metadata.generation, nodeName].join('/')
 }
 
 /** A condition's reason is one CamelCase word; EC2's codes have dots. */

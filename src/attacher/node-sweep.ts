@@ -38,9 +38,14 @@ export class NodeSweep {
 
   /** A node or NodeENI has changed; sweep if an instance is not known yet. */
   nodesChanged(): void {
-    if (this.#relevant().some(({ instanceID }) => this.#parts.inventory.instance(instanceID) === undefined)) {
+    if (this.#relevant().some(({ instanceID }) => !this.#parts.inventory.isLookedUp(instanceID))) {
       this.#asked.resolve()
     }
+  }
+
+  /** EC2 contradicted what we know: the extender must hear of it before the pod is scheduled again. */
+  sweepSoon(): void {
+    this.#asked.resolve()
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -61,8 +66,11 @@ export class NodeSweep {
   async #sweep(): Promise<void> {
     const { inventory, store } = this.#parts
     const nodes = this.#relevant()
+    const ourEnis = () => store.all().flatMap(({ status }) => status?.eni?.eniID ?? [])
+    const before = ourEnis()
     await inventory.refresh(nodes.map(({ instanceID }) => instanceID))
-    const ours = new Set(store.all().flatMap(({ status }) => status?.eni?.eniID ?? []))
+    // An ENI whose object came or went while EC2 answered is ours all the same.
+    const ours = new Set([...before, ...ourEnis()])
     for (const node of nodes) await this.#annotate(node, ours)
     this.#parts.onSwept()
   }

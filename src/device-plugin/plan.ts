@@ -76,6 +76,8 @@ function useStep(situation: Situation): Step {
   if (match.kind === 'absent') return { kind: 'await-card' }
   if (match.kind === 'ambiguous') return refuse('AmbiguousMAC', ambiguity(attachment, match.pciAddresses))
   const { card } = match
+  // Seen in the middle of the kernel's own probe: an unbind now would come before the bind that it is to undo.
+  if (card.driver === undefined && card.interfaces.length > 0) return { kind: 'await-card' }
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'running') return wait('work under way')
   if (situation.listed === 'another') return wait('an earlier device at the same address has not left the list')

@@ -4,21 +4,27 @@ import { SettingsError } from './settings.ts'
 
 type Loop = (signal: AbortSignal) => Promise<void>
 
-/** Runs all loops until one fails or a signal arrives; then stops the others and waits for them. */
+/**
+ * Runs all loops until one ends or a signal arrives; then stops the others and waits for them.
+ * @throws the error of the loop that failed first; what the others throw while they are stopped is a consequence.
+ */
 export async function runTogether(signal: AbortSignal, loops: readonly Loop[]): Promise<void> {
   const stop = new AbortController()
   const both = AbortSignal.any([signal, stop.signal])
+  const failures: unknown[] = []
   const running = loops.map(async (loop) => {
+    // A loop that waits for the signal to abort would wait for ever.
+    if (both.aborted) return
     try {
       await loop(both)
+    } catch (error) {
+      if (!both.aborted) failures.push(error)
     } finally {
       stop.abort()
     }
   })
-  const results = await Promise.allSettled(running)
-  if (signal.aborted) return
-  const failed = results.find((result) => result.status === 'rejected')
-  if (failed !== undefined) throw failed.reason
+  await Promise.all(running)
+  if (failures.length > 0) throw failures[0]
 }
 
 /** Runs a program's main; the only place that handles signals and exits. */

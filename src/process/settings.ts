@@ -16,6 +16,7 @@ export const listenAddress = z
     const at = text.lastIndexOf(':')
     return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) }
   })
+  .refine(({ port }) => port <= 65_535, 'the port must be at most 65535')
 
 /** Comma-separated extended-resource names. */
 export const resourceList = z
@@ -26,6 +27,9 @@ export const resourceList = z
 export function readSettings<T>(schema: z.ZodType<T>, env: Readonly<Record<string, string | undefined>>): T {
   const parsed = schema.safeParse(env)
   if (parsed.success) return parsed.data
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+  const problems = parsed.error.issues.map(({ path, message }) => {
+    const name = path.join('.')
+    return env[name] === undefined ? `${name} is not set` : `${name}: ${message}`
+  })
   throw new SettingsError(`environment: ${problems.join('; ')}`)
 }

@@ -36,7 +36,7 @@ describe('bad input', () => {
       const name = `bad-${index}`
       const eager = { attachPolicy: 'Eager' }
       await scenario.apply(userPlane(name, { ...fields, ...eager }))
-      await scenario.until(`${reason}`, () => scenario.readyCondition(name)?.reason === reason)
+      await scenario.until(reason, () => scenario.readyCondition(name)?.reason === reason)
       assert.equal(scenario.readyCondition(name)?.status, 'False')
       assert.match(scenario.readyCondition(name)?.message ?? '', text)
       const events = await scenario.kubectl(

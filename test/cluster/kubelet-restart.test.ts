@@ -16,7 +16,7 @@ describe('a kubelet restarts', () => {
       const nodeName = twoNodes[0]?.name ?? ''
       await scenario.apply(upfPod('stays'))
       await scenario.running('stays')
-      const before = scenario.claimOf('stays')
+      const held = scenario.claimOf('stays')
       const plugin = scenario.installation.devicePlugin(nodeName)
       const registered = plugin.line(({ msg, resource }) => msg === 'resource registered' && resource === dataplane)
       await scenario.installation.cluster.node(nodeName).restartKubelet()
@@ -32,8 +32,8 @@ describe('a kubelet restarts', () => {
         'jsonpath={.status.containerStatuses[0].restartCount}',
       )
       assert.equal(restarts, '0')
-      assert.equal(scenario.claimOf('stays')?.metadata.uid, before?.metadata.uid)
-      assert.notEqual(scenario.claimOf('comes')?.metadata.uid, before?.metadata.uid)
+      assert.equal(scenario.claimOf('stays')?.metadata.uid, held?.metadata.uid)
+      assert.notEqual(scenario.claimOf('comes')?.metadata.uid, held?.metadata.uid)
     })
   })
 })

@@ -39,6 +39,12 @@ suite('a card that is wanted', () => {
     assert.equal(stepWhen({ match: { kind: 'found', card: bound } }).kind, 'offer')
   })
 
+  test("is awaited while the kernel's own probe is under way: its interface is there, its driver link is not", () => {
+    const { driver: _, ...probing } = bare
+    const card = { ...probing, driver: undefined }
+    assert.equal(stepWhen({ match: { kind: 'found', card } }).kind, 'await-card')
+  })
+
   test("stays with the kernel's driver when that is wanted, once its identity is kept", () => {
     assert.equal(stepWhen({ wanted: 'kernel' }).kind, 'record')
     const kept = { ...bare, entry: entryFor(bare, 'uid-a', { wantedDriver: 'ena' }) }
