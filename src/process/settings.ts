@@ -29,7 +29,8 @@ export function readSettings<T>(schema: z.ZodType<T>, env: Readonly<Record<strin
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(({ path, message }) => {
     const name = path.join('.')
-    return env[name] === undefined ? `${name} is not set` : `${name}: ${message}`
+    const missing = env[name] === undefined && message.startsWith('Invalid input')
+    return `${name}: ${missing ? 'is not set' : message}`
   })
   throw new SettingsError(`environment: ${problems.join('; ')}`)
 }
