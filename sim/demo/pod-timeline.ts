@@ -25,15 +25,15 @@ const stampedSteps = [
 ] as const
 
 export class PodTimeline {
-  readonly #observer: Observer
   readonly #namespace: string
   readonly #onStep: (step: TimelineStep) => void
   readonly #created = new Map<string, { readonly name: string; readonly atMs: number }>()
   readonly #told = new Set<string>()
+  /** When each device, by node and PCI address, was last allocated. */
+  readonly #allocated = new Map<string, number>()
   #gathered: (TimelineStep & { readonly atMs: number })[] = []
 
   constructor(installation: Installation, observer: Observer, namespace: string, onStep: (step: TimelineStep) => void) {
-    this.#observer = observer
     this.#namespace = namespace
     this.#onStep = onStep
     observer.pods.onChange((_key, after) => this.#podChanged(after))
@@ -63,6 +63,7 @@ export class PodTimeline {
       // Steps of an ENI from before this pod belong to another one's story.
       if (atMs >= created.atMs - 1) this.#tell(uid, atMs, `${what}${detail(what, attachment)}`, what)
     }
+    this.#tellAllocate(uid, attachment)
   }
 
   #extenderLine({ time, msg, podUID, node, asked, passed }: LogLine): void {
@@ -74,15 +75,18 @@ export class PodTimeline {
     if (msg === 'posting Binding') this.#tell(podUID, atMs, 'Binding', msg)
   }
 
-  /** The kubelet names no pod in Allocate: the pod is the one that was bound there and has not been given its device yet. */
+  /** The kubelet names no pod in Allocate; the device plugin learns a moment later whose device it was. */
   #pluginLine(nodeName: string, { time, msg, devices }: LogLine): void {
     if (msg !== 'device allocated') return
-    const waiting = [...this.#observer.pods.values()].find(
-      ({ uid, nodeName: on }) =>
-        on === nodeName && !this.#told.has(`${uid} ${msg}`) && !this.#told.has(`${uid} Running`),
-    )
-    if (waiting !== undefined)
-      this.#tell(waiting.uid, Date.parse(time), `Allocate: the kubelet takes ${String(devices)}`, msg)
+    for (const device of devices as readonly string[]) this.#allocated.set(`${nodeName} ${device}`, Date.parse(time))
+  }
+
+  #tellAllocate(uid: string, { spec, status }: ENIAttachment): void {
+    const { pciAddress, inUseBy } = status?.device ?? {}
+    const atMs = this.#allocated.get(`${spec.nodeName} ${pciAddress}`)
+    const created = this.#created.get(uid)
+    if (atMs === undefined || created === undefined || atMs < created.atMs || inUseBy?.name !== created.name) return
+    this.#tell(uid, atMs, `Allocate: the kubelet takes ${pciAddress}`, 'allocate')
   }
 
   #flush(): void {
