@@ -111,7 +111,8 @@ export function attachmentName(nodeENI: string, parts: readonly (string | number
     .update([nodeENI, ...parts].join('\0'))
     .digest('hex')
     .slice(0, 10)
-  return `${nodeENI.slice(0, 200)}-${hash}`
+  // A cut name may end in a dot, which must not stand before the dash (RFC 1123).
+  return `${nodeENI.slice(0, 200).replace(/[.-]+$/, '')}-${hash}`
 }
 
 /** The body that creates an intent. Both finalizers are there from birth, so that no crash can lose the ENI. */

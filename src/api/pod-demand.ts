@@ -34,9 +34,11 @@ function limitOf(container: V1Container, resource: string): number {
   return quantity === undefined ? 0 : wholeNumber(quantity)
 }
 
-/** Extended resources are whole numbers, but may be written 1k or 2e0. */
+const scales = { k: 1e3, M: 1e6, G: 1e9, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 } as const
+
+/** Extended resources are whole numbers, but may be written 1k, 1Ki or 2e0. */
 function wholeNumber(quantity: string): number {
-  const scaled = /^([0-9.]+)(k|M)$/.exec(quantity)
-  const value = scaled === null ? Number(quantity) : Number(scaled[1]) * (scaled[2] === 'k' ? 1e3 : 1e6)
+  const scaled = /^([0-9.]+)(k|M|G|Ki|Mi|Gi)$/.exec(quantity)
+  const value = scaled === null ? Number(quantity) : Number(scaled[1]) * scales[scaled[2] as keyof typeof scales]
   return Number.isFinite(value) && value > 0 ? Math.ceil(value) : 0
 }

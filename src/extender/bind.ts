@@ -87,15 +87,13 @@ export class Binder {
     signal: AbortSignal,
   ): Promise<BindOutcome> {
     const deadlineMs = ready ? reuseDeadlineMs : bindDeadlineMs
-    const ended = await this.#untilSettled(
-      nodeName,
-      claim.uid,
-      demand,
-      AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]),
-    )
-    if (ended === 'acknowledged') return undefined
+    const late = new AbortController()
+    const cancel = this.#clock.after(deadlineMs, () => late.abort())
+    const ended = await this.#untilSettled(nodeName, claim.uid, demand, AbortSignal.any([signal, late.signal]))
+    cancel()
     // The claim stays: the scheduler calls again, or the attacher frees it when the pod is gone.
     if (signal.aborted) return 'the scheduler hung up'
+    if (ended === 'acknowledged') return undefined
     if (ended === 'waiting') return this.#tooLate(nodeName, claim, ready, deadlineMs)
     await this.#reservations.free(this.#ledger.claimsOf(claim.uid))
     return ended.reason
@@ -153,7 +151,8 @@ type Standing = 'acknowledged' | 'waiting' | { readonly reason: string }
 
 /** How far the pod's claims on the node have come. Claims may move between devices while it waits, never below demand. */
 function standingOf(ledger: Ledger, nodeName: string, podUID: string, demand: Demand): Standing {
-  const claims = ledger.attachmentsOn(nodeName).filter(({ spec }) => spec.claim?.uid === podUID)
+  const onNode = ledger.attachmentsOn(nodeName).filter((attachment) => ledger.isOnItsInstance(attachment))
+  const claims = onNode.filter(({ spec }) => spec.claim?.uid === podUID)
   const failure = claims.map(terminalFailure).find((found) => found !== undefined)
   if (failure !== undefined) return { reason: `node ${nodeName}: ${failure.message}` }
   let acknowledged = true

@@ -23,7 +23,7 @@ export function filter(ledger: Ledger, podUID: string, demand: Demand, nodeNames
 
 /** The node of the pod's live claim, while it is asked about; if it is not, any node may serve and bind frees the claim. */
 function claimedAmong(ledger: Ledger, podUID: string, nodeNames: readonly string[]): string | undefined {
-  const live = ledger.claimsOf(podUID).filter(isUsable)
+  const live = ledger.claimsOf(podUID).filter((claim) => isUsable(claim) && ledger.isOnItsInstance(claim))
   const claimed = new Set(live.map(({ spec }) => spec.nodeName))
   return claimed.size === 0 ? undefined : nodeNames.find((name) => claimed.has(name))
 }

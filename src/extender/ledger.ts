@@ -43,7 +43,7 @@ export class Ledger {
   /** What a watch says. An event older than our own write is outdated and left out. */
   setWatched(name: string, attachment: ENIAttachment | undefined): void {
     const assumed = this.#assumed.get(name)?.attachment
-    if (attachment === undefined || assumed === undefined || !isOlder(attachment, assumed)) this.#assumed.delete(name)
+    if (assumed !== undefined && this.#hasSeen(assumed, attachment)) this.#assumed.delete(name)
     const nodeName = (attachment ?? this.#watched.get(name) ?? assumed)?.spec.nodeName
     if (attachment === undefined) this.#watched.delete(name)
     else this.#watched.set(name, attachment)
@@ -54,7 +54,7 @@ export class Ledger {
   assume(attachment: ENIAttachment, nowMs: number): void {
     const { name } = attachment.metadata
     const watched = this.#watched.get(name)
-    if (watched !== undefined && isOlder(attachment, watched)) return
+    if (watched !== undefined && isOlder(attachment.metadata, watched.metadata)) return
     this.#assumed.set(name, { attachment, untilMs: nowMs + assumedMs })
     this.#reindex(name, attachment.spec.nodeName)
   }
@@ -113,6 +113,17 @@ export class Ledger {
     return this.#indexed(this.#byClaim.names(podUID))
   }
 
+  /** False for what was left behind by an instance whose node name came back. */
+  isOnItsInstance({ spec }: ENIAttachment): boolean {
+    return spec.instanceID === this.#nodes.get(spec.nodeName)?.instanceID
+  }
+
+  /** Whether a watch event is our own write or a later one. A name may come back: the end of its last bearer is neither. */
+  #hasSeen({ metadata }: ENIAttachment, event: ENIAttachment | undefined): boolean {
+    if (event !== undefined) return !isOlder(event.metadata, metadata)
+    return this.#watched.get(metadata.name)?.metadata.uid === metadata.uid
+  }
+
   #indexed(names: Iterable<string>): ENIAttachment[] {
     return [...names].map((name) => this.attachment(name)).filter((found) => found !== undefined)
   }
@@ -135,8 +146,8 @@ export function isUsable(attachment: ENIAttachment): boolean {
 }
 
 /** Resource versions of one resource are ordered decimal numbers (KEP-5504, GA in Kubernetes 1.35). */
-function isOlder(a: ENIAttachment, b: ENIAttachment): boolean {
-  return BigInt(a.metadata.resourceVersion) < BigInt(b.metadata.resourceVersion)
+function isOlder(a: ENIAttachment['metadata'], b: ENIAttachment['metadata']): boolean {
+  return BigInt(a.resourceVersion) < BigInt(b.resourceVersion)
 }
 
 /** key -> names, where each name has one key at a time. */

@@ -43,7 +43,7 @@ export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podU
   if (node?.instanceID === undefined) return refuse(refusals.unknownNode)
   if (ledger.isSuspended(nodeName)) return refuse(refusals.pluginSilent)
   const onNode = ledger.attachmentsOn(nodeName)
-  const ours = onNode.filter(({ spec }) => spec.instanceID === node.instanceID)
+  const ours = onNode.filter((attachment) => ledger.isOnItsInstance(attachment))
   let slotsLeft = node.capacity === undefined ? 0 : slotsFor(node.capacity) - ours.length
   const plans: ResourcePlan[] = []
   for (const [resource, count] of demand) {

@@ -1,6 +1,13 @@
 // Claims for one pod on one node: takes idle devices, writes intents for the missing ones, and gives back what it took when
 // that fails half-way. The caller holds the node's mutex; resource versions guard against the other writers.
-import { attachmentName, type Claim, type ENIAttachment, isDeleting, newAttachment } from '../api/eni-attachment.ts'
+import {
+  attachmentName,
+  type Claim,
+  type ENIAttachment,
+  isDeleting,
+  isIdle,
+  newAttachment,
+} from '../api/eni-attachment.ts'
 import { extenderManager } from '../api/names.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Demand } from '../api/pod-demand.ts'
@@ -14,6 +21,7 @@ import { checkNode, type ResourcePlan } from './node-check.ts'
 
 /** Names already taken by released intents of the same pod; more than a few means that something loops. */
 const nameTriesMax = 16
+const claimTriesMax = 5
 
 export type Reserved =
   /** `ready`: every claimed device was advertised already, so that the acknowledgement is a matter of moments. */
@@ -34,7 +42,9 @@ export class Reservations {
 
   async reserve(nodeName: string, claim: Claim, demand: Demand): Promise<Reserved> {
     const before = this.#ledger.claimsOf(claim.uid)
-    await this.free(before.filter((attachment) => attachment.spec.nodeName !== nodeName || !isUsable(attachment)))
+    const serves = (claimed: ENIAttachment) =>
+      claimed.spec.nodeName === nodeName && this.#ledger.isOnItsInstance(claimed)
+    await this.free(before.filter((claimed) => !serves(claimed) || !isUsable(claimed)))
     const verdict = checkNode(this.#ledger, nodeName, demand, claim.uid)
     if (!verdict.fits) return { ok: false, reason: verdict.refusal }
     const taken: ENIAttachment[] = []
@@ -75,10 +85,21 @@ export class Reservations {
     }
   }
 
+  /** The device plugin and the attacher write to the object as well: that is no reason to let an idle device go. */
   async #claim(idle: ENIAttachment, claim: Claim): Promise<ENIAttachment> {
-    const claimed = await setClaim(this.#cluster, idle, claim, extenderManager)
-    this.#ledger.assume(claimed, this.#clock.now())
-    return claimed
+    let current = idle
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const claimed = await setClaim(this.#cluster, current, claim, extenderManager)
+        this.#ledger.assume(claimed, this.#clock.now())
+        return claimed
+      } catch (error) {
+        if (!isConflict(error) || attempt === claimTriesMax) throw error
+        current = await readAttachment(this.#cluster, idle.metadata.name)
+        this.#ledger.assume(current, this.#clock.now())
+        if (!isIdle(current) || !isUsable(current)) throw error
+      }
+    }
   }
 
   /** The name is a hash of what is wanted, so that a repeated bind finds the intent of the first one. */
@@ -112,7 +133,8 @@ export class Reservations {
       if (!isConflict(error)) throw error
     }
     const existing = await readAttachment(this.#cluster, name)
-    const ours = existing.spec.nodeName === spec.nodeName && existing.spec.claim?.uid === spec.claim?.uid
+    const { nodeName, instanceID, claim } = existing.spec
+    const ours = nodeName === spec.nodeName && instanceID === spec.instanceID && claim?.uid === spec.claim?.uid
     return ours && !isDeleting(existing) ? existing : undefined
   }
 }

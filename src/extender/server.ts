@@ -139,11 +139,11 @@ export class ExtenderServer {
 
   async #bind(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
     const { binder, metrics, log } = this.#parts
-    const args = await readBody(request, bindingArgsSchema)
     const hangUp = new AbortController()
     response.once('close', () => {
       if (!response.writableFinished) hangUp.abort()
     })
+    const args = await readBody(request, bindingArgsSchema)
     metrics.bindsWaiting.inc()
     try {
       const problem = await binder.bind(args, hangUp.signal)

@@ -62,38 +62,54 @@ export class WakeUp {
   }
 
   #wake(): void {
-    for (const nodeName of this.#changedNodes) this.#wakeFor(nodeName)
+    const kinds = new Set([...this.#refused.values()].map(({ demand }) => kindOf(demand)))
+    for (const nodeName of this.#changedNodes) this.#wakeFor(nodeName, kinds.size)
     this.#changedNodes.clear()
   }
 
-  /** Wakes as many pods, oldest first, as the node could take. */
-  #wakeFor(nodeName: string): void {
-    let room = Number.POSITIVE_INFINITY
+  /** Wakes as many pods, oldest first, as the node could take together. Ends when it can take none of any kind. */
+  #wakeFor(nodeName: string, kindCount: number): void {
+    const woken = new Map<string, number>()
+    const tooMuch = new Set<string>()
     for (const pod of this.#refused.values()) {
-      if (room <= 0) return
-      const verdict = checkNode(this.#ledger, nodeName, pod.demand, pod.uid)
-      if (!verdict.fits) continue
-      const idle = verdict.plans.reduce((sum, { reuse }) => sum + reuse.length, 0)
-      room = Math.min(room, verdict.slotsLeft + idle) - 1
+      if (tooMuch.size === kindCount) return
+      const kind = kindOf(pod.demand)
+      if (tooMuch.has(kind)) continue
+      const together = new Map(woken)
+      for (const [resource, count] of pod.demand) together.set(resource, (woken.get(resource) ?? 0) + count)
+      if (!checkNode(this.#ledger, nodeName, together, pod.uid).fits) {
+        tooMuch.add(kind)
+        continue
+      }
+      for (const [resource, count] of together) woken.set(resource, count)
       this.#refused.delete(pod.uid)
-      void this.#patch(pod)
+      void this.#patch(pod, nodeName)
     }
   }
 
-  async #patch({ namespace, name }: RefusedPod): Promise<void> {
+  async #patch({ namespace, name }: RefusedPod, nodeName: string): Promise<void> {
+    const now = timestamp(this.#clock)
     const condition = {
       type: wakeUpCondition,
       status: 'True',
       reason: 'CapacityFreed',
-      message: 'an ENI or a slot for one became free; the scheduler tries again',
-      lastTransitionTime: timestamp(this.#clock),
+      // The API server keeps whole seconds of lastTransitionTime; a patch that changes nothing would wake nobody.
+      message: `an ENI or a slot for one became free at ${now}; the scheduler tries again`,
+      lastTransitionTime: now,
     }
     const body = { status: { conditions: [condition] } }
     try {
       await this.#cluster.request('PATCH', `${podPath(namespace, name)}/status`, { as: 'strategic', body })
       this.#log.info({ pod: `${namespace}/${name}` }, 'refused pod woken up')
     } catch (error) {
-      if (!isNotFound(error)) this.#log.warn({ pod: `${namespace}/${name}`, err: error }, 'refused pod not woken up')
+      // A pod that is gone leaves its turn to the next.
+      if (isNotFound(error)) this.#gather(nodeName)
+      else this.#log.warn({ pod: `${namespace}/${name}`, err: error }, 'refused pod not woken up')
     }
   }
+}
+
+/** Pods of one kind fit on a node or do not, all alike. */
+function kindOf(demand: Demand): string {
+  return [...demand].map(([resource, count]) => `${resource}=${count}`).join()
 }

@@ -72,8 +72,13 @@ export class Cluster {
     const stream = response.body.stream()
     if (stream === null) return
     const body = Readable.fromWeb(stream as ReadableStream, { signal: options.signal })
-    for await (const line of createInterface(body)) {
-      if (line !== '') yield JSON.parse(line)
+    try {
+      for await (const line of createInterface(body)) {
+        if (line !== '') yield JSON.parse(line)
+      }
+    } finally {
+      // A reader that stops half-way closes the lines only, not the connection.
+      body.destroy()
     }
   }
 

@@ -1,4 +1,4 @@
-// Kubernetes Events, where users look first. One that repeats within ten minutes is counted, not written again.
+// Kubernetes Events, where users look first. One that repeats within ten minutes is not written again.
 import { hostname } from 'node:os'
 
 import type { Log } from '../process/log.ts'

@@ -79,14 +79,18 @@ export class Informer<T> {
   async run(signal: AbortSignal): Promise<void> {
     let backoffMs = firstBackoffMs
     while (!signal.aborted) {
+      const startedAt = performance.now()
       try {
         await this.#list(signal)
-        backoffMs = firstBackoffMs
         await this.#watchUntilRelist(signal)
+        backoffMs = firstBackoffMs
       } catch (error) {
         if (signal.aborted) return
-        if (isGone(error)) continue
-        this.#options.log.warn({ path: this.#options.path, err: error }, 'list or watch failed, trying again')
+        if (!isGone(error)) {
+          this.#options.log.warn({ path: this.#options.path, err: error }, 'list or watch failed, trying again')
+        }
+        // Only a watch that lasted is a success: a list after each refused watch is what costs the API server most.
+        if (performance.now() - startedAt > lastBackoffMs) backoffMs = firstBackoffMs
         await delay(backoffMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
         backoffMs = Math.min(backoffMs * 2, lastBackoffMs)
       }

@@ -39,15 +39,20 @@ export class LeaderLease {
   /** Waits to become leader, then leads. Ends when the signal aborts; a lost lease is an error, since two must not lead. */
   async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { retryMs } = this.#options
-    while (!(await this.#tryHold(signal))) await delay(retryMs, undefined, { signal })
+    while (!(await this.#tryHold(signal))) {
+      if (signal.aborted) return
+      await delay(retryMs, undefined, { signal }).catch(() => undefined)
+    }
     this.#log.info({ identity: this.#options.identity }, 'became leader')
     const term = new AbortController()
-    const leading = lead(AbortSignal.any([signal, term.signal]))
+    const until = AbortSignal.any([signal, term.signal])
+    const leading = lead(until)
+    const renewing = this.#renewUntilLost(until)
     try {
-      await Promise.race([leading, this.#renewUntilLost(signal)])
+      await Promise.race([leading, renewing])
     } finally {
       term.abort()
-      await Promise.allSettled([leading])
+      await Promise.allSettled([leading, renewing])
       await this.#release()
     }
   }
@@ -60,8 +65,11 @@ export class LeaderLease {
     while (!signal.aborted) {
       await delay(retryMs, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return
-      if (await this.#tryHold(signal)) renewedAt = performance.now()
-      else if (performance.now() - renewedAt > deadlineMs) throw new Error(`lost the leader lease ${name}`)
+      const triedAt = performance.now()
+      // A renewal that hangs must not outlast the deadline: somebody else may lead from then on.
+      const remaining = AbortSignal.timeout(Math.max(0, Math.ceil(renewedAt + deadlineMs - triedAt)))
+      if (await this.#tryHold(AbortSignal.any([signal, remaining]))) renewedAt = triedAt
+      else if (performance.now() - renewedAt >= deadlineMs) throw new Error(`lost the leader lease ${name}`)
     }
   }
 
@@ -69,8 +77,8 @@ export class LeaderLease {
     try {
       return await this.#hold(signal)
     } catch (error) {
-      if (signal.aborted) throw error
-      if (!isConflict(error)) this.#log.warn({ lease: this.#options.name, err: error }, 'leader lease not written')
+      if (!signal.aborted && !isConflict(error))
+        this.#log.warn({ lease: this.#options.name, err: error }, 'leader lease not written')
       return false
     }
   }
@@ -125,12 +133,14 @@ export class LeaderLease {
 
   /** So that the next leader need not wait for the lease to run out. */
   async #release(): Promise<void> {
-    const { namespace, name, identity } = this.#options
+    const { namespace, name, identity, durationMs } = this.#options
     const path = leasePath(namespace, name)
+    const signal = AbortSignal.timeout(durationMs)
     try {
-      const lease = await this.#cluster.request<V1Lease>('GET', path)
+      const lease = await this.#cluster.request<V1Lease>('GET', path, { signal })
       if (lease.spec?.holderIdentity !== identity) return
-      await this.#cluster.request('PUT', path, { body: { ...lease, spec: { ...lease.spec, holderIdentity: '' } } })
+      const body = { ...lease, spec: { ...lease.spec, holderIdentity: '' } }
+      await this.#cluster.request('PUT', path, { body, signal })
     } catch (error) {
       this.#log.warn({ lease: name, err: error }, 'leader lease not released; it runs out by itself')
     }

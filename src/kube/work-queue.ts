@@ -36,7 +36,7 @@ export class WorkQueue {
 
   addAfter(key: string, ms: number): void {
     if (ms <= 0) return this.add(key)
-    if (this.#ready.has(key)) return
+    if (this.#ready.has(key) || this.#signal?.aborted === true) return
     this.#cancelDelay(key)
     this.#delayed.set(
       key,

@@ -84,7 +84,10 @@ export class ObjectStore {
     const isNewSpec = !isDeepStrictEqual(after['spec'], before['spec'])
     after.metadata = {
       ...after.metadata,
-      ...{ name, uid, resourceVersion, generation: isNewSpec ? generation + 1 : generation },
+      name,
+      uid,
+      resourceVersion,
+      generation: isNewSpec ? generation + 1 : generation,
       ...(namespace !== undefined && { namespace }),
       ...(creationTimestamp !== undefined && { creationTimestamp }),
       ...(deletionTimestamp !== undefined && { deletionTimestamp }),

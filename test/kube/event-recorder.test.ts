@@ -1,0 +1,79 @@
+// EventRecorder: says a thing once, where kubectl describe shows it, and never stands in the way.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { pino } from 'pino'
+
+import { Cluster } from '../../src/kube/cluster.ts'
+import { EventRecorder } from '../../src/kube/event-recorder.ts'
+import { FakeApiServer } from '../kube-api/fake-api-server.ts'
+import type { KubeObject } from '../kube-api/resources.ts'
+
+const pod = { apiVersion: 'v1', kind: 'Pod', namespace: 'cnf', name: 'upf-0', uid: 'pod-1' }
+const nodeENI = { apiVersion: 'networking.k8s.aws/v1alpha1', kind: 'NodeENI', name: 'upf', uid: 'neni-1' }
+
+async function recording(t: TestContext) {
+  const api = await FakeApiServer.start()
+  t.after(() => api.stop())
+  const recorder = new EventRecorder(new Cluster(api.kubeconfig), 'jit-eni-test', pino({ level: 'silent' }))
+  const written = (count: number) =>
+    new Promise<KubeObject[]>((resolve) => {
+      const look = () => api.store('events').list().length >= count && resolve(api.store('events').list())
+      api.store('events').onChange(look)
+      look()
+    })
+  return { api, recorder, written }
+}
+
+test('an event names its object, in the namespace of the object', async (t) => {
+  const { recorder, written } = await recording(t)
+  recorder.record(pod, 'Warning', 'NoSlot', 'no free ENI slot')
+  const [event] = await written(1)
+  assert.partialDeepStrictEqual(event, {
+    involvedObject: pod,
+    type: 'Warning',
+    reason: 'NoSlot',
+    message: 'no free ENI slot',
+    source: { component: 'jit-eni-test' },
+    count: 1,
+  })
+  assert.equal(event?.metadata.namespace, 'cnf')
+})
+
+test('an event on a cluster-scoped object goes to namespace default', async (t) => {
+  const { recorder, written } = await recording(t)
+  recorder.record(nodeENI, 'Normal', 'Ready', 'serves')
+  const [event] = await written(1)
+  assert.equal(event?.metadata.namespace, 'default')
+})
+
+test('an event that repeats within ten minutes is written once, one that says something else at once', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 1) })
+  const { recorder, written } = await recording(t)
+  const repeat = () => recorder.record(pod, 'Warning', 'NoSlot', 'no free ENI slot')
+  repeat()
+  t.mock.timers.setTime(Date.UTC(2026, 0, 1, 0, 9, 59))
+  repeat()
+  recorder.record({ ...pod, uid: 'pod-2' }, 'Warning', 'NoSlot', 'no free ENI slot')
+  recorder.record(pod, 'Warning', 'NoSlot', 'something else')
+  assert.equal((await written(3)).length, 3)
+  t.mock.timers.setTime(Date.UTC(2026, 0, 1, 0, 10, 0))
+  repeat()
+  assert.equal((await written(4)).length, 4)
+})
+
+test('a message is cut to what the API server takes', async (t) => {
+  const { recorder, written } = await recording(t)
+  recorder.record(pod, 'Normal', 'Long', 'x'.repeat(5_000))
+  const [event] = await written(1)
+  assert.equal(String(event?.['message']).length, 1024)
+})
+
+test('an event that cannot be written is a line in the log, not an error', async (t) => {
+  const api = await FakeApiServer.start()
+  t.after(() => api.stop())
+  api.disturb = () => ({ when: 'before', answer: 403 })
+  const line = Promise.withResolvers<string>()
+  const log = pino({ level: 'warn' }, { write: line.resolve })
+  new EventRecorder(new Cluster(api.kubeconfig), 'jit-eni-test', log).record(pod, 'Normal', 'Reason', 'text')
+  assert.partialDeepStrictEqual(JSON.parse(await line.promise), { msg: 'event not written', object: 'upf-0' })
+})

@@ -1,0 +1,49 @@
+// What our programs keep of Nodes, Pods and our own kinds.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { pino } from 'pino'
+
+import { attachmentParser, parseNode, parsePod } from '../../src/kube/objects.ts'
+
+test('of a node are kept its zone, its instance, its capacity and the resources that plugins registered', () => {
+  const capacity = { instanceID: 'i-1', cards: [{ index: 0, limit: 4, foreign: 1 }] }
+  const node = parseNode({
+    metadata: {
+      name: 'node-1',
+      uid: 'u',
+      labels: { 'topology.kubernetes.io/zone': 'eu-north-1a' },
+      annotations: { 'networking.k8s.aws/eni-capacity': JSON.stringify(capacity) },
+    },
+    spec: { providerID: 'aws:///eu-north-1a/i-1' },
+    status: { capacity: { cpu: '4', 'intel.com/upf_dataplane': '0' } },
+  })
+  assert.equal(node.zone, 'eu-north-1a')
+  assert.equal(node.instanceID, 'i-1')
+  assert.deepEqual(node.capacity, capacity)
+  assert.deepEqual([...node.registered], ['intel.com/upf_dataplane'])
+})
+
+test('a node that is not an EC2 instance has no instance id', () => {
+  for (const providerID of [undefined, '', 'kind://docker/kind/node', 'aws:///eu-north-1a/fargate-ip-10-0-0-1']) {
+    assert.equal(parseNode({ metadata: { name: 'n' }, spec: { providerID } }).instanceID, undefined, providerID)
+  }
+})
+
+test('a pod that has succeeded or failed has ended', () => {
+  const phase = (name?: string) => parsePod({ metadata: {}, status: { phase: name } }).ended
+  assert.deepEqual(['Pending', 'Running', undefined, 'Succeeded', 'Failed'].map(phase), [
+    false,
+    false,
+    false,
+    true,
+    true,
+  ])
+})
+
+test('an object that is not what its CRD says is left out, with a line that names it', () => {
+  const lines: string[] = []
+  const parse = attachmentParser(pino({}, { write: (line: string) => void lines.push(line) }))
+  assert.equal(parse({ metadata: { name: 'odd' }, spec: {} }), undefined)
+  assert.equal(lines.length, 1)
+  assert.match(lines[0] ?? '', /"object":"odd"/)
+})

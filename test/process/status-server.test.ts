@@ -1,0 +1,96 @@
+// /healthz, /readyz and /metrics, and the probe that asks them from inside the container.
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test, type TestContext } from 'node:test'
+import { Counter, Registry } from 'prom-client'
+
+import { answerStatus, serveStatus, type Status } from '../../src/process/status-server.ts'
+
+function statusOf(problems: { unhealthy?: string; notReady?: string } = {}): Status {
+  const metrics = new Registry()
+  new Counter({ name: 'jiteni_test_total', help: 'For this test.', registers: [metrics] }).inc(3)
+  return { metrics, unhealthy: () => problems.unhealthy, notReady: () => problems.notReady }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function serving(t: TestContext, status: Status): Promise<string> {
+  const server = createServer((request, response) => {
+    void answerStatus(status, request, response).then((answered) => answered || response.writeHead(404).end())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+function probe(url: string): Promise<{ code: unknown; stderr: string }> {
+  const script = new URL('../../src/process/probe.ts', import.meta.url).pathname
+  return new Promise((resolve) => {
+    execFile(process.execPath, [script, url], (error, _stdout, stderr) => resolve({ code: error?.code ?? 0, stderr }))
+  })
+}
+
+test('a program that is well and ready says ok', async (t) => {
+  const url = await serving(t, statusOf())
+  for (const path of ['/healthz', '/readyz', '/readyz?verbose']) {
+    const answer = await fetch(url + path)
+    assert.equal(answer.status, 200)
+    assert.equal(await answer.text(), 'ok\n')
+  }
+})
+
+test('health and readiness are told apart, each with its reason', async (t) => {
+  const url = await serving(t, statusOf({ notReady: 'the cache of nodes has not synced yet' }))
+  assert.equal((await fetch(`${url}/healthz`)).status, 200)
+  const answer = await fetch(`${url}/readyz`)
+  assert.equal(answer.status, 503)
+  assert.equal(await answer.text(), 'the cache of nodes has not synced yet\n')
+})
+
+test('metrics come in the text format of Prometheus', async (t) => {
+  const answer = await fetch(`${await serving(t, statusOf())}/metrics`)
+  assert.match(answer.headers.get('content-type') ?? '', /^text\/plain/)
+  assert.match(await answer.text(), /^jiteni_test_total 3$/m)
+})
+
+test('a status server answers what it has, says what that is, and ends when it is told to', async () => {
+  const port = await freePort()
+  const stop = new AbortController()
+  const running = serveStatus(statusOf(), { host: '127.0.0.1', port }, stop.signal)
+  const answer = await fetch(`http://127.0.0.1:${port}/`)
+  assert.equal(answer.status, 404)
+  assert.match(await answer.text(), /\/healthz, \/readyz and \/metrics/)
+  stop.abort()
+  await running
+  await assert.rejects(fetch(`http://127.0.0.1:${port}/healthz`))
+})
+
+test('a status server whose address is taken fails at once', async (t) => {
+  const taken = new URL(await serving(t, statusOf()))
+  const running = serveStatus(statusOf(), { host: taken.hostname, port: Number(taken.port) }, t.signal)
+  await assert.rejects(running, /EADDRINUSE/)
+})
+
+test('the probe passes on 200, and otherwise fails and says what it heard', async (t) => {
+  const url = await serving(t, statusOf({ notReady: 'not yet' }))
+  assert.deepEqual(await probe(`${url}/healthz`), { code: 0, stderr: '' })
+  assert.deepEqual(await probe(`${url}/readyz`), { code: 1, stderr: `${url}/readyz: not yet\n` })
+  const silent = `http://127.0.0.1:${await freePort()}/healthz`
+  const { code, stderr } = await probe(silent)
+  assert.equal(code, 1)
+  assert.match(stderr, new RegExp(`^${silent}: [^\\n]+\\n$`))
+})
