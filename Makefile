@@ -10,8 +10,10 @@ generated := src/device-plugin/gen/deviceplugin.ts
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
 
+# Versions and checksums are those of the lock file. `npm ci` would refuse it where a registry does not carry the optional
+# packages of platforms that are not ours.
 $(modules): package.json package-lock.json
-	npm ci --ignore-scripts --no-audit --no-fund
+	npm install --no-save --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 $(generated): $(modules) proto/deviceplugin.proto proto/podresources.proto src/device-plugin/gen-types.ts
