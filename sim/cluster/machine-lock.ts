@@ -31,10 +31,9 @@ export async function withMachineLock<T>(
       holder.stdout.once('data', () => resolve())
       holder.stdin.on('error', () => {})
       holder.stdin.write('held?\n')
-    })
+    }).finally(() => clearInterval(notice))
     return await work()
   } finally {
-    clearInterval(notice)
     holder.stdin.end()
     await released
   }
