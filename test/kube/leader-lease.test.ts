@@ -82,6 +82,22 @@ test('candidates that see a free lease at the same moment do not both get it', a
   assert.equal(leaders.size, 1)
 })
 
+test('a candidate that another was faster than between its read and its write does not lead', async (t) => {
+  const api = await apiServer(t)
+  const spec = { holderIdentity: '', leaseDurationSeconds: 15, renewTime: '0' }
+  api.store('leases').create({ metadata: name, spec })
+  api.disturb = ({ method }) => {
+    if (method === 'PUT')
+      api.store('leases').update(key, (lease) => ({ ...lease, spec: { ...spec, holderIdentity: 'faster' } }))
+    return undefined
+  }
+  const leaders = new Set<string>()
+  candidate(t, api.kubeconfig, 'slower', leaders)
+  await requestsAfter(api, 5)
+  assert.equal(leaseOf(api)?.holderIdentity, 'faster')
+  assert.equal(leaders.size, 0)
+})
+
 test('the lease of a holder that died is taken once it was not renewed for its whole duration, and not before', async (t) => {
   const clock = clockAhead(t)
   const api = await apiServer(t)

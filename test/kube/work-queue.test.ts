@@ -26,7 +26,7 @@ class HeldWorker {
     return [...this.#running.keys()]
   }
 
-  async finish(key: string, outcome: number | Error | undefined = undefined): Promise<void> {
+  async finish(key: string, outcome?: number | Error): Promise<void> {
     const answer = this.#running.get(key)
     this.#running.delete(key)
     if (outcome instanceof Error) answer?.reject(outcome)

@@ -1,0 +1,206 @@
+// The extender's protocol over real HTTP, as kube-scheduler speaks it.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { Agent, request } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { test, type TestContext } from 'node:test'
+import { pino } from 'pino'
+
+import { ExtenderMetrics } from '../../src/extender/metrics.ts'
+import { refusals } from '../../src/extender/node-check.ts'
+import { ExtenderServer } from '../../src/extender/server.ts'
+import { ExtenderUnderTest, managed } from './extender-under-test.ts'
+import { advertised, attachment, upf } from './ledger-world.ts'
+
+/** As Go sends a Pod: kind and apiVersion absent, unset fields null. */
+function podOf(uid = 'pod-1', devices = '1') {
+  const resources = { limits: { [upf]: devices }, requests: null }
+  const containers = [{ name: 'upf', image: 'upf', resources }]
+  const metadata = { name: uid, namespace: 'cnf', uid, creationTimestamp: null }
+  return { metadata, spec: { containers, initContainers: null, nodeName: undefined }, status: {} }
+}
+
+async function serving(t: TestContext, setup: Parameters<typeof ExtenderUnderTest.start>[1] = {}) {
+  const extender = await ExtenderUnderTest.start(t, setup)
+  const listening = Promise.withResolvers<number>()
+  const log = pino({}, { write: (line: string) => hear(JSON.parse(line) as Line) })
+  const hear = ({ msg, address }: Line) => msg === 'listening' && address && listening.resolve(address.port)
+  const metrics = new ExtenderMetrics()
+  let waitsFor: string | undefined
+  const status = { metrics: metrics.registry, unhealthy: () => undefined, notReady: () => waitsFor }
+  const { ledger, binder, wakeUp } = extender
+  const server = new ExtenderServer({ ledger, binder, wakeUp, managed, status, metrics, log })
+  const stop = new AbortController()
+  const running = server.run({ host: '127.0.0.1', port: 0 }, stop.signal)
+  t.after(async () => {
+    stop.abort()
+    await running
+  })
+  const url = `http://127.0.0.1:${await listening.promise}`
+  const call = async (verb: string, body: unknown, signal: AbortSignal = t.signal) => {
+    const answer = await fetch(`${url}/${verb}`, { method: 'POST', body: asText(body), signal })
+    return { status: answer.status, text: await answer.text() }
+  }
+  const ask = async (verb: string, body: unknown) => {
+    const { status: code, text: said } = await call(verb, body)
+    assert.equal(code, 200, said)
+    return JSON.parse(said) as unknown
+  }
+  return { extender, metrics, stop, running, url, call, ask, waitFor: (what: string) => (waitsFor = what) }
+}
+
+interface Line {
+  readonly msg: string
+  readonly address?: { readonly port: number }
+}
+
+const asText = (body: unknown) => (typeof body === 'string' ? body : JSON.stringify(body))
+
+test('filter, prioritize and preempt answer in the words of the protocol', async (t) => {
+  const { ask } = await serving(t, { nodes: { a: 4, b: 0 } })
+  const args = { Pod: podOf(), Nodes: null, NodeNames: ['a', 'b'] }
+  assert.deepEqual(await ask('filter', args), {
+    NodeNames: ['a'],
+    FailedAndUnresolvableNodes: { b: refusals.noSlot },
+    Error: '',
+  })
+  assert.deepEqual(await ask('prioritize', args), [
+    { Host: 'a', Score: 3 },
+    { Host: 'b', Score: 0 },
+  ])
+  const victims = { a: { Pods: [{ UID: 'v-1' }], NumPDBViolations: 0 }, b: { Pods: null, NumPDBViolations: 0 } }
+  const preemption = { Pod: podOf(), NodeNameToVictims: null, NodeNameToMetaVictims: victims }
+  assert.deepEqual(await ask('preempt', preemption), { NodeNameToMetaVictims: { a: victims.a } })
+})
+
+test('an empty list of nodes and no victims at all are answered, not refused', async (t) => {
+  const { ask } = await serving(t)
+  const nothing = { NodeNames: [], FailedAndUnresolvableNodes: {}, Error: '' }
+  assert.deepEqual(await ask('filter', { Pod: podOf(), Nodes: null, NodeNames: [] }), nothing)
+  assert.deepEqual(await ask('preempt', { Pod: podOf(), NodeNameToMetaVictims: null }), { NodeNameToMetaVictims: {} })
+})
+
+test('bind answers when the pod is bound, and a refusal is its Error text', async (t) => {
+  const { extender, ask } = await serving(t, { attachments: [attachment('idle', { status: advertised })] })
+  const claim = extender.addPod('upf-0')
+  const args = { PodName: 'upf-0', PodNamespace: 'cnf', PodUID: claim.uid, Node: 'a' }
+  const bound = ask('bind', args)
+  await extender.claimed(claim)
+  extender.acknowledge('idle')
+  assert.deepEqual(await bound, { Error: '' })
+  assert.deepEqual(await ask('bind', { ...args, PodUID: 'gone' }), { Error: 'pod was deleted' })
+  const unknown = { ...args, PodName: 'upf-1', PodUID: extender.addPod('upf-1').uid, Node: 'x' }
+  assert.deepEqual(await ask('bind', unknown), { Error: `node x: ${refusals.unknownNode}` })
+})
+
+test('a bind ends when its caller hangs up', async (t) => {
+  const { extender, call, metrics } = await serving(t)
+  const claim = extender.addPod('upf-0')
+  const hangUp = new AbortController()
+  const args = { PodName: 'upf-0', PodNamespace: 'cnf', PodUID: claim.uid, Node: 'a' }
+  const refused = assert.rejects(call('bind', args, hangUp.signal), { name: 'AbortError' })
+  const [{ metadata: { name } } = assert.fail()] = await extender.claimed(claim)
+  await extender.clock.timerFor(300_000)
+  hangUp.abort()
+  await refused
+  while (extender.clock.delays.includes(300_000)) await new Promise(setImmediate)
+  extender.acknowledge(name)
+  await extender.ledgerIs((ledger) => ledger.attachment(name)?.status?.device?.acknowledged === claim.uid)
+  assert.equal(extender.bindings.length, 0)
+  assert.match(await metrics.registry.metrics(), /^jiteni_extender_binds_waiting 0$/m)
+})
+
+test('an error of the API server is a 500 that says what was tried', async (t) => {
+  const { extender, call } = await serving(t)
+  const { uid } = extender.addPod('upf-0')
+  extender.api.disturb = () => ({ when: 'before', answer: 503 })
+  const answer = await call('bind', { PodName: 'upf-0', PodNamespace: 'cnf', PodUID: uid, Node: 'a' })
+  assert.equal(answer.status, 500)
+  assert.match(answer.text, /^GET \/api\/v1\/namespaces\/cnf\/pods\/upf-0: [^\n]+\n$/)
+})
+
+const args = { Pod: podOf(), NodeNames: ['a'] }
+const malformed: [why: string, verb: string, body: unknown, status: number, says: RegExp][] = [
+  ['a path that is no verb', 'reserve', args, 404, /POST \/filter, POST \/prioritize, POST \/preempt, POST \/bind/],
+  ['no JSON', 'filter', '{"Pod":', 400, /body is not JSON/],
+  ['an empty body', 'bind', '', 400, /body is not JSON/],
+  [
+    'full nodes instead of names',
+    'filter',
+    { ...args, NodeNames: null, Nodes: { items: [] } },
+    422,
+    /nodeCacheCapable: true/,
+  ],
+  ['no pod', 'prioritize', { NodeNames: ['a'], Pod: null }, 422, /body at Pod: expected a Pod/],
+  ['a binding without its node', 'bind', { PodName: 'x', PodNamespace: 'y', PodUID: 'z' }, 422, /body at Node/],
+  [
+    'victims without a count',
+    'preempt',
+    { Pod: podOf(), NodeNameToMetaVictims: { a: { Pods: [] } } },
+    422,
+    /NumPDBViolations/,
+  ],
+  ['a body of 9 MiB', 'filter', 'x'.repeat(9 * 1024 * 1024), 413, /nodeCacheCapable: true/],
+]
+
+for (const [why, verb, body, status, says] of malformed) {
+  test(`${why}: ${status} with one line`, async (t) => {
+    const { call } = await serving(t)
+    const answer = await call(verb, body)
+    assert.equal(answer.status, status)
+    assert.match(answer.text, /^[^\n]+\n$/)
+    assert.match(answer.text, says)
+  })
+}
+
+test('a verb that is not called with POST: 405 with one line', async (t) => {
+  const { url } = await serving(t)
+  for (const method of ['GET', 'PUT']) {
+    const answer = await fetch(`${url}/filter`, { method })
+    assert.equal(answer.status, 405)
+    assert.equal(await answer.text(), `filter is called with POST, not ${method}\n`)
+  }
+})
+
+test('until its caches have synced, filter answers with an Error, so that no pod is refused for good', async (t) => {
+  const { ask, url, waitFor } = await serving(t)
+  waitFor('the cache of nodes has not synced yet')
+  const { Error: said, NodeNames } = (await ask('filter', args)) as { Error: string; NodeNames: string[] }
+  assert.equal(said, 'the cache of nodes has not synced yet')
+  assert.deepEqual(NodeNames, [])
+  assert.equal((await fetch(`${url}/readyz`)).status, 503)
+})
+
+test('a connection is kept for longer than the 90 s for which Go keeps it', async (t) => {
+  const { url } = await serving(t)
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.after(() => agent.destroy())
+  const reused: boolean[] = []
+  for (let call = 0; call < 3; call++) {
+    const sent = request(`${url}/filter`, { method: 'POST', agent })
+    sent.end(JSON.stringify(args))
+    const [answer] = await once(sent, 'response')
+    assert.match(answer.headers['keep-alive'], /timeout=120/)
+    await text(answer)
+    reused.push(sent.reusedSocket)
+  }
+  assert.deepEqual(reused, [false, true, true])
+})
+
+test('probes and metrics are on the same port', async (t) => {
+  const { ask, url } = await serving(t, { nodes: { a: 0 } })
+  await ask('filter', args)
+  for (const path of ['healthz', 'readyz']) assert.equal((await fetch(`${url}/${path}`)).status, 200)
+  const metrics = await (await fetch(`${url}/metrics`)).text()
+  assert.match(metrics, /^jiteni_extender_calls_total\{verb="filter",outcome="refused"\} 1$/m)
+})
+
+test('a server that is stopped ends the binds in flight and keeps their claims', async (t) => {
+  const { extender, call, stop, running } = await serving(t)
+  const claim = extender.addPod('upf-0')
+  const cut = assert.rejects(call('bind', { PodName: 'upf-0', PodNamespace: 'cnf', PodUID: claim.uid, Node: 'a' }))
+  await extender.claimed(claim)
+  stop.abort()
+  await Promise.all([cut, running])
+  assert.equal((await extender.claimed(claim)).length, 1)
+})
