@@ -91,10 +91,11 @@ export class AttachmentController {
 
   /** Ends this try: its pod goes to another node, and what there is of the ENI is released. */
   async #giveUp(attachment: ENIAttachment, nodeENI: NodeENI, { reason, message }: GivenUp): Promise<undefined> {
-    const { store, networks, events, clock } = this.#parts
+    const { store, networks, events, clock, onGivenUp } = this.#parts
     const current = store.get(attachment.metadata.name) ?? attachment
     const failure = { reason, message: message.slice(0, 1024), terminal: true, time: timestamp(clock) }
     await store.writeEni(current, { ...current.status?.eni, failure })
+    onGivenUp()
     if (isIdle(current)) networks.restOn(current.spec.nodeName, nodeENI)
     events.record(involved(nodeENI), 'Warning', reason, message)
     this.#event(current, 'Warning', reason, message)

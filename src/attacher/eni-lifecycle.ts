@@ -190,7 +190,10 @@ export class EniLifecycle {
   async #lookAgain(created: ENIAttachment, eniID: string): Promise<Partial<EniStatus> | undefined> {
     const { ec2, clock } = this.#parts
     const [found] = await ec2.describeEnis([eniID])
-    if (found?.attachment?.instanceID === created.spec.instanceID) return { attachmentID: found.attachment.id }
+    if (found?.attachment?.instanceID === created.spec.instanceID) {
+      const { id: attachmentID, networkCard, deviceIndex } = found.attachment
+      return { attachmentID, networkCard, deviceIndex }
+    }
     const age = clock.now() - Date.parse(eniStatusOf(created).createdTime ?? '')
     if (found === undefined && age > consistencyMs) await this.#forgetPlan(created)
     return undefined
@@ -228,10 +231,10 @@ export class EniLifecycle {
 
   /** Takes the ENI out of EC2, then lets the object go. Never forced: the device plugin has let go of the card before. */
   async release(attachment: ENIAttachment, signal: AbortSignal): Promise<void> {
-    const { ec2, watch, store, clock, log } = this.#parts
-    const eni = attachment.status?.eni
+    const { ec2, watch, store, log } = this.#parts
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(settleDeadlineMs)])
-    for (const found of await this.#ourEnis(attachment)) {
+    const seen = await this.#ourEnis(attachment)
+    for (const found of seen) {
       if (found.attachment !== undefined) {
         if (found.attachment.status !== 'detaching') await ignoreNotFound(ec2.detachEni(found.attachment.id))
         await watch.until(found.id, (now) => now === undefined || isFree(now), deadline)
@@ -239,12 +242,18 @@ export class EniLifecycle {
       await ignoreNotFound(ec2.deleteEni(found.id))
       log.info({ attachment: attachment.metadata.name, node: attachment.spec.nodeName, eni: found.id }, 'ENI deleted')
     }
-    // A create whose answer was lost may become visible only later; until then the object stays.
-    const planned = eni?.plannedTime !== undefined && eni.eniID === undefined
-    if (planned && clock.now() - Date.parse(eni.plannedTime ?? '') < consistencyMs) {
-      throw new Error(`ENI of ${attachment.metadata.name} may have been created without an answer, looking again`)
-    }
+    if (seen.length === 0 && this.#mayShowLater(attachment))
+      throw new Error(`ENI of ${attachment.metadata.name} may be there without EC2 showing it yet, looking again`)
     await store.removeFinalizer(attachment, eniFinalizer)
+  }
+
+  /** A create whose answer was lost, or one just made, may become visible only later; until then the object stays. */
+  #mayShowLater({ status }: ENIAttachment): boolean {
+    const { plannedTime, createdTime, attachedTime } = status?.eni ?? {}
+    // What was attached has been seen: now that it is not there, it is deleted.
+    if (attachedTime !== undefined) return false
+    const since = createdTime ?? plannedTime
+    return since !== undefined && this.#parts.clock.now() - Date.parse(since) < consistencyMs
   }
 
   /** By id where it is known, by our tag where a create may have been cut off, and nothing where EC2 was never called. */

@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { attachmentTag, clusterTag } from '../api/names.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import type { Ec2 } from './ec2.ts'
+import type { Ec2, Eni } from './ec2.ts'
+import { isEc2 } from './ec2-error.ts'
 
 const passMs = 60_000
 
@@ -41,12 +42,19 @@ export class GarbageCollector {
     const orphans = tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))
     for (const eni of orphans) {
       if (!this.#suspects.has(eni.id) || eni.attachment !== undefined || eni.status !== 'available') continue
-      await this.#ec2.deleteEni(eni.id)
-      this.#log.warn(
-        { eni: eni.id, attachmentUID: eni.tags.get(attachmentTag) },
-        'ENI without an ENIAttachment deleted',
-      )
+      await this.#delete(eni)
     }
     this.#suspects = new Set(orphans.map(({ id }) => id))
+  }
+
+  async #delete(eni: Eni): Promise<void> {
+    try {
+      await this.#ec2.deleteEni(eni.id)
+    } catch (error) {
+      // Somebody else was faster.
+      if (!isEc2(error, 'NotFound')) throw error
+    }
+    const attachmentUID = eni.tags.get(attachmentTag)
+    this.#log.warn({ eni: eni.id, attachmentUID }, 'ENI without an ENIAttachment deleted')
   }
 }

@@ -1,0 +1,67 @@
+// Every code that EC2 is known to answer, and what it is taken for.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { EC2ServiceException } from '@aws-sdk/client-ec2'
+
+import { type Ec2ErrorKind, isEc2, translateEc2Error } from '../../src/attacher/ec2-error.ts'
+
+const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, status?: number])[] = [
+  ['Retry', 'RequestLimitExceeded', 'Request limit exceeded.', 503],
+  ['Retry', 'RequestLimitExceeded'],
+  ['Retry', 'EC2ThrottledException'],
+  ['Retry', 'Throttling'],
+  ['Retry', 'ThrottlingException'],
+  ['Retry', 'ThrottledException'],
+  ['Retry', 'InternalError', 'An internal error has occurred', 500],
+  ['Retry', 'Unavailable', 'The server is overloaded', 503],
+  ['Retry', 'ServiceUnavailable'],
+  ['Retry', 'SomethingNew', 'never seen', 502],
+  ['NotFound', 'InvalidNetworkInterfaceID.NotFound'],
+  ['NotFound', 'InvalidAttachmentID.NotFound'],
+  ['NodeFull', 'AttachmentLimitExceeded', 'Interface count 9 exceeds the limit for m5a.4xlarge'],
+  ['IndexTaken', 'InvalidParameterValue', "Instance 'i-1' already has an interface attached at device index '1'."],
+  ['EniInUse', 'InvalidParameterValue', "Network interface 'eni-1' is currently in use."],
+  ['EniInUse', 'InvalidNetworkInterface.InUse', 'Interface: [eni-1] in use.'],
+  ['InstanceNotRunning', 'IncorrectState', "Instance 'i-1' is not 'running'."],
+  ['InstanceNotRunning', 'IncorrectInstanceState'],
+  ['InstanceNotRunning', 'InvalidInstanceID.NotFound'],
+  ['SubnetExhausted', 'InsufficientFreeAddressesInSubnet'],
+  ['SubnetExhausted', 'InsufficientCidrBlocks'],
+  ['SubnetExhausted', 'InvalidParameterValue', 'There are not sufficient free Ipv4 addresses or prefixes'],
+  ['TokenMismatch', 'IdempotentParameterMismatch'],
+  ['Configuration', 'NetworkInterfaceLimitExceeded'],
+  ['Configuration', 'InvalidInterface.IpAddressLimitExceeded'],
+  ['Configuration', 'UnauthorizedOperation', 'You are not authorized', 403],
+  ['Configuration', 'InvalidSubnetID.NotFound'],
+  ['Configuration', 'InvalidGroup.NotFound'],
+  ['Configuration', 'SecurityGroupsPerInterfaceLimitExceeded'],
+  ['Configuration', 'InvalidNetworkInterfaceID.Malformed'],
+  ['Configuration', 'InvalidParameterValue', 'something else'],
+  ['Configuration', 'SomethingNew'],
+]
+
+for (const [kind, code, message = code, httpStatusCode = 400] of kinds) {
+  test(`${code} (${message}, ${httpStatusCode}) is ${kind}`, () => {
+    const $metadata = { httpStatusCode }
+    const error = translateEc2Error(
+      'Act',
+      new EC2ServiceException({ name: code, message, $fault: 'client', $metadata }),
+    )
+    assert.equal(error.kind, kind)
+    assert.equal(error.code, code)
+    assert.equal(error.message, `EC2 Act: ${code}: ${message}`)
+    assert.ok(isEc2(error, kind))
+  })
+}
+
+test('no answer at all: the outcome is unknown, and what went wrong is kept', () => {
+  const cause = new Error('socket hang up')
+  const error = translateEc2Error('AttachNetworkInterface', cause)
+  assert.equal(error.kind, 'Retry')
+  assert.equal(error.message, 'EC2 AttachNetworkInterface: NoAnswer: socket hang up')
+  assert.equal(error.cause, cause)
+})
+
+test('an error that is not of EC2 is of no kind', () => {
+  assert.equal(isEc2(new Error('Retry'), 'Retry'), false)
+})

@@ -1,0 +1,104 @@
+// The safety net: which ENIs it deletes, and which never.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { pino } from 'pino'
+
+import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
+import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
+import { startEc2 } from '../../sim/ec2/start-ec2.ts'
+import { type ENIAttachment, newAttachment } from '../../src/api/eni-attachment.ts'
+import { attachmentTag, clusterTag } from '../../src/api/names.ts'
+import { AttachmentStore } from '../../src/attacher/attachment-store.ts'
+import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
+import { GarbageCollector } from '../../src/attacher/garbage-collector.ts'
+import { Cluster } from '../../src/kube/cluster.ts'
+import { Informer } from '../../src/kube/informer.ts'
+import { attachmentParser } from '../../src/kube/objects.ts'
+import { attachmentsPath } from '../../src/kube/resource.ts'
+import { FakeApiServer } from '../kube-api/fake-api-server.ts'
+
+import { attacherWorld } from './attacher-world.ts'
+
+const log = pino({ level: 'silent' })
+
+async function collectorUnderTest(t: TestContext) {
+  const ec2 = await startEc2({ world: attacherWorld })
+  Object.assign(process.env, ec2.environment())
+  const api = await FakeApiServer.start()
+  const stop = new AbortController()
+  const cluster = new Cluster(api.kubeconfig)
+  const watched = new Informer<ENIAttachment>({ cluster, path: attachmentsPath, parse: attachmentParser(log), log })
+  const store = new AttachmentStore(cluster, watched)
+  const running = watched.run(stop.signal)
+  t.after(async () => {
+    stop.abort()
+    await running
+    await api.stop()
+    await ec2.stop()
+  })
+  await watched.synced
+  const collector = new GarbageCollector(new Ec2SdkClient(() => undefined), store, 'ours', log)
+  const addEni = (tags: Record<string, string>) =>
+    createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
+  /** Returns the uid of the object once the collector's store knows it. */
+  const addObject = async (name: string) => {
+    const spec = { nodeENI: 'upf', nodeName: 'a1', instanceID: 'i-a1' }
+    const known = new Promise<void>((resolve) => watched.onChange((key) => key === name && resolve()))
+    const object = api.store('eniattachments').create(newAttachment(name, spec) as { metadata: { name: string } })
+    await known
+    return object.metadata.uid
+  }
+  return { ec2, collector, addEni, addObject }
+}
+
+test('an ENI with our tag that no object names goes in the second pass', async (t) => {
+  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const orphan = addEni({ [clusterTag]: 'ours', [attachmentTag]: 'uid-of-nobody' })
+  await collector.pass()
+  assert.notEqual(ec2.state.findEni(orphan), undefined)
+  await collector.pass()
+  assert.equal(ec2.state.findEni(orphan), undefined)
+})
+
+test('an ENI of another cluster, and one without our tags, stay for ever', async (t) => {
+  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const others = [
+    addEni({ [clusterTag]: 'theirs', [attachmentTag]: '1' }),
+    addEni({ [attachmentTag]: '2' }),
+    addEni({}),
+  ]
+  for (let pass = 0; pass < 3; pass++) await collector.pass()
+  for (const id of others) assert.notEqual(ec2.state.findEni(id), undefined)
+})
+
+test('an ENI whose object is there stays, also when that object came only after the first pass', async (t) => {
+  const { ec2, collector, addEni, addObject } = await collectorUnderTest(t)
+  const early = addEni({ [clusterTag]: 'ours', [attachmentTag]: await addObject('early') })
+  await collector.pass()
+  const late = addEni({ [clusterTag]: 'ours', [attachmentTag]: await addObject('late') })
+  for (let pass = 0; pass < 3; pass++) await collector.pass()
+  assert.notEqual(ec2.state.findEni(early), undefined)
+  assert.notEqual(ec2.state.findEni(late), undefined)
+})
+
+test('an attached ENI stays, and goes once it is detached', async (t) => {
+  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const orphan = addEni({ [clusterTag]: 'ours' })
+  attachNetworkInterface(ec2.state, { eniId: orphan, instanceId: 'i-a1', deviceIndex: 1, networkCard: 0 })
+  for (let pass = 0; pass < 3; pass++) await collector.pass()
+  assert.notEqual(ec2.state.findEni(orphan), undefined)
+  assert.equal(ec2.calls.count('DetachNetworkInterface'), 0)
+  ec2.detachByHand(orphan)
+  await collector.pass()
+  assert.equal(ec2.state.findEni(orphan), undefined)
+})
+
+test('an orphan that somebody else deletes first keeps no other from being collected', async (t) => {
+  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const orphans = [addEni({ [clusterTag]: 'ours' }), addEni({ [clusterTag]: 'ours' })]
+  await collector.pass()
+  const kind = { code: 'InvalidNetworkInterfaceID.NotFound' }
+  ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'after', kind })
+  await collector.pass()
+  for (const id of orphans) assert.equal(ec2.state.findEni(id), undefined)
+})
