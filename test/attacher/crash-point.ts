@@ -9,8 +9,8 @@ export class CrashPoint {
   readonly #at: number
   readonly #crashed = Promise.withResolvers<void>()
   #passed = 0
-  /** The call that was the last, for messages. */
-  lastCall = ''
+  /** The call that was the last; undefined: it lives. */
+  lastCall: string | undefined
 
   /** @param at the call, counted from 1, after which the process is dead; Infinity: it lives. */
   constructor(at: number) {
@@ -29,8 +29,8 @@ export class CrashPoint {
     const isLast = this.#passed === this.#at
     const outcome = call()
     if (!isLast) return outcome
-    await outcome.catch(() => undefined)
     this.lastCall = name
+    await outcome.catch(() => undefined)
     this.#crashed.resolve()
     return never
   }
