@@ -41,14 +41,6 @@ test('a live node without its device plugin keeps the card until the plugin is b
   }
   attacher.devicePlugin.isThere = true
   attacher.devicePlugin.look('upf-1')
-  setTimeout(
-    () =>
-      console.log(
-        JSON.stringify(attacher.attachments(), null, 1),
-        [...attacher.ec2.calls].map((c) => c.action + ' ' + c.error).slice(-8),
-      ),
-    2000,
-  )
   await attacher.gone('upf-1')
   checkEmpty(attacher)
 })
