@@ -6,14 +6,11 @@ import type { BinaryGroup } from './group.ts'
 const progressIntervalMs = 5_000
 const reportedErrorLines = 15
 
-/** Where Go's own installer puts it, for a shell whose PATH was never told. */
-const goInstallDir = '/usr/local/go/bin'
-
-/** The Go command and its version, or undefined where there is none. */
-export async function findGo(): Promise<{ command: string; version: string } | undefined> {
-  for (const command of ['go', path.join(goInstallDir, 'go')]) {
+/** The first of the commands that is a Go that runs. */
+export async function findGo(commands: readonly string[]): Promise<string | undefined> {
+  for (const command of commands) {
     const version = await runCommand(command, ['version']).catch(() => undefined)
-    if (version !== undefined) return { command, version: version.trim() }
+    if (version !== undefined) return command
   }
   return undefined
 }

@@ -9,6 +9,8 @@ import { buildGroup, findGo } from './go-build.ts'
 import { architecture, binaryGroups, type BinaryGroup } from './group.ts'
 
 const givenDirVariable = 'JIT_ENI_BIN_DIR'
+/** Where Go's own installer puts it, for a shell whose PATH was never told. */
+const goInstallDir = '/usr/local/go/bin'
 
 /** The directory of each group. */
 export interface BinaryDirs {
@@ -21,6 +23,8 @@ export interface BinaryDirs {
 export interface BinaryPlaces {
   readonly givenDir?: string | undefined
   readonly cacheDir: string
+  /** Go, for what cannot be downloaded; the first that runs is used. */
+  readonly goCommands: readonly string[]
 }
 
 /** The cache is outside the checkout: a clean clone finds what an earlier one built. */
@@ -29,6 +33,7 @@ export function binaryPlaces(env: NodeJS.ProcessEnv): BinaryPlaces {
   return {
     givenDir: env[givenDirVariable] || undefined,
     cacheDir: path.join(cacheHome, 'jit-eni', 'bin'),
+    goCommands: ['go', path.join(goInstallDir, 'go')],
   }
 }
 
@@ -39,20 +44,29 @@ export async function obtainBinaries(
   signal?: AbortSignal,
 ): Promise<BinaryDirs> {
   const dirs: Partial<Record<BinaryGroup['name'], string>> = {}
-  for (const group of binaryGroups) {
-    dirs[group.name] =
-      (await fromGivenDir(group, places, log)) ??
-      (await fromCache(group, places, log)) ??
-      (await withCacheLock(places.cacheDir, log, async () => {
-        // Another process may have filled the cache while this one waited for the lock.
-        return (await fromCache(group, places, log)) ?? (await make(group, places, log, signal))
-      }))
-  }
+  for (const group of binaryGroups) dirs[group.name] = await obtainGroup(group, places, log, signal)
   const { kubernetes, etcd, containerd } = dirs
   if (kubernetes === undefined || etcd === undefined || containerd === undefined) {
     throw new Error('a group of binaries is missing from the table of groups')
   }
   return { kubernetes, etcd, containerd }
+}
+
+/** The directory that has the group's binaries. */
+export async function obtainGroup(
+  group: BinaryGroup,
+  places: BinaryPlaces,
+  log: (line: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
+  return (
+    (await fromGivenDir(group, places, log)) ??
+    (await fromCache(group, places, log)) ??
+    (await withCacheLock(places.cacheDir, log, async () => {
+      // Another process may have filled the cache while this one waited for the lock.
+      return (await fromCache(group, places, log)) ?? (await make(group, places, log, signal))
+    }))
+  )
 }
 
 /** Nothing is built twice at the same time: the builds would only slow each other down. */
@@ -101,7 +115,7 @@ async function make(
   await chmod(unfinished, 0o755)
   const startedAt = Date.now()
   try {
-    const source = await fill(group, unfinished, log, signal)
+    const source = await fill(group, places, unfinished, log, signal)
     await rm(final, { recursive: true, force: true })
     await rename(unfinished, final)
     const seconds = ((Date.now() - startedAt) / 1000).toFixed(0)
@@ -114,6 +128,7 @@ async function make(
 
 async function fill(
   group: BinaryGroup,
+  places: BinaryPlaces,
   directory: string,
   log: (line: string) => void,
   signal?: AbortSignal,
@@ -125,11 +140,11 @@ async function fill(
   if (refusal === undefined) return 'downloaded'
   signal?.throwIfAborted()
   log(`${title(group)}: no download (${refusal}), building from Go modules instead`)
-  const go = await findGo()
+  const go = await findGo(places.goCommands)
   if (go === undefined) throw new Error(cannotBeHad(group, refusal))
   await rm(directory, { recursive: true })
   await mkdir(directory)
-  await buildGroup(group, go.command, directory, log, signal)
+  await buildGroup(group, go, directory, log, signal)
   return 'built'
 }
 
