@@ -31,6 +31,7 @@ export interface NodeSweepParts {
 export class NodeSweep {
   readonly #parts: NodeSweepParts
   #asked = Promise.withResolvers<void>()
+  #isContradicted = false
 
   constructor(parts: NodeSweepParts) {
     this.#parts = parts
@@ -38,28 +39,35 @@ export class NodeSweep {
 
   /** A node or NodeENI has changed; sweep if an instance is not known yet. */
   nodesChanged(): void {
-    if (this.#relevant().some(({ instanceID }) => !this.#parts.inventory.isLookedUp(instanceID))) {
-      this.#asked.resolve()
-    }
+    if (this.#hasUnknownInstances()) this.#asked.resolve()
   }
 
   /** EC2 contradicted what we know: the extender must hear of it before the pod is scheduled again. */
   sweepSoon(): void {
+    this.#isContradicted = true
     this.#asked.resolve()
   }
 
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      let nextMs = sweepMs
-      this.#asked = Promise.withResolvers()
-      try {
-        await this.#sweep()
-      } catch (error) {
-        this.#parts.log.warn({ err: error, retryMs }, 'describing the instances of our nodes failed, trying again')
-        nextMs = retryMs
+      this.#isContradicted = false
+      if (!(await this.#trySweep())) await pause(retryMs, signal)
+      else if (!this.#isContradicted && !this.#hasUnknownInstances()) {
+        // Who asked for instances while EC2 was describing them has his answer.
+        this.#asked = Promise.withResolvers()
+        await Promise.race([pause(sweepMs, signal), this.#asked.promise])
       }
-      await Promise.race([delay(nextMs, undefined, { signal }).catch(() => undefined), this.#asked.promise])
-      if (!signal.aborted) await delay(gatherMs, undefined, { signal }).catch(() => undefined)
+      await pause(gatherMs, signal)
+    }
+  }
+
+  async #trySweep(): Promise<boolean> {
+    try {
+      await this.#sweep()
+      return true
+    } catch (error) {
+      this.#parts.log.warn({ err: error, retryMs }, 'describing the instances of our nodes failed, trying again')
+      return false
     }
   }
 
@@ -73,6 +81,10 @@ export class NodeSweep {
     const ours = new Set([...before, ...ourEnis()])
     for (const node of nodes) await this.#annotate(node, ours)
     this.#parts.onSwept()
+  }
+
+  #hasUnknownInstances(): boolean {
+    return this.#relevant().some(({ instanceID }) => !this.#parts.inventory.isLookedUp(instanceID))
   }
 
   #relevant(): (NodeFacts & { readonly instanceID: string })[] {
@@ -94,4 +106,8 @@ export class NodeSweep {
     await this.#parts.cluster.request<V1Node>('PATCH', nodePath(node.name), { as: 'merge', body })
     this.#parts.log.info({ node: node.name, capacity }, 'ENI capacity of node written')
   }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await delay(ms, undefined, { signal }).catch(() => undefined)
 }
