@@ -25,7 +25,7 @@ export const nodeENITag = `${group}/nodeeni`
 /** Node labels that the cloud provider sets. */
 export const zoneLabel = 'topology.kubernetes.io/zone'
 
-/** Field managers of the two writers of ENIAttachment status. */
+/** Field managers: of the two writers of ENIAttachment status, and of the extender, which writes spec only. */
 export const attacherManager = 'jit-eni-attacher'
 export const devicePluginManager = 'jit-eni-device-plugin'
 export const extenderManager = 'jit-eni-extender'

@@ -9,13 +9,23 @@ const cardSchema = z.object({
   foreign: z.int().min(0),
 })
 
+/** A NodeENI whose ENIs cannot work on this node, as its device plugin found; another generation of it is tried anew. */
+const refusedSchema = z.object({
+  nodeENI: z.string(),
+  generation: z.int(),
+  /** Reason of the failure in the device status, such as PCIAddressMismatch or DriverMissing. */
+  reason: z.string(),
+})
+
 const nodeCapacitySchema = z.object({
   instanceID: z.string(),
   cards: z.array(cardSchema).max(64),
   /** Attachments left for ENIs of ours where the type shares one budget between ENIs, EBS volumes and NVMe disks. */
   shared: z.int().optional(),
+  refused: z.array(refusedSchema).max(64).optional(),
 })
 
+export type RefusedNodeENI = z.output<typeof refusedSchema>
 export type NodeCapacity = z.output<typeof nodeCapacitySchema>
 
 /** undefined when the annotation is absent or is not what the attacher writes. */

@@ -14,15 +14,19 @@ import { isUsable, type Ledger } from './ledger.ts'
 import type { BindingArgs } from './protocol.ts'
 import { Reservations } from './reservation.ts'
 
-/** Below the scheduler's httpTimeout of 6 min, so that the scheduler hears the reason and not a timeout. */
+/** From the call on; below the scheduler's httpTimeout of 6 min, so that it hears the reason and not a timeout. */
 export const bindDeadlineMs = 5 * 60_000
 /** An advertised, idle device is acknowledged in milliseconds by a plugin that is alive. */
 const reuseDeadlineMs = 5_000
+/** An attached card shows itself on the node within seconds; a plugin that is alive needs one more. */
+const cardDeadlineMs = 60_000
 /** How long a node whose plugin was silent is left out. */
 const suspendMs = 30_000
 
 /** undefined: bound. Otherwise why not, for the pod's FailedScheduling event. */
 export type BindOutcome = string | undefined
+
+const hungUp = 'the scheduler hung up'
 
 export class Binder {
   readonly #cluster: Cluster
@@ -44,23 +48,33 @@ export class Binder {
   }
 
   /** Idempotent by pod UID: kube-scheduler calls again after an error. The signal aborts when the caller hangs up. */
-  async bind(args: BindingArgs, signal: AbortSignal): Promise<BindOutcome> {
-    return this.#podMutex.run(args.PodUID, () => this.#bindOne(args, signal))
+  async bind(args: BindingArgs, hangUp: AbortSignal): Promise<BindOutcome> {
+    const late = new AbortController()
+    const cancel = this.#clock.after(bindDeadlineMs, () => late.abort())
+    try {
+      return await this.#podMutex.run(args.PodUID, () => this.#bindOne(args, { hangUp, late: late.signal }))
+    } finally {
+      cancel()
+    }
   }
 
-  async #bindOne({ PodName, PodNamespace, PodUID, Node }: BindingArgs, signal: AbortSignal): Promise<BindOutcome> {
+  async #bindOne({ PodName, PodNamespace, PodUID, Node }: BindingArgs, ends: Ends): Promise<BindOutcome> {
     const log = this.#log.child({ pod: `${PodNamespace}/${PodName}`, podUID: PodUID, node: Node })
     log.info('bind called')
     const claim: Claim = { namespace: PodNamespace, name: PodName, uid: PodUID }
-    const pod = await this.#readPod(claim, signal)
+    const pod = await this.#readPod(claim, ends.hangUp)
     if (pod?.metadata?.uid !== PodUID || pod.metadata.deletionTimestamp !== undefined) return this.#abandon(claim)
     if (pod.spec?.nodeName !== undefined) {
       return pod.spec.nodeName === Node ? undefined : `pod is bound to ${pod.spec.nodeName} already`
     }
     const demand = podDemand(pod, this.#managed)
-    const reserved = await this.#nodeMutex.run(Node, () => this.#reservations.reserve(Node, claim, demand))
+    if (demand.size === 0) return unmanaged(this.#managed)
+    const reserved = await this.#nodeMutex.run(Node, async () =>
+      ends.hangUp.aborted ? undefined : this.#reservations.reserve(Node, claim, demand),
+    )
+    if (reserved === undefined) return hungUp
     if (!reserved.ok) return `node ${Node}: ${reserved.reason}`
-    const problem = await this.#waitForAcknowledgement(Node, claim, demand, reserved.ready, signal)
+    const problem = await this.#waitForAcknowledgement(Node, claim, demand, reserved.ready, ends)
     if (problem !== undefined) return problem
     return this.#postBinding(claim, Node, log)
   }
@@ -84,45 +98,53 @@ export class Binder {
     claim: Claim,
     demand: Demand,
     ready: boolean,
-    signal: AbortSignal,
+    ends: Ends,
   ): Promise<BindOutcome> {
-    const deadlineMs = ready ? reuseDeadlineMs : bindDeadlineMs
-    const late = new AbortController()
-    const cancel = this.#clock.after(deadlineMs, () => late.abort())
-    const ended = await this.#untilSettled(nodeName, claim.uid, demand, AbortSignal.any([signal, late.signal]))
-    cancel()
+    const isAttached = (standing: Standing) => standing !== 'attaching'
+    const isSettled = (standing: Standing) => standing === 'acknowledged' || typeof standing === 'object'
+    const look = () => standingOf(this.#ledger, nodeName, claim.uid, demand)
+    const ended = AbortSignal.any([ends.hangUp, ends.late])
+    let standing = await this.#until(nodeName, look, isAttached, ended)
+    const deadlineMs = ready ? reuseDeadlineMs : cardDeadlineMs
+    if (standing === 'attached') {
+      const silent = new AbortController()
+      const cancel = this.#clock.after(deadlineMs, () => silent.abort())
+      standing = await this.#until(nodeName, look, isSettled, AbortSignal.any([ended, silent.signal]))
+      cancel()
+    }
     // The claim stays: the scheduler calls again, or the attacher frees it when the pod is gone.
-    if (signal.aborted) return 'the scheduler hung up'
-    if (ended === 'acknowledged') return undefined
-    if (ended === 'waiting') return this.#tooLate(nodeName, claim, ready, deadlineMs)
-    await this.#reservations.free(this.#ledger.claimsOf(claim.uid))
-    return ended.reason
-  }
-
-  /** A claim that is merely late is kept, so that the retry goes to the same node; a silent plugin's node is left out. */
-  async #tooLate(nodeName: string, claim: Claim, ready: boolean, deadlineMs: number): Promise<BindOutcome> {
-    const seconds = deadlineMs / 1000
-    if (!ready)
+    if (ends.hangUp.aborted) return hungUp
+    if (standing === 'acknowledged') return undefined
+    if (standing === 'attaching') {
+      const seconds = bindDeadlineMs / 1000
       return `node ${nodeName}: ENI was not ready within ${seconds} s; see kubectl describe enia, trying again`
-    this.#ledger.suspend(nodeName, this.#clock.now() + suspendMs)
+    }
+    if (standing === 'attached') this.#ledger.suspend(nodeName, this.#clock.now() + suspendMs)
     await this.#reservations.free(this.#ledger.claimsOf(claim.uid))
-    return `node ${nodeName}: ENI device plugin did not acknowledge the free device within ${seconds} s; is its pod running?`
+    if (standing !== 'attached') return standing.reason
+    return `node ${nodeName}: ENI device plugin did not acknowledge the device within ${deadlineMs / 1000} s; is its pod running?`
   }
 
-  #untilSettled(nodeName: string, podUID: string, demand: Demand, signal: AbortSignal): Promise<Standing> {
+  /** Resolves with the standing when it is enough, or with the last one when the signal aborts. */
+  #until(
+    nodeName: string,
+    look: () => Standing,
+    isEnough: (standing: Standing) => boolean,
+    signal: AbortSignal,
+  ): Promise<Standing> {
     return new Promise((resolve) => {
-      const look = (): boolean => {
-        const standing = standingOf(this.#ledger, nodeName, podUID, demand)
-        if (standing === 'waiting' && !signal.aborted) return false
+      const check = (): void => {
+        const standing = look()
+        if (!isEnough(standing) && !signal.aborted) return
         stopListening()
-        signal.removeEventListener('abort', look)
+        signal.removeEventListener('abort', check)
         resolve(standing)
-        return true
       }
       const stopListening = this.#ledger.onChange((changed) => {
-        if (changed === nodeName) look()
+        if (changed === nodeName) check()
       })
-      if (!look()) signal.addEventListener('abort', look, { once: true })
+      signal.addEventListener('abort', check, { once: true })
+      check()
     })
   }
 
@@ -147,7 +169,13 @@ export class Binder {
   }
 }
 
-type Standing = 'acknowledged' | 'waiting' | { readonly reason: string }
+/** What ends a bind from outside. */
+interface Ends {
+  readonly hangUp: AbortSignal
+  readonly late: AbortSignal
+}
+
+type Standing = 'attaching' | 'attached' | 'acknowledged' | { readonly reason: string }
 
 /** How far the pod's claims on the node have come. Claims may move between devices while it waits, never below demand. */
 function standingOf(ledger: Ledger, nodeName: string, podUID: string, demand: Demand): Standing {
@@ -162,5 +190,11 @@ function standingOf(ledger: Ledger, nodeName: string, podUID: string, demand: De
     const confirmed = forResource.filter(({ status }) => status?.device?.acknowledged === podUID)
     if (confirmed.length < count) acknowledged = false
   }
-  return acknowledged ? 'acknowledged' : 'waiting'
+  if (acknowledged) return 'acknowledged'
+  return claims.every(({ status }) => status?.eni?.attached === true) ? 'attached' : 'attaching'
+}
+
+/** kube-scheduler sends only pods that name one of its managedResources, and leaves the check of them to us alone. */
+export function unmanaged(managed: ReadonlySet<string>): string {
+  return `pod asks for none of JIT_ENI_RESOURCES (${[...managed].join(', ')}): it must list what managedResources of the scheduler lists`
 }

@@ -6,7 +6,7 @@ import { checkNode, refusals } from './node-check.ts'
 import type { FilterResult } from './protocol.ts'
 
 export function filter(ledger: Ledger, podUID: string, demand: Demand, nodeNames: readonly string[]): FilterResult {
-  const claimedNode = claimedAmong(ledger, podUID, nodeNames)
+  const claimedNode = claimedAmong(ledger, podUID, demand, nodeNames)
   const passed: string[] = []
   const failed: Record<string, string> = {}
   for (const nodeName of nodeNames) {
@@ -21,9 +21,18 @@ export function filter(ledger: Ledger, podUID: string, demand: Demand, nodeNames
   return { NodeNames: passed, FailedAndUnresolvableNodes: failed, Error: '' }
 }
 
-/** The node of the pod's live claim, while it is asked about; if it is not, any node may serve and bind frees the claim. */
-function claimedAmong(ledger: Ledger, podUID: string, nodeNames: readonly string[]): string | undefined {
+/**
+ * The node of the pod's live claim, while it is asked about and still has all that the pod needs; else any node may serve, and
+ * bind frees the claim.
+ */
+function claimedAmong(
+  ledger: Ledger,
+  podUID: string,
+  demand: Demand,
+  nodeNames: readonly string[],
+): string | undefined {
   const live = ledger.claimsOf(podUID).filter((claim) => isUsable(claim) && ledger.isOnItsInstance(claim))
   const claimed = new Set(live.map(({ spec }) => spec.nodeName))
-  return claimed.size === 0 ? undefined : nodeNames.find((name) => claimed.has(name))
+  if (claimed.size === 0) return undefined
+  return nodeNames.find((name) => claimed.has(name) && checkNode(ledger, name, demand, podUID).fits)
 }

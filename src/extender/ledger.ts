@@ -1,6 +1,8 @@
 // What the extender knows: nodes, NodeENIs and ENIAttachments, from watches, plus its own writes until the watch has them.
 // It holds no decisions and is rebuilt from watches alone after a restart.
-import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
+import { isDeepStrictEqual } from 'node:util'
+
+import { isReady, type NodeENI } from '../api/node-eni.ts'
 import { type ENIAttachment, isDeleting, terminalFailure } from '../api/eni-attachment.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 
@@ -29,15 +31,19 @@ export class Ledger {
   }
 
   setNode(name: string, node: NodeFacts | undefined): void {
+    const before = this.#nodes.get(name)
     if (node === undefined) this.#nodes.delete(name)
     else this.#nodes.set(name, node)
-    this.#changed(name)
+    // A node's status is written every few minutes without any news for us.
+    if (!isDeepStrictEqual(node, before)) this.#changed(name)
   }
 
   setNodeENI(name: string, nodeENI: NodeENI | undefined): void {
+    const before = this.#nodeENIs.get(name)
     if (nodeENI === undefined) this.#nodeENIs.delete(name)
     else this.#nodeENIs.set(name, nodeENI)
-    this.#changed(undefined)
+    // Its counts change with every ENI of any node.
+    if (!isDeepStrictEqual(offerOf(nodeENI), offerOf(before))) this.#changed(undefined)
   }
 
   /** What a watch says. An event older than our own write is outdated and left out. */
@@ -98,13 +104,10 @@ export class Ledger {
     return this.#indexed(this.#byNode.names(nodeName))
   }
 
-  /** JustInTime NodeENIs of a resource by name, the order in which they serve. */
-  servers(resource: string): NodeENI[] {
+  /** NodeENIs of a resource by name, the order in which they serve. */
+  nodeENIsOf(resource: string): NodeENI[] {
     return [...this.#nodeENIs.values()]
-      .filter(({ spec, metadata }) => {
-        const serves = spec.dpdkResourceName === resource && attachPolicyOf(spec) === 'JustInTime'
-        return serves && metadata.deletionTimestamp === undefined
-      })
+      .filter(({ spec, metadata }) => spec.dpdkResourceName === resource && metadata.deletionTimestamp === undefined)
       .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
   }
 
@@ -138,6 +141,11 @@ export class Ledger {
   #changed(nodeName: string | undefined): void {
     for (const listener of this.#listeners) listener(nodeName)
   }
+}
+
+/** What of a NodeENI decides where it serves. */
+function offerOf(nodeENI: NodeENI | undefined) {
+  return nodeENI && [nodeENI.metadata.deletionTimestamp, nodeENI.spec, isReady(nodeENI), nodeENI.status?.subnets]
 }
 
 /** May serve a pod: not being released, not failed for good. */

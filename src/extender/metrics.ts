@@ -12,7 +12,7 @@ export class ExtenderMetrics {
     collectDefaultMetrics({ register: this.registry })
     this.callSeconds = new Histogram({
       name: 'jiteni_extender_call_seconds',
-      help: 'Time from a complete request to its answer, by extender verb.',
+      help: 'Time from a request to its answer, by extender verb.',
       labelNames: ['verb'],
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300],
       registers,
@@ -24,7 +24,7 @@ export class ExtenderMetrics {
     })
     this.outcomes = new Counter({
       name: 'jiteni_extender_calls_total',
-      help: 'Answered calls by verb and outcome: ok, refused (with a reason for the scheduler) or failed (an error of ours).',
+      help: 'Answered calls by verb and outcome: ok, refused (with a reason for the scheduler) or failed (an answer other than 200).',
       labelNames: ['verb', 'outcome'],
       registers,
     })

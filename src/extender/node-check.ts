@@ -2,7 +2,7 @@
 // A pure function of the ledger; filter, prioritize, preempt, bind and wake-up all ask it.
 import { type ENIAttachment, isIdle } from '../api/eni-attachment.ts'
 import { slotsFor } from '../api/node-capacity.ts'
-import { isReady, type NodeENI, selectsNode } from '../api/node-eni.ts'
+import { attachPolicyOf, isReady, type NodeENI, selectsNode } from '../api/node-eni.ts'
 import type { Demand } from '../api/pod-demand.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { isUsable, type Ledger } from './ledger.ts'
@@ -13,8 +13,10 @@ export const refusals = {
   pluginNotRegistered: 'ENI device plugin has not registered the resource',
   pluginSilent: 'ENI device plugin does not acknowledge a free device',
   noNodeENI: 'no NodeENI serves the resource on this node',
-  nodeENINotReady: 'NodeENI is not ready (see kubectl describe neni)',
   noSubnetInZone: "NodeENI has no subnet in the node's zone",
+  nodeENINotReady: 'NodeENI is not ready (see kubectl describe neni)',
+  cardRefused: "node cannot use NodeENI's card (see kubectl describe neni)",
+  eagerInUse: 'no free ENI of an Eager NodeENI on this node',
   subnetsExhausted: "NodeENI's subnets in the zone have no free address",
   maxPerNode: 'NodeENI maxPerNode is reached',
   capacityUnknown: "instance's ENI capacity is not known yet",
@@ -22,6 +24,17 @@ export const refusals = {
   claimedElsewhere: 'pod has its ENI claimed on another node',
 } as const
 export type Refusal = (typeof refusals)[keyof typeof refusals]
+
+/** What stands against a NodeENI, the farthest from a device first: of several the pod hears what is the least. */
+const nodeENIRefusals: readonly Refusal[] = [
+  refusals.noNodeENI,
+  refusals.noSubnetInZone,
+  refusals.nodeENINotReady,
+  refusals.cardRefused,
+  refusals.eagerInUse,
+  refusals.subnetsExhausted,
+  refusals.maxPerNode,
+]
 
 /** How a node would serve the demand of one resource. */
 export interface ResourcePlan {
@@ -47,17 +60,16 @@ export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podU
   let slotsLeft = node.capacity === undefined ? 0 : slotsFor(node.capacity) - ours.length
   const plans: ResourcePlan[] = []
   for (const [resource, count] of demand) {
-    if (!node.registered.has(resource)) return refuse(refusals.pluginNotRegistered)
     const plan = planFrom(ours, resource, count, podUID)
     const missing = count - plan.mine.length - plan.reuse.length
-    if (missing > 0) {
-      const attach = nodeENIsFor(ledger.servers(resource), node, ours, missing)
-      if (!Array.isArray(attach)) return refuse(attach)
-      if (node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
-      slotsLeft -= missing
-      if (slotsLeft < 0) return refuse(refusals.noSlot)
-      plans.push({ ...plan, attach })
-    } else plans.push({ ...plan, attach: [] })
+    // One more than there are slots says as much as a million.
+    const attach = nodeENIsFor(ledger.nodeENIsOf(resource), node, ours, Math.min(missing, Math.max(0, slotsLeft) + 1))
+    if (!Array.isArray(attach)) return refuse(attach)
+    if (count > 0 && !node.registered.has(resource)) return refuse(refusals.pluginNotRegistered)
+    if (missing > 0 && node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
+    slotsLeft -= Math.max(0, missing)
+    if (missing > 0 && slotsLeft < 0) return refuse(refusals.noSlot)
+    plans.push({ ...plan, attach })
   }
   return { fits: true, plans, slotsLeft }
 }
@@ -90,35 +102,43 @@ function progress({ status }: ENIAttachment): number {
 
 /** One NodeENI per missing device, or why there is none. Of several the first by name with a usable subnet serves. */
 function nodeENIsFor(
-  servers: readonly NodeENI[],
+  nodeENIs: readonly NodeENI[],
   node: NodeFacts,
   ours: readonly ENIAttachment[],
   missing: number,
 ): NodeENI[] | Refusal {
-  let refusal: Refusal = refusals.noNodeENI
   const chosen: NodeENI[] = []
-  for (const nodeENI of servers) {
+  let nearest: Refusal = refusals.noNodeENI
+  const reject = (refusal: Refusal) => {
+    if (nodeENIRefusals.indexOf(refusal) > nodeENIRefusals.indexOf(nearest)) nearest = refusal
+  }
+  for (const nodeENI of nodeENIs) {
+    if (chosen.length >= missing) break
     if (!selectsNode(nodeENI.spec, node.labels)) continue
     const unusable = whyUnusable(nodeENI, node)
     if (unusable !== undefined) {
-      refusal = unusable
+      reject(unusable)
       continue
     }
     const has = ours.filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name).length
     const room = Math.max(0, (nodeENI.spec.maxPerNode ?? Number.POSITIVE_INFINITY) - has)
-    while (chosen.length < missing && chosen.filter((c) => c === nodeENI).length < room) chosen.push(nodeENI)
-    if (chosen.length === missing) return chosen
-    refusal = refusals.maxPerNode
+    const length = Math.min(room, missing - chosen.length)
+    chosen.push(...Array.from({ length }, () => nodeENI))
+    reject(refusals.maxPerNode)
   }
-  return refusal
+  return chosen.length >= missing ? chosen : nearest
 }
 
 function whyUnusable(nodeENI: NodeENI, node: NodeFacts): Refusal | undefined {
-  const subnets = nodeENI.status?.subnets ?? []
+  const { metadata, spec, status } = nodeENI
+  const subnets = status?.subnets ?? []
   const inZone = subnets.filter(({ availabilityZone }) => availabilityZone === node.zone)
   if (subnets.length > 0 && inZone.length === 0) return refusals.noSubnetInZone
   if (!isReady(nodeENI)) return refusals.nodeENINotReady
   if (inZone.length === 0) return refusals.noSubnetInZone
-  if (inZone.every(({ exhausted }) => exhausted)) return refusals.subnetsExhausted
-  return undefined
+  const refused = node.capacity?.refused ?? []
+  if (refused.some((one) => one.nodeENI === metadata.name && one.generation === metadata.generation))
+    return refusals.cardRefused
+  if (attachPolicyOf(spec) === 'Eager') return refusals.eagerInUse
+  return inZone.every(({ exhausted }) => exhausted) ? refusals.subnetsExhausted : undefined
 }

@@ -1,21 +1,28 @@
 // kube-scheduler's extender protocol (k8s.io/kube-scheduler/extender/v1). Its Go structs have no JSON tags: keys are capitalised,
-// unset pointers, maps and slices arrive as null. The pod inside has ordinary camelCase keys and is not validated again.
-import type { V1Pod } from '@kubernetes/client-node'
+// unset pointers, maps and slices arrive as null. The pod inside has ordinary camelCase keys.
 import { z } from 'zod'
 
-const podSchema = z.custom<V1Pod>(
-  (value) => typeof value === 'object' && value !== null && 'metadata' in value && 'spec' in value,
-  'expected a Pod with metadata and spec',
-)
+const quantitiesSchema = z.record(z.string(), z.string()).nullish()
+const containerSchema = z.object({
+  restartPolicy: z.string().nullish(),
+  resources: z.object({ limits: quantitiesSchema, requests: quantitiesSchema }).nullish(),
+})
 
-/** Body of filter and prioritize. Names are not validated one by one: a request carries thousands of them. */
+/** What is read of a Pod. */
+const podSchema = z.object({
+  metadata: z.object({ name: z.string().min(1), namespace: z.string().min(1), uid: z.string().min(1) }),
+  spec: z.object({ containers: z.array(containerSchema), initContainers: z.array(containerSchema).nullish() }),
+})
+
+/** Body of filter and prioritize. A request carries thousands of names, so they are checked without zod's detail. */
 export const extenderArgsSchema = z.object({
   Pod: podSchema,
   NodeNames: z.custom<string[]>(
-    Array.isArray,
+    (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
     'expected a list of node names: set nodeCacheCapable: true for this extender',
   ),
 })
+export type RequestPod = z.output<typeof podSchema>
 export type ExtenderArgs = z.output<typeof extenderArgsSchema>
 
 export interface FilterResult {
@@ -46,7 +53,9 @@ const metaVictimsSchema = z.object({
 /** With nodeCacheCapable, victims come by UID only. */
 export const preemptionArgsSchema = z.object({
   Pod: podSchema,
-  NodeNameToMetaVictims: z.record(z.string(), metaVictimsSchema).nullable(),
+  NodeNameToMetaVictims: z.record(z.string(), metaVictimsSchema, {
+    error: 'expected victims by UID: set nodeCacheCapable: true for this extender',
+  }),
 })
 export type PreemptionArgs = z.output<typeof preemptionArgsSchema>
 

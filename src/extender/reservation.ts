@@ -1,13 +1,6 @@
 // Claims for one pod on one node: takes idle devices, writes intents for the missing ones, and gives back what it took when
 // that fails half-way. The caller holds the node's mutex; resource versions guard against the other writers.
-import {
-  attachmentName,
-  type Claim,
-  type ENIAttachment,
-  isDeleting,
-  isIdle,
-  newAttachment,
-} from '../api/eni-attachment.ts'
+import { attachmentName, type Claim, type ENIAttachment, isIdle, newAttachment } from '../api/eni-attachment.ts'
 import { extenderManager } from '../api/names.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Demand } from '../api/pod-demand.ts'
@@ -50,54 +43,73 @@ export class Reservations {
     const taken: ENIAttachment[] = []
     try {
       for (const plan of verdict.plans) {
-        for (const idle of plan.reuse) taken.push(await this.#claim(idle, claim))
+        for (const idle of plan.reuse) {
+          const claimed = await this.#claim(idle, claim)
+          if (claimed === undefined) return await this.#lost(taken)
+          taken.push(claimed)
+        }
         for (const [ordinal, nodeENI] of plan.attach.entries()) {
           taken.push(await this.#intend(nodeName, nodeENI, plan, ordinal, claim))
         }
       }
     } catch (error) {
+      if (isConflict(error) || isNotFound(error)) return this.#lost(taken)
       await this.free(taken)
-      // Somebody else wrote the object first; the scheduler's next try sees the new state.
-      if (isConflict(error) || isNotFound(error))
-        return { ok: false, reason: 'ENI was taken by another pod, trying again' }
       throw error
     }
     const claimed = this.#ledger.claimsOf(claim.uid)
     return { ok: true, ready: claimed.every(({ status }) => status?.device?.advertised === true) }
   }
 
-  /** Gives claims back. An intent without an ENI is withdrawn; an ENI stays for the next pod until releaseAfter ends. */
+  /** Another pod was faster; the scheduler's next try sees the new state. */
+  async #lost(taken: readonly ENIAttachment[]): Promise<Reserved> {
+    await this.free(taken)
+    return { ok: false, reason: 'ENI was taken by another pod, trying again' }
+  }
+
+  /** Gives claims back. An intent without an ENI is withdrawn; an attached ENI stays for the next pod until releaseAfter ends. */
   async free(claimed: readonly ENIAttachment[]): Promise<void> {
     await Promise.all(claimed.map((attachment) => this.#freeOne(attachment)))
   }
 
   async #freeOne(attachment: ENIAttachment): Promise<void> {
-    const { name } = attachment.metadata
+    const podUID = attachment.spec.claim?.uid
     try {
-      const current = await readAttachment(this.#cluster, name)
-      if (current.spec.claim?.uid !== attachment.spec.claim?.uid) return
-      const freed = await setClaim(this.#cluster, current, undefined, extenderManager)
-      this.#ledger.assume(freed, this.#clock.now())
-      if (freed.status?.eni === undefined) await deleteAttachment(this.#cluster, freed)
+      const freed = await this.#writeClaim(attachment, undefined, ({ spec }) => spec.claim?.uid === podUID)
+      if (freed !== undefined && freed.status?.eni === undefined) await deleteAttachment(this.#cluster, freed)
     } catch (error) {
-      // The attacher frees the claims of pods that ended, so nothing leaks when this fails.
-      if (!isNotFound(error) && !isConflict(error)) this.#log.warn({ attachment: name, err: error }, 'claim not freed')
+      // The attacher frees the claims of pods that ended or are bound elsewhere, so nothing leaks when this fails.
+      if (isNotFound(error)) return
+      this.#log.warn({ attachment: attachment.metadata.name, err: error }, 'claim not freed')
     }
   }
 
-  /** The device plugin and the attacher write to the object as well: that is no reason to let an idle device go. */
-  async #claim(idle: ENIAttachment, claim: Claim): Promise<ENIAttachment> {
-    let current = idle
+  /** undefined: another pod has it. */
+  async #claim(idle: ENIAttachment, claim: Claim): Promise<ENIAttachment | undefined> {
+    const isOurs = (current: ENIAttachment) => isIdle(current) || current.spec.claim?.uid === claim.uid
+    return this.#writeClaim(idle, claim, (current) => isUsable(current) && isOurs(current))
+  }
+
+  /**
+   * The device plugin and the attacher write to the object as well: while `may` says yes to what they wrote, that is no reason
+   * to give up. undefined: it said no.
+   */
+  async #writeClaim(
+    attachment: ENIAttachment,
+    claim: Claim | undefined,
+    may: (current: ENIAttachment) => boolean,
+  ): Promise<ENIAttachment | undefined> {
+    let current = attachment
     for (let attempt = 1; ; attempt++) {
       try {
-        const claimed = await setClaim(this.#cluster, current, claim, extenderManager)
-        this.#ledger.assume(claimed, this.#clock.now())
-        return claimed
+        const written = await setClaim(this.#cluster, current, claim, extenderManager)
+        this.#ledger.assume(written, this.#clock.now())
+        return written
       } catch (error) {
         if (!isConflict(error) || attempt === claimTriesMax) throw error
-        current = await readAttachment(this.#cluster, idle.metadata.name)
+        current = await readAttachment(this.#cluster, attachment.metadata.name)
         this.#ledger.assume(current, this.#clock.now())
-        if (!isIdle(current) || !isUsable(current)) throw error
+        if (!may(current)) return undefined
       }
     }
   }
@@ -135,6 +147,6 @@ export class Reservations {
     const existing = await readAttachment(this.#cluster, name)
     const { nodeName, instanceID, claim } = existing.spec
     const ours = nodeName === spec.nodeName && instanceID === spec.instanceID && claim?.uid === spec.claim?.uid
-    return ours && !isDeleting(existing) ? existing : undefined
+    return ours && isUsable(existing) ? existing : undefined
   }
 }

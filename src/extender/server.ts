@@ -1,25 +1,22 @@
 // The HTTP side of the extender: the four verbs of kube-scheduler's protocol, and the probes. Logical refusals are 200 with
 // an Error text (anything else is a transport error to the scheduler); malformed requests are a 4xx with one line.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { V1Pod } from '@kubernetes/client-node'
 
 import { type Demand, podDemand } from '../api/pod-demand.ts'
 import type { Log } from '../process/log.ts'
 import { answerStatus, type Status } from '../process/status-server.ts'
-import type { Binder } from './bind.ts'
+import { type Binder, unmanaged } from './bind.ts'
 import { filter } from './filter.ts'
 import type { Ledger } from './ledger.ts'
 import type { ExtenderMetrics } from './metrics.ts'
 import { preempt } from './preempt.ts'
 import { prioritize } from './prioritize.ts'
-import { bindingArgsSchema, extenderArgsSchema, preemptionArgsSchema } from './protocol.ts'
-import { BadRequest, readBody } from './request-body.ts'
+import { bindingArgsSchema, extenderArgsSchema, preemptionArgsSchema, type RequestPod } from './protocol.ts'
+import { HttpRefusal, readBody } from './request-body.ts'
 import type { WakeUp } from './wake-up.ts'
 
 /** Go's transport keeps idle connections for 90 s and does not replay a POST that met a closing socket. */
 const keepAliveMs = 120_000
-/** Receiving a request, not answering it: bind may take minutes. */
-const receiveDeadlineMs = 5_000
 
 const verbs = ['filter', 'prioritize', 'preempt', 'bind'] as const
 type Verb = (typeof verbs)[number]
@@ -45,12 +42,11 @@ export class ExtenderServer {
 
   constructor(parts: ExtenderParts) {
     this.#parts = parts
-    this.#server = createServer(
-      { keepAliveTimeout: keepAliveMs, requestTimeout: receiveDeadlineMs },
-      (request, response) => {
-        void this.#serve(request, response)
-      },
-    )
+    // Node's own deadlines are looked at every 30 s and end idle connections too; the body has its own (request-body.ts).
+    const timeouts = { keepAliveTimeout: keepAliveMs, headersTimeout: keepAliveMs, requestTimeout: keepAliveMs }
+    this.#server = createServer(timeouts, (request, response) => {
+      void this.#serve(request, response)
+    })
   }
 
   /** Listens until the signal aborts; then ends binds in flight, whose claims stay for the retry. */
@@ -96,7 +92,10 @@ export class ExtenderServer {
     }
   }
 
-  #answer(verb: Verb, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+  async #answer(verb: Verb, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const notReady = this.#parts.status.notReady()
+    // On half a picture full nodes look free.
+    if (notReady !== undefined) return unready(verb, notReady)
     switch (verb) {
       case 'filter':
         return this.#filter(request)
@@ -110,13 +109,10 @@ export class ExtenderServer {
   }
 
   async #filter(request: IncomingMessage): Promise<Answer> {
-    const { ledger, wakeUp, log } = this.#parts
+    const { ledger, wakeUp, log, managed } = this.#parts
     const { Pod, NodeNames } = await readBody(request, extenderArgsSchema)
-    const notReady = this.#parts.status.notReady()
-    if (notReady !== undefined) {
-      return { body: { NodeNames: [], FailedAndUnresolvableNodes: {}, Error: notReady }, outcome: 'refused' }
-    }
     const { uid, namespace, name, demand } = this.#podOf(Pod)
+    if (demand.size === 0) return refusedFilter(unmanaged(managed))
     const result = filter(ledger, uid, demand, NodeNames)
     if (result.NodeNames.length === 0) wakeUp.refused({ namespace, name, uid, demand })
     else wakeUp.accepted(uid)
@@ -134,7 +130,7 @@ export class ExtenderServer {
   async #preempt(request: IncomingMessage): Promise<Answer> {
     const { Pod, NodeNameToMetaVictims } = await readBody(request, preemptionArgsSchema)
     const { uid, demand } = this.#podOf(Pod)
-    return { body: preempt(this.#parts.ledger, uid, demand, NodeNameToMetaVictims ?? {}), outcome: 'ok' }
+    return { body: preempt(this.#parts.ledger, uid, demand, NodeNameToMetaVictims), outcome: 'ok' }
   }
 
   async #bind(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
@@ -155,16 +151,15 @@ export class ExtenderServer {
     }
   }
 
-  #podOf(pod: V1Pod): { uid: string; namespace: string; name: string; demand: Demand } {
-    const { uid = '', namespace = '', name = '' } = pod.metadata ?? {}
-    return { uid, namespace, name, demand: podDemand(pod, this.#parts.managed) }
+  #podOf(pod: RequestPod): RequestPod['metadata'] & { readonly demand: Demand } {
+    return { ...pod.metadata, demand: podDemand(pod, this.#parts.managed) }
   }
 
   #sendError(error: unknown, request: IncomingMessage, response: ServerResponse): void {
     if (response.headersSent || response.destroyed) return
-    if (error instanceof BadRequest) {
-      // The rest of an oversized body is not read: the connection cannot be used again.
-      if (error.status === 413) response.setHeader('connection', 'close')
+    if (error instanceof HttpRefusal) {
+      // The rest of the body is not read: the connection cannot be used again.
+      if (error.status === 413 || error.status === 408) response.setHeader('connection', 'close')
       response.writeHead(error.status, { 'content-type': 'text/plain' }).end(`${error.message}\n`)
       return
     }
@@ -174,11 +169,28 @@ export class ExtenderServer {
   }
 }
 
+/** Where the protocol has an Error text, the pod's owner reads the reason; elsewhere the scheduler logs it. */
+function unready(verb: Verb, reason: string): Answer {
+  switch (verb) {
+    case 'filter':
+      return refusedFilter(reason)
+    case 'bind':
+      return { body: { Error: reason }, outcome: 'refused' }
+    case 'prioritize':
+    case 'preempt':
+      throw new HttpRefusal(503, reason)
+  }
+}
+
+function refusedFilter(reason: string): Answer {
+  return { body: { NodeNames: [], FailedAndUnresolvableNodes: {}, Error: reason }, outcome: 'refused' }
+}
+
 function verbOf(request: IncomingMessage): Verb {
   const verb = verbs.find((known) => request.url === `/${known}`)
   if (verb === undefined) {
-    throw new BadRequest(404, `no such path: the verbs are ${verbs.map((known) => `POST /${known}`).join(', ')}`)
+    throw new HttpRefusal(404, `no such path: the verbs are ${verbs.map((known) => `POST /${known}`).join(', ')}`)
   }
-  if (request.method !== 'POST') throw new BadRequest(405, `${verb} is called with POST, not ${request.method}`)
+  if (request.method !== 'POST') throw new HttpRefusal(405, `${verb} is called with POST, not ${request.method}`)
   return verb
 }

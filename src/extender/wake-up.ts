@@ -3,7 +3,7 @@
 import { wakeUpCondition } from '../api/names.ts'
 import type { Demand } from '../api/pod-demand.ts'
 import type { Cluster } from '../kube/cluster.ts'
-import { isNotFound } from '../kube/kube-error.ts'
+import { isConflict, isNotFound } from '../kube/kube-error.ts'
 import { podPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
@@ -12,7 +12,9 @@ import { checkNode } from './node-check.ts'
 
 /** Changes come in bursts; this one gathers them. */
 const gatherMs = 20
-/** kube-scheduler looks at every refused pod again within 5 min by itself, so forgetting one is no loss. */
+/** After a patch that the API server did not take. */
+const retryMs = 1_000
+/** kube-scheduler looks at every refused pod again within 5 min by itself, so forgetting the oldest is no loss. */
 const refusedMax = 20_000
 
 export interface RefusedPod {
@@ -39,7 +41,9 @@ export class WakeUp {
   }
 
   refused(pod: RefusedPod): void {
-    if (this.#refused.size < refusedMax) this.#refused.set(pod.uid, pod)
+    this.#refused.set(pod.uid, pod)
+    const [oldest] = this.#refused.keys()
+    if (this.#refused.size > refusedMax && oldest !== undefined) this.#refused.delete(oldest)
   }
 
   accepted(podUID: string): void {
@@ -87,7 +91,8 @@ export class WakeUp {
     }
   }
 
-  async #patch({ namespace, name }: RefusedPod, nodeName: string): Promise<void> {
+  async #patch(pod: RefusedPod, nodeName: string): Promise<void> {
+    const { namespace, name, uid } = pod
     const now = timestamp(this.#clock)
     const condition = {
       type: wakeUpCondition,
@@ -97,14 +102,16 @@ export class WakeUp {
       message: `an ENI or a slot for one became free at ${now}; the scheduler tries again`,
       lastTransitionTime: now,
     }
-    const body = { status: { conditions: [condition] } }
+    const body = { metadata: { uid }, status: { conditions: [condition] } }
     try {
       await this.#cluster.request('PATCH', `${podPath(namespace, name)}/status`, { as: 'strategic', body })
       this.#log.info({ pod: `${namespace}/${name}` }, 'refused pod woken up')
     } catch (error) {
-      // A pod that is gone leaves its turn to the next.
-      if (isNotFound(error)) this.#gather(nodeName)
-      else this.#log.warn({ pod: `${namespace}/${name}`, err: error }, 'refused pod not woken up')
+      // A pod that is gone, or whose name another one has now, leaves its turn to the next.
+      if (isNotFound(error) || isConflict(error)) return this.#gather(nodeName)
+      this.#log.warn({ pod: `${namespace}/${name}`, err: error }, 'refused pod not woken up')
+      this.refused(pod)
+      this.#clock.after(retryMs, () => this.#gather(nodeName))
     }
   }
 }

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 
+import { SettingsError } from '../process/settings.ts'
 import { KubeError } from './kube-error.ts'
 
 const requestDeadlineMs = 15_000
@@ -43,11 +44,11 @@ export class Cluster {
   /** From a kubeconfig file, or else as kubectl does: KUBECONFIG, ~/.kube/config, the pod's service account. */
   constructor(kubeconfigFile?: string) {
     this.#config = new PooledKubeConfig()
-    if (kubeconfigFile === undefined) this.#config.loadFromDefault()
-    else this.#config.loadFromFile(kubeconfigFile)
+    load(this.#config, kubeconfigFile)
     const cluster = this.#config.getCurrentCluster()
-    if (cluster === null)
-      throw new Error('no cluster to talk to: set KUBECONFIG, or run in a pod with a service account')
+    // Where it finds nothing, client-node means a cluster without TLS on this machine.
+    if (cluster === null || cluster.server === 'http://localhost:8080')
+      throw new SettingsError('no cluster to talk to: set KUBECONFIG, or run in a pod with a service account')
     this.#server = cluster.server.replace(/\/$/, '')
   }
 
@@ -99,6 +100,15 @@ export class Cluster {
       const what = `no answer from ${this.#server}: ${messageOf(error)}`
       throw new KubeError(`${method} ${path}`, 0, 'Unreachable', what, error)
     }
+  }
+}
+
+function load(config: KubeConfig, kubeconfigFile: string | undefined): void {
+  try {
+    if (kubeconfigFile === undefined) config.loadFromDefault()
+    else config.loadFromFile(kubeconfigFile)
+  } catch (error) {
+    throw new SettingsError(`KUBECONFIG: ${messageOf(error)}`, { cause: error })
   }
 }
 

@@ -7,11 +7,14 @@ import type { Cluster } from './cluster.ts'
 import { isGone, KubeError } from './kube-error.ts'
 
 const pageSize = 500
-/** The API server ends a watch after this time; a watch that lives longer without a line is dead. */
+/** The API server ends a watch after this time. */
 const watchSeconds = 290
-const watchStallMs = (watchSeconds + 30) * 1000
+/** It sends a bookmark once a minute (cacher.go, bookmarkFrequency): a watch without a line for longer is dead. */
+const watchStallMs = 90_000
 /** A full list now and then heals whatever a watch could have missed (Pepr's ADR 15 does likewise). */
 const relistMs = 10 * 60_000
+/** A server that ends every watch sooner must not be asked in a tight loop. */
+const endedWatchMs = 1_000
 const firstBackoffMs = 200
 const lastBackoffMs = 30_000
 
@@ -75,25 +78,32 @@ export class Informer<T> {
     this.#listeners.push(listener)
   }
 
-  /** Lists and watches until the signal aborts. */
+  /** Lists and watches until the signal aborts. A watch that breaks goes on from where it was, without a new list. */
   async run(signal: AbortSignal): Promise<void> {
     let backoffMs = firstBackoffMs
+    let listAt = performance.now()
     while (!signal.aborted) {
       const startedAt = performance.now()
+      let goodAfterMs = endedWatchMs
       try {
-        await this.#list(signal)
-        await this.#watchUntilRelist(signal)
-        backoffMs = firstBackoffMs
+        if (startedAt >= listAt) {
+          await this.#list(signal)
+          listAt = performance.now() + relistMs
+        }
+        await this.#watch(signal)
       } catch (error) {
         if (signal.aborted) return
-        if (!isGone(error)) {
-          this.#options.log.warn({ path: this.#options.path, err: error }, 'list or watch failed, trying again')
-        }
-        // Only a watch that lasted is a success: a list after each refused watch is what costs the API server most.
-        if (performance.now() - startedAt > lastBackoffMs) backoffMs = firstBackoffMs
-        await delay(backoffMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
-        backoffMs = Math.min(backoffMs * 2, lastBackoffMs)
+        goodAfterMs = lastBackoffMs
+        // What we have is too old to go on from.
+        if (isGone(error)) listAt = performance.now()
+        else this.#options.log.warn({ path: this.#options.path, err: error }, 'list or watch failed, trying again')
       }
+      if (performance.now() - startedAt > goodAfterMs) {
+        backoffMs = firstBackoffMs
+        continue
+      }
+      await delay(backoffMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
+      backoffMs = Math.min(backoffMs * 2, lastBackoffMs)
     }
   }
 
@@ -115,16 +125,6 @@ export class Informer<T> {
     this.#resourceVersion = version
     this.#hasSynced = true
     this.#synced.resolve()
-  }
-
-  async #watchUntilRelist(signal: AbortSignal): Promise<void> {
-    const relistAt = performance.now() + relistMs
-    while (!signal.aborted && performance.now() < relistAt) {
-      const openedAt = performance.now()
-      await this.#watch(signal)
-      // A server that closes every watch at once must not be asked in a tight loop.
-      if (performance.now() - openedAt < 1000) await delay(firstBackoffMs, undefined, { signal })
-    }
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

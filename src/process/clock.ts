@@ -3,14 +3,17 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Calls back after the time; the returned function cancels it. */
+  /** Calls back after the time, or after 24 days when it is longer; the returned function cancels it. */
   after(ms: number, callback: () => void): () => void
 }
+
+/** setTimeout fires at once for anything longer (2^31 - 1 ms). */
+const longestMs = 2 ** 31 - 1
 
 export const realClock: Clock = {
   now: () => Date.now(),
   after(ms, callback) {
-    const timer = setTimeout(callback, ms)
+    const timer = setTimeout(callback, Math.min(ms, longestMs))
     return () => clearTimeout(timer)
   },
 }

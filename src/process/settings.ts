@@ -1,6 +1,8 @@
 // Reads a program's environment once, by a zod schema, and turns what is wrong into one line and exit code 1.
 import { z } from 'zod'
 
+import { resourceNamePattern } from '../api/node-eni.ts'
+
 /** A setting that is missing, malformed, or names something that is not there. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError'
@@ -22,14 +24,19 @@ export const listenAddress = z
 export const resourceList = z
   .string()
   .min(1)
-  .transform((text) => new Set(text.split(',').map((name) => name.trim())))
+  .transform((text) => text.split(',').map((name) => name.trim()))
+  .refine((names) => names.every((name) => resourceNamePattern.test(name)), {
+    message: 'must be resource names such as intel.com/upf_dataplane, with commas between them',
+  })
+  .transform((names) => new Set(names))
 
 export function readSettings<T>(schema: z.ZodType<T>, env: Readonly<Record<string, string | undefined>>): T {
   const parsed = schema.safeParse(env)
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(({ path, message }) => {
     const name = path.join('.')
-    const missing = env[name] === undefined && message.startsWith('Invalid input')
+    // An empty value is how a manifest asks its reader to fill it in.
+    const missing = (env[name] ?? '') === '' && /^(Invalid|Too small)/.test(message)
     return `${name}: ${missing ? 'is not set' : message}`
   })
   throw new SettingsError(`environment: ${problems.join('; ')}`)

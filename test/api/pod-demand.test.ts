@@ -37,8 +37,9 @@ test('a sidecar keeps its devices beside the containers and beside later init co
   assert.deepEqual(demandOf([container({ [upf]: '1' })], inits.toReversed()), { [upf]: 3 })
 })
 
-test('a pod that asks for none, or for nothing that is managed, has no demand', () => {
-  assert.deepEqual(demandOf([container({ [upf]: '0' }), container({ cpu: '1' }), { name: 'c' }]), {})
+test('a pod that names nothing that is managed has no demand; one that asks for 0 names it, as for kube-scheduler', () => {
+  assert.deepEqual(demandOf([container({ [upf]: '0' }), container({ cpu: '1' }), { name: 'c' }]), { [upf]: 0 })
+  assert.deepEqual(demandOf([container({ cpu: '1' })]), {})
   assert.equal(podDemand({}, new Set([upf])).size, 0)
 })
 
@@ -46,6 +47,12 @@ test('a quantity may be written with a suffix or an exponent', () => {
   const written = { '2e0': 2, '1k': 1000, '1Ki': 1024, '0.002M': 2000 }
   for (const [quantity, count] of Object.entries(written)) {
     assert.deepEqual(demandOf([container({ [upf]: quantity })]), { [upf]: count }, quantity)
+  }
+})
+
+test('a quantity that is not understood is more than any node has', () => {
+  for (const quantity of ['1E', '3Ti', '-1', 'many']) {
+    assert.deepEqual(demandOf([container({ [upf]: quantity })]), { [upf]: Number.MAX_SAFE_INTEGER }, quantity)
   }
 })
 

@@ -117,7 +117,7 @@ test('a caller that hangs up just before its acknowledged device is looked at ge
   extender.acknowledge('idle')
   await extender.ledgerIs((ledger) => ledger.attachment('idle')?.status?.device?.acknowledged === claim.uid)
   const hangUp = new AbortController()
-  t.mock.method(extender.clock, 'after', () => {
+  t.mock.method(extender.ledger, 'onChange', () => {
     hangUp.abort()
     return () => undefined
   })
@@ -139,6 +139,46 @@ test('a device that is advertised but not acknowledged within 5 s is given up, a
   assert.deepEqual(refused, { a: refusals.pluginSilent })
   extender.ledger.forgetStale(extender.clock.now() + 30_000)
   assert.deepEqual(filter(extender.ledger, claim.uid, one, ['a']).NodeNames, ['a'])
+})
+
+test('an attached ENI whose plugin is silent is given up after 60 s, and its node left out', async (t) => {
+  const extender = await ExtenderUnderTest.start(t)
+  const { claim, bound, name } = await waiting(extender)
+  extender.setEni(name, advertised.eni)
+  await extender.clock.timerFor(60_000)
+  extender.clock.advance(60_000)
+  assert.match((await bound) ?? '', /^node a: ENI device plugin did not acknowledge the device within 60 s/)
+  await extender.claimed(claim, 0)
+  assert.deepEqual(filter(extender.ledger, claim.uid, one, ['a']).FailedAndUnresolvableNodes, {
+    a: refusals.pluginSilent,
+  })
+})
+
+test('a claim is given back although another writer changes the object at that moment', async (t) => {
+  const extender = await ExtenderUnderTest.start(t, { nodes: { a: 4, b: 4 } })
+  const hangUp = new AbortController()
+  const { claim, bound, name } = await waiting(extender, hangUp.signal)
+  hangUp.abort()
+  await bound
+  let writes = 0
+  extender.api.disturb = ({ method, path }) => {
+    if (method === 'PATCH' && path.endsWith(name) && writes++ < 2) extender.setEni(name, { eniID: `eni-${writes}` })
+    return undefined
+  }
+  const elsewhere = extender.bind(claim, 'b')
+  const [second = assert.fail()] = await extender.claimed(claim, 1, { nodeName: 'b' })
+  assert.equal(extender.attachments().find(({ metadata }) => metadata.name === name)?.spec.claim, undefined)
+  extender.acknowledge(second.metadata.name)
+  assert.equal(await elsewhere, undefined)
+})
+
+test('a pod whose resource only kube-scheduler knows is not bound', async (t) => {
+  const extender = await ExtenderUnderTest.start(t)
+  const spec = { containers: [{ name: 'upf', resources: { limits: { 'intel.com/unknown': '1' } } }] }
+  const { metadata } = extender.api.store('pods').create({ metadata: { name: 'upf-0', namespace: 'cnf' }, spec })
+  const problem = await extender.bind({ namespace: 'cnf', name: 'upf-0', uid: metadata.uid })
+  assert.match(problem ?? '', /asks for none of JIT_ENI_RESOURCES \(intel\.com\/upf_dataplane\)/)
+  assert.equal(extender.bindings.length, 0)
 })
 
 test('an ENI that is late keeps its claim and its node, so that the next try is quick', async (t) => {

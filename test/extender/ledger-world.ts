@@ -1,5 +1,6 @@
 // Nodes, NodeENIs and ENIAttachments as the ledger keeps them: ordinary ones, of which a test changes what it is about.
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
+import type { RefusedNodeENI } from '../../src/api/node-capacity.ts'
 import { type NodeENI, nodeENISchema } from '../../src/api/node-eni.ts'
 import { Ledger } from '../../src/extender/ledger.ts'
 import type { NodeFacts } from '../../src/kube/objects.ts'
@@ -8,9 +9,14 @@ export const upf = 'intel.com/upf_dataplane'
 export const n3 = 'intel.com/n3'
 export const zoneA = 'eu-north-1a'
 
+interface NodeParts {
+  readonly slots?: number
+  readonly refused?: RefusedNodeENI[]
+}
+
 /** A node in zone a with four slots, whose device plugin has registered both resources. */
-export function node(name: string, more: Partial<NodeFacts> & { readonly slots?: number } = {}): NodeFacts {
-  const { slots = 4, ...facts } = more
+export function node(name: string, more: Partial<NodeFacts> & NodeParts = {}): NodeFacts {
+  const { slots = 4, refused, ...facts } = more
   const instanceID = `i-${name}`
   return {
     name,
@@ -18,7 +24,7 @@ export function node(name: string, more: Partial<NodeFacts> & { readonly slots?:
     labels: { ng: 'multi-eni' },
     zone: zoneA,
     instanceID,
-    capacity: { instanceID, cards: [{ index: 0, limit: slots + 1, foreign: 1 }] },
+    capacity: { instanceID, cards: [{ index: 0, limit: slots + 1, foreign: 1 }], ...(refused && { refused }) },
     registered: new Set([upf, n3]),
     ...facts,
   }
@@ -44,6 +50,7 @@ export function nodeENI(
       name,
       uid: `uid-${name}`,
       resourceVersion: '1',
+      generation: 3,
       ...(deleting && { deletionTimestamp: lastTransitionTime }),
     },
     spec: {

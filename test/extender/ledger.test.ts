@@ -80,18 +80,30 @@ test('listeners hear of the node that changed, or of all nodes when a NodeENI di
   assert.deepEqual(heard, ['a', undefined, 'b', 'b', 'c', 'c'])
 })
 
-test('the NodeENIs that serve a resource just in time come by name, without those that are going away', () => {
+test('the NodeENIs of a resource come by name, without those that are going away', () => {
   const nodeENIs = [
     nodeENI('c'),
     nodeENI('a'),
     nodeENI('b', { deleting: true }),
-    nodeENI('d', { spec: { attachPolicy: 'Eager' } }),
     nodeENI('e', { spec: { dpdkResourceName: n3 } }),
   ]
   const names = ledgerOf({ nodeENIs })
-    .servers(upf)
+    .nodeENIsOf(upf)
     .map(({ metadata }) => metadata.name)
   assert.deepEqual(names, ['a', 'c'])
+})
+
+test('a node or NodeENI that is written without news is no change', () => {
+  const ledger = ledgerOf()
+  const heard: (string | undefined)[] = []
+  ledger.onChange((name) => heard.push(name))
+  ledger.setNode('a', node('a'))
+  const counted = nodeENI('upf')
+  ledger.setNodeENI('upf', { ...counted, status: { ...counted.status, attached: 7 } })
+  assert.deepEqual(heard, [])
+  ledger.setNode('a', node('a', { slots: 5 }))
+  ledger.setNodeENI('upf', nodeENI('upf', { ready: false }))
+  assert.deepEqual(heard, ['a', undefined])
 })
 
 /** One object name, as the API server has it: versions grow, and a name may come back with another uid. */

@@ -41,7 +41,32 @@ const refused: [why: string, world: World, refusal: Refusal][] = [
     { nodeENIs: [nodeENI('upf', { spec: { nodeSelector: { ng: 'x' } } })] },
     refusals.noNodeENI,
   ],
-  ['an eager NodeENI', { nodeENIs: [nodeENI('upf', { spec: { attachPolicy: 'Eager' } })] }, refusals.noNodeENI],
+  [
+    'a resource that no plugin has registered, because no NodeENI serves it on the node',
+    { nodes: [node('a', { registered: new Set() })], nodeENIs: [] },
+    refusals.noNodeENI,
+  ],
+  [
+    'an Eager NodeENI whose ENIs are in use',
+    {
+      nodeENIs: [nodeENI('upf', { spec: { attachPolicy: 'Eager' } })],
+      attachments: [attachment('x', { claim: 'pod-2', status: advertised })],
+    },
+    refusals.eagerInUse,
+  ],
+  [
+    'a NodeENI whose card this node cannot use',
+    { nodes: [node('a', { refused: [{ nodeENI: 'upf', generation: 3, reason: 'PCIAddressMismatch' }] })] },
+    refusals.cardRefused,
+  ],
+  [
+    'one NodeENI at its maxPerNode, and one of another zone: what is nearest to a device is told',
+    {
+      nodeENIs: [nodeENI('near', capped), nodeENI('other-zone', { subnets: [{ zone: 'b' }] })],
+      attachments: [attachment('x', { nodeENI: 'near', claim: 'pod-2' })],
+    },
+    refusals.maxPerNode,
+  ],
   ['a NodeENI that is going away', { nodeENIs: [nodeENI('upf', { deleting: true })] }, refusals.noNodeENI],
   ['a NodeENI that is not ready', { nodeENIs: [nodeENI('upf', { ready: false })] }, refusals.nodeENINotReady],
   ['subnets in other zones', { nodeENIs: [nodeENI('upf', { subnets: [{ zone: 'b' }] })] }, refusals.noSubnetInZone],
@@ -170,6 +195,16 @@ test('a pod with two resources needs slots for both', () => {
   assert.deepEqual(tooFew, { fits: false, refusal: refusals.noSlot })
 })
 
-test('a pod that asks for nothing fits on any EC2 instance', () => {
-  assert.equal(check({ nodeENIs: [], nodes: [node('a', { slots: 0 })] }, new Map()).fits, true)
+test('a NodeENI that changed since the node refused it is tried again', () => {
+  const nodes = [node('a', { refused: [{ nodeENI: 'upf', generation: 2, reason: 'PCIAddressMismatch' }] })]
+  assert.deepEqual(plansOf(check({ nodes })), [['attach upf']])
+})
+
+test('a pod that asks for a million devices is refused as quickly as any other', () => {
+  assert.deepEqual(check({}, new Map([[upf, 1e9]])), { fits: false, refusal: refusals.noSlot })
+})
+
+test('a pod that asks for none fits on any EC2 instance', () => {
+  const world = { nodeENIs: [], nodes: [node('a', { slots: 0, registered: new Set() })] }
+  assert.equal(check(world, new Map([[upf, 0]])).fits, true)
 })

@@ -1,13 +1,14 @@
 // The extender's protocol over real HTTP, as kube-scheduler speaks it.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { Agent, request } from 'node:http'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { pino } from 'pino'
 
 import { ExtenderMetrics } from '../../src/extender/metrics.ts'
 import { refusals } from '../../src/extender/node-check.ts'
+import type { FilterResult } from '../../src/extender/protocol.ts'
 import { ExtenderServer } from '../../src/extender/server.ts'
 import { ExtenderUnderTest, managed } from './extender-under-test.ts'
 import { advertised, attachment, upf } from './ledger-world.ts'
@@ -77,7 +78,16 @@ test('an empty list of nodes and no victims at all are answered, not refused', a
   const { ask } = await serving(t)
   const nothing = { NodeNames: [], FailedAndUnresolvableNodes: {}, Error: '' }
   assert.deepEqual(await ask('filter', { Pod: podOf(), Nodes: null, NodeNames: [] }), nothing)
-  assert.deepEqual(await ask('preempt', { Pod: podOf(), NodeNameToMetaVictims: null }), { NodeNameToMetaVictims: {} })
+  assert.deepEqual(await ask('preempt', { Pod: podOf(), NodeNameToMetaVictims: {} }), { NodeNameToMetaVictims: {} })
+})
+
+test('a pod whose resource only kube-scheduler knows is an Error that names the setting', async (t) => {
+  const { ask } = await serving(t)
+  const pod = podOf()
+  const containers = [{ name: 'upf', resources: { limits: { 'intel.com/unknown': '1' } } }]
+  const answer = (await ask('filter', { Pod: { ...pod, spec: { containers } }, NodeNames: ['a'] })) as FilterResult
+  assert.match(answer.Error, /JIT_ENI_RESOURCES \(intel\.com\/upf_dataplane\).*managedResources/)
+  assert.deepEqual(answer.NodeNames, [])
 })
 
 test('bind answers when the pod is bound, and a refusal is its Error text', async (t) => {
@@ -120,6 +130,7 @@ test('an error of the API server is a 500 that says what was tried', async (t) =
 })
 
 const args = { Pod: podOf(), NodeNames: ['a'] }
+const podWith = (spec: object) => ({ ...args, Pod: { ...podOf(), spec } })
 const malformed: [why: string, verb: string, body: unknown, status: number, says: RegExp][] = [
   ['a path that is no verb', 'reserve', args, 404, /POST \/filter, POST \/prioritize, POST \/preempt, POST \/bind/],
   ['no JSON', 'filter', '{"Pod":', 400, /body is not JSON/],
@@ -131,7 +142,13 @@ const malformed: [why: string, verb: string, body: unknown, status: number, says
     422,
     /nodeCacheCapable: true/,
   ],
-  ['no pod', 'prioritize', { NodeNames: ['a'], Pod: null }, 422, /body at Pod: expected a Pod/],
+  ['no pod', 'prioritize', { NodeNames: ['a'], Pod: null }, 422, /body at Pod: /],
+  ['an empty pod', 'filter', { NodeNames: ['a'], Pod: { metadata: null, spec: null } }, 422, /body at Pod\.metadata/],
+  ['a pod without a uid', 'filter', { ...args, Pod: podOf('') }, 422, /body at Pod\.metadata\.\w+: /],
+  ['containers that are no list', 'filter', podWith({ containers: 'x' }), 422, /body at Pod\.spec\.containers/],
+  ['a container that is null', 'filter', podWith({ containers: [null] }), 422, /body at Pod\.spec\.containers\.0/],
+  ['node names that are no names', 'filter', { ...args, NodeNames: [5, null, {}] }, 422, /body at NodeNames/],
+  ['no victims by UID', 'preempt', { Pod: podOf(), NodeNameToMetaVictims: null }, 422, /nodeCacheCapable: true/],
   ['a binding without its node', 'bind', { PodName: 'x', PodNamespace: 'y', PodUID: 'z' }, 422, /body at Node/],
   [
     'victims without a count',
@@ -162,14 +179,38 @@ test('a verb that is not called with POST: 405 with one line', async (t) => {
   }
 })
 
-test('until its caches have synced, filter answers with an Error, so that no pod is refused for good', async (t) => {
-  const { ask, url, waitFor } = await serving(t)
-  waitFor('the cache of nodes has not synced yet')
-  const { Error: said, NodeNames } = (await ask('filter', args)) as { Error: string; NodeNames: string[] }
-  assert.equal(said, 'the cache of nodes has not synced yet')
-  assert.deepEqual(NodeNames, [])
+test('until its caches have synced, no verb is answered from half a picture, and no pod is refused for good', async (t) => {
+  const { ask, call, url, waitFor, extender } = await serving(t)
+  const reason = 'the cache of nodes has not synced yet'
+  waitFor(reason)
+  assert.deepEqual(await ask('filter', args), { NodeNames: [], FailedAndUnresolvableNodes: {}, Error: reason })
+  const { uid } = extender.addPod('upf-0')
+  const binding = { PodName: 'upf-0', PodNamespace: 'cnf', PodUID: uid, Node: 'a' }
+  assert.deepEqual(await ask('bind', binding), { Error: reason })
+  assert.equal(extender.attachments().length, 0)
+  const preemption = { Pod: podOf(), NodeNameToMetaVictims: {} }
+  for (const [verb, body] of [['prioritize', args] as const, ['preempt', preemption] as const]) {
+    assert.deepEqual(await call(verb, body), { status: 503, text: `${reason}\n` })
+  }
   assert.equal((await fetch(`${url}/readyz`)).status, 503)
 })
+
+test('a body that does not arrive ends with 408 and its connection, after 2 s', async (t) => {
+  const { url } = await serving(t)
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const sent = request(`${url}/filter`, { method: 'POST', headers: { 'content-length': 1000 } })
+  sent.write('{"Pod":')
+  const answered = once(sent, 'response') as Promise<[IncomingMessage]>
+  while (!(await Promise.race([answered.then(() => true), setImmediateOnce()]))) t.mock.timers.tick(100)
+  const [answer] = await answered
+  assert.equal(answer.statusCode, 408)
+  assert.equal(answer.headers.connection, 'close')
+  assert.equal(await text(answer), 'body did not arrive within 2 s\n')
+})
+
+function setImmediateOnce(): Promise<false> {
+  return new Promise((resolve) => setImmediate(() => resolve(false)))
+}
 
 test('a connection is kept for longer than the 90 s for which Go keeps it', async (t) => {
   const { url } = await serving(t)

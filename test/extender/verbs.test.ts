@@ -40,6 +40,14 @@ test('a pod whose claimed node is not among the names asked about may go to any 
   assert.deepEqual(filter(ledger, 'pod-1', one, ['a', 'c']).NodeNames, ['a', 'c'])
 })
 
+test('a pod whose claimed node no longer has all that it needs may go to any node', () => {
+  const attachments = [attachment('x', { node: 'b', claim: 'pod-1' })]
+  const ledger = ledgerOf({ nodes: [node('a'), node('b', { slots: 1 })], attachments })
+  const { NodeNames, FailedAndUnresolvableNodes } = filter(ledger, 'pod-1', new Map([[upf, 2]]), ['a', 'b'])
+  assert.deepEqual(NodeNames, ['a'])
+  assert.deepEqual(FailedAndUnresolvableNodes, { b: refusals.noSlot })
+})
+
 test('a claim that failed, is being released or was left by another instance holds the pod nowhere', () => {
   const dead = [
     attachment('x', { node: 'b', claim: 'pod-1', status: { eni: { failure: terminal('no') } } }),

@@ -89,6 +89,32 @@ test('the turn of a pod that is gone goes to the next', async (t) => {
   assert.deepEqual(extender.woken, ['upf-0', 'upf-1'])
 })
 
+test('a pod whose name another one has now is not woken in its place', async (t) => {
+  const extender = await ExtenderUnderTest.start(t, full(1))
+  extender.deletePod(refuse(extender, 'upf-0'))
+  extender.addPod('upf-0')
+  refuse(extender, 'upf-1')
+  await free(extender, 'x0')
+  await extender.clock.timerFor(gatherMs)
+  extender.clock.advance(gatherMs)
+  assert.deepEqual(extender.woken, ['upf-0', 'upf-1'])
+  const { status } = extender.api.store('pods').get('cnf/upf-0') as { status?: object }
+  assert.equal(status, undefined)
+})
+
+test('a wake-up that the API server did not take is tried again', async (t) => {
+  const extender = await ExtenderUnderTest.start(t, full(1))
+  refuse(extender, 'upf-0')
+  extender.api.disturb = ({ method }) => (method === 'PATCH' ? { when: 'before', answer: 503 } : undefined)
+  await free(extender, 'x0')
+  await extender.clock.timerFor(1_000)
+  extender.api.disturb = () => undefined
+  extender.clock.advance(1_000)
+  extender.clock.advance(gatherMs)
+  await extender.api.until('pods', 'cnf/upf-0', (pod) => pod?.['status'] !== undefined)
+  assert.deepEqual(extender.woken, ['upf-0', 'upf-0'])
+})
+
 test('a pod that is woken twice within a second is changed twice, or the scheduler would not see the second', async (t) => {
   const extender = await ExtenderUnderTest.start(t, full(2))
   const messageOf = (pod: unknown) => {
@@ -107,10 +133,10 @@ test('a NodeENI that becomes usable wakes pods on any of its nodes', async (t) =
   const extender = await ExtenderUnderTest.start(t, { nodes: { a: 1, b: 1 } })
   const exhausted = nodeENI('upf', { subnets: [{ exhausted: true }] })
   extender.api.store('nodeenis').update('upf', (object) => ({ ...object, status: exhausted.status }))
-  await extender.ledgerIs((ledger) => ledger.servers(upf)[0]?.status?.subnets?.[0]?.exhausted === true)
+  await extender.ledgerIs((ledger) => ledger.nodeENIsOf(upf)[0]?.status?.subnets?.[0]?.exhausted === true)
   for (const name of ['upf-0', 'upf-1', 'upf-2']) refuse(extender, name)
   extender.api.store('nodeenis').update('upf', (object) => ({ ...object, status: nodeENI('upf').status }))
-  await extender.ledgerIs((ledger) => ledger.servers(upf)[0]?.status?.subnets?.[0]?.exhausted === false)
+  await extender.ledgerIs((ledger) => ledger.nodeENIsOf(upf)[0]?.status?.subnets?.[0]?.exhausted === false)
   extender.clock.advance(gatherMs)
   assert.deepEqual(extender.woken, ['upf-0', 'upf-1'])
 })

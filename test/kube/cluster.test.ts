@@ -150,3 +150,21 @@ test('without a cluster to talk to, the error says what to set', async (t) => {
   await writeFile(server.kubeconfig, '{"clusters": [], "users": [], "contexts": []}')
   assert.throws(() => new Cluster(server.kubeconfig), /no cluster to talk to: set KUBECONFIG/)
 })
+
+test('a kubeconfig that is not there is named, with the setting', () => {
+  assert.throws(() => new Cluster('/nonexistent/kubeconfig'), {
+    name: 'SettingsError',
+    message: /^KUBECONFIG: .*\/nonexistent\/kubeconfig/,
+  })
+})
+
+test('where client-node would mean a server without TLS on this machine, the error says what to set', async () => {
+  const { HOME, KUBECONFIG } = process.env
+  delete process.env['KUBECONFIG']
+  process.env['HOME'] = '/nonexistent'
+  try {
+    assert.throws(() => new Cluster(), /no cluster to talk to: set KUBECONFIG/)
+  } finally {
+    Object.assign(process.env, { HOME, ...(KUBECONFIG !== undefined && { KUBECONFIG }) })
+  }
+})

@@ -196,6 +196,48 @@ for (const how of ['as the answer', 'inside the stream'] as const) {
   })
 }
 
+test('a watch that is cut off goes on from where it was, and no list is made', async (t) => {
+  const watched: (string | null)[] = []
+  const second = Promise.withResolvers<void>()
+  let lists = 0
+  const server = await scriptedServer(t, (url, _request, response) => {
+    if (!url.searchParams.has('watch')) {
+      lists += 1
+      return sendJson(response, 200, list('5', [item('a', '3')]))
+    }
+    watched.push(url.searchParams.get('resourceVersion'))
+    if (watched.length === 2) return second.resolve()
+    response.write(`${JSON.stringify({ type: 'ADDED', object: item('b', '7') })}\n`, () => response.destroy())
+  })
+  const { informer } = start(t, server.kubeconfig)
+  await second.promise
+  assert.deepEqual(watched, ['5', '7'])
+  assert.equal(lists, 1)
+  assert.deepEqual(names(informer), ['a', 'b'])
+})
+
+test('a watch without a line for longer than a bookmark takes is opened anew', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let watches = 0
+  const again = Promise.withResolvers<void>()
+  const watching = Promise.withResolvers<void>()
+  const server = await scriptedServer(t, (url, _request, response) => {
+    if (!url.searchParams.has('watch')) return sendJson(response, 200, list('5', []))
+    watches += 1
+    response.flushHeaders()
+    if (watches === 1) watching.resolve()
+    else again.resolve()
+  })
+  start(t, server.kubeconfig)
+  await watching.promise
+  t.mock.timers.tick(90_000)
+  const opened = again.promise.then(() => true)
+  // The back-off before it is a timer as well.
+  while (!(await Promise.race([opened, new Promise<false>((resolve) => setImmediate(() => resolve(false)))])))
+    t.mock.timers.tick(200)
+  assert.equal(watches, 2)
+})
+
 test('a stopped informer ends its watch and asks no more', async (t) => {
   const ended = Promise.withResolvers<void>()
   const watching = Promise.withResolvers<void>()

@@ -30,6 +30,19 @@ test('all that is wrong is told at once, each by its name, in one line', () => {
   )
 })
 
+test('a resource list with a gap or a name that is none is refused', () => {
+  for (const text of ['intel.com/a,,intel.com/b', 'upf', 'intel.com/']) {
+    assert.throws(() => readSettings(schema, { ...good, RESOURCES: text }), /RESOURCES: must be resource names such as/)
+  }
+})
+
+test('a setting that is there without a value is not set', () => {
+  assert.throws(
+    () => readSettings(schema, { ...good, RESOURCES: '' }),
+    /^SettingsError: environment: RESOURCES: is not set$/,
+  )
+})
+
 test('an IPv6 address is written in brackets and listened on without them', () => {
   assert.deepEqual(listenAddress.parse('[::1]:9090'), { host: '::1', port: 9090 })
 })
