@@ -30,16 +30,31 @@ export type AdmissionResult =
 export class Admission {
   /** See Kubelet.raceListDuringAllocate. */
   raceNextAllocate = false
+  /** See Kubelet.holdAllocate. */
+  allocateAfter: Promise<void> | null = null
   readonly #devices: DeviceManager
   readonly #registration: Registration
   readonly #panic: (reason: string) => void
   readonly #pods = new Map<string, Pod>()
   readonly #syncLoop = new Lane()
+  readonly #onHeld: (devices: readonly string[]) => void
+  #podsFromMs = 0
 
-  constructor(devices: DeviceManager, registration: Registration, panic: (reason: string) => void) {
+  constructor(
+    devices: DeviceManager,
+    registration: Registration,
+    panic: (reason: string) => void,
+    onHeld: (devices: readonly string[]) => void,
+  ) {
     this.#devices = devices
     this.#registration = registration
     this.#panic = panic
+    this.#onHeld = onHeld
+  }
+
+  /** The source of pods delivers at this time of performance.now(): until then none is known (sourcesReady). */
+  podsFrom(ms: number): void {
+    this.#podsFromMs = ms
   }
 
   admit(demand: PodDemand): Promise<AdmissionResult> {
@@ -57,20 +72,30 @@ export class Admission {
     }
   }
 
-  /** Pods that run, after the devices of those that ended have been collected. */
+  /** Pods that run, as far as their source has told. */
   activePods(): readonly Pod[] {
-    this.#collect()
-    return [...this.#pods.values()]
+    return this.#sourceIsReady() ? [...this.#pods.values()] : []
+  }
+
+  /** UpdateAllocatedDevices: takes the devices of pods that have ended, and none while not all pods are known. */
+  collectEnded(): void {
+    if (this.#sourceIsReady()) this.#devices.collect((pod) => this.#pods.has(pod.uid))
+  }
+
+  #sourceIsReady(): boolean {
+    return performance.now() >= this.#podsFromMs
   }
 
   async #allocate(pod: Pod, { container = 'main', resource, count }: PodDemand): Promise<AdmissionResult> {
     if (!this.#devices.knows(resource)) return { admitted: true, uid: pod.uid, devices: [], response: null }
-    this.#collect()
+    this.collectEnded()
     const taken = this.#devices.take(resource, count)
     if (typeof taken === 'string') return rejected(taken)
     try {
       const plugin = this.#registration.plugin(resource)
       if (plugin === undefined) throw new Error(`endpoint of ${resource} has been stopped`)
+      if (this.allocateAfter !== null) this.#onHeld(taken)
+      await this.allocateAfter
       const response = await this.#ask(plugin, taken)
       this.#panicIfGone(resource, taken)
       this.#devices.record(pod, container, resource, taken)
@@ -97,10 +122,6 @@ export class Admission {
     const reason = `nil pointer dereference: ${resource} ${gone} left the list while its Allocate was open`
     this.#panic(reason)
     throw new Error(reason)
-  }
-
-  #collect(): void {
-    this.#devices.collect((pod) => this.#pods.has(pod.uid))
   }
 }
 

@@ -6,6 +6,12 @@ export interface KubeletEffects {
   stopped: []
   /** Register has arrived and waits for the dial to be let through. */
   'dial-held': [resource: string]
+  /** List has arrived and waits for its answer to be let through. */
+  'list-held': []
+  /** List was answered with these pods. */
+  'pods-listed': [pods: readonly string[]]
+  /** The devices of a pod are chosen, and Allocate is not called yet. */
+  'allocate-held': [devices: readonly string[]]
   registered: [resource: string, endpoint: string]
   'register-refused': [resource: string, reason: string]
   listed: [resource: string, devices: readonly ListedDevice[]]

@@ -2,11 +2,12 @@
 // Modelled (Kubernetes 1.36): Register with dial-back; device sets from ListAndWatch, unhealthy at once when the stream ends;
 //   admission one pod at a time, free healthy devices in random order, refusals with the kubelet's words; pods of an unknown
 //   resource admitted without a device; devices of ended pods freed only at the next admission or List; the count of allocated
-//   devices that a List may reset during Allocate; the panic over a device that vanishes during Allocate; restart with checkpoint;
-//   the rate limit of PodResources.
+//   devices that a List may reset during Allocate; the panic over a device that vanishes during Allocate; restart with checkpoint,
+//   after which no pods are listed and none collected until their source has delivered; the rate limit of PodResources.
 // Not modelled: Node.status and its 10 s period (see counts()); the 5 minutes after which a stopped plugin's capacity is dropped;
-//   GetPreferredAllocation, PreStartContainer, topology and CPU manager; pods of several containers or resources; the plugin
-//   watcher; the checkpoint file; containers themselves.
+//   GetPreferredAllocation, PreStartContainer, topology and CPU manager; pods of several containers or resources, so neither the
+//   devices of init containers, which app containers use again, nor their absence from List; the plugin watcher; the checkpoint
+//   file; containers themselves; pods that are admitted again one by one after a restart.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -34,6 +35,8 @@ export interface KubeletOptions {
   /** Of the order in which free devices are taken. */
   readonly seed?: number
   readonly dialDeadlineMs?: number
+  /** For so long after each start the kubelet has no pods from the API server yet, and lists none. */
+  readonly podSourceDelayMs?: number
   /** The clock of the PodResources limit. */
   readonly nowMs?: () => number
 }
@@ -52,27 +55,35 @@ export class Kubelet {
   readonly #registration: Registration
   readonly #limit: RateLimit
   readonly #admission: Admission
+  readonly #podSourceDelayMs: number
   #servers: readonly Server[] = []
+  #listAfter: Promise<void> | null = null
 
   constructor({
     dir,
     seed = 1,
     dialDeadlineMs = defaultDialDeadlineMs,
+    podSourceDelayMs = 0,
     nowMs = () => performance.now(),
   }: KubeletOptions) {
     this.dir = dir
     this.effects = new EffectFeed(this.#end.signal)
     this.#devices = new DeviceManager(seededShuffle(seed))
     this.#registration = new Registration(this.#at('device-plugins'), dialDeadlineMs, this.#devices, this.effects)
-    this.#admission = new Admission(this.#devices, this.#registration, (reason) => {
+    const panic = (reason: string) => {
       this.stop()
       this.effects.report('crashed', reason)
-    })
+    }
+    this.#admission = new Admission(this.#devices, this.#registration, panic, (devices) =>
+      this.effects.report('allocate-held', devices),
+    )
     this.#limit = new RateLimit(nowMs)
+    this.#podSourceDelayMs = podSourceDelayMs
   }
 
   /** Removes every socket from the plugins' directory, the plugins' own too, then serves. */
   async start(): Promise<void> {
+    this.#admission.podsFrom(performance.now() + this.#podSourceDelayMs)
     for (const name of ['device-plugins', 'pod-resources']) {
       mkdirSync(this.#at(name), { recursive: true })
       removeSockets(this.#at(name))
@@ -111,8 +122,8 @@ export class Kubelet {
   /** A pod bound to this node: the kubelet gives it free devices, or it fails for ever. */
   async admit(demand: PodDemand): Promise<AdmissionResult> {
     const result = await this.#admission.admit(demand)
-    if (result.admitted) this.effects.report('admitted', `${demand.namespace}/${demand.name}`, result.devices)
-    else this.effects.report('rejected', `${demand.namespace}/${demand.name}`, result.message)
+    if (result.admitted) this.effects.report('admitted', podName(demand), result.devices)
+    else this.effects.report('rejected', podName(demand), result.message)
     return result
   }
 
@@ -137,6 +148,36 @@ export class Kubelet {
     this.#registration.faults.dialAfter = promise
     return () => {
       this.#registration.faults.dialAfter = null
+      resolve()
+    }
+  }
+
+  /** Register is answered only when the returned function is called; the kubelet watches the list meanwhile. */
+  holdRegisterAnswers(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#registration.faults.answerAfter = promise
+    return () => {
+      this.#registration.faults.answerAfter = null
+      resolve()
+    }
+  }
+
+  /** The next admission has chosen its devices and calls Allocate only when the returned function is called. */
+  holdAllocate(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#admission.allocateAfter = promise
+    return () => {
+      this.#admission.allocateAfter = null
+      resolve()
+    }
+  }
+
+  /** List is answered only when the returned function is called. */
+  holdLists(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#listAfter = promise
+    return () => {
+      this.#listAfter = null
       resolve()
     }
   }
@@ -171,7 +212,13 @@ export class Kubelet {
   #podResources() {
     return podResourcesService({
       allows: () => this.#limit.allows(),
+      listAfter: async () => {
+        if (this.#listAfter !== null) this.effects.report('list-held')
+        await this.#listAfter
+      },
+      collectEnded: () => this.#admission.collectEnded(),
       activePods: () => this.#admission.activePods(),
+      listed: (pods) => this.effects.report('pods-listed', pods.map(podName)),
       held: () => this.#devices.held(),
       healthy: () => this.#devices.healthy(),
     })
@@ -180,4 +227,8 @@ export class Kubelet {
   #at(path: string): string {
     return join(this.dir, path)
   }
+}
+
+function podName({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`
 }

@@ -12,8 +12,14 @@ import type { HeldDevices, ListedDevice, Pod } from './device-manager.ts'
 export interface PodResourcesSource {
   /** Counts the call against the server's limit. */
   allows(): boolean
-  /** Active pods, with or without devices, after devices of ended pods are collected. */
+  /** List waits for this. */
+  listAfter(): Promise<void>
+  /** UpdateAllocatedDevices. */
+  collectEnded(): void
+  /** With or without devices. */
   activePods(): readonly Pod[]
+  /** List is answered with these. */
+  listed(pods: readonly Pod[]): void
   held(): readonly HeldDevices[]
   healthy(): readonly { readonly resource: string; readonly device: ListedDevice }[]
 }
@@ -24,9 +30,14 @@ export function podResourcesService(
   return {
     List(_call, answer: sendUnaryData<ListPodResourcesResponse>) {
       if (!source.allows()) return answer(limitExceeded())
-      const pods = source.activePods()
-      answer(null, { podResources: pods.map((pod) => podResources(pod, source.held())) })
+      void source.listAfter().then(() => {
+        const pods = source.activePods()
+        source.collectEnded()
+        answer(null, { podResources: pods.map((pod) => podResources(pod, source.held())) })
+        source.listed(pods)
+      })
     },
+    // Unlike List it collects no ended pods (server_v1.go).
     Get({ request }, answer: sendUnaryData<GetPodResourcesResponse>) {
       if (!source.allows()) return answer(limitExceeded())
       const { podNamespace, podName } = request

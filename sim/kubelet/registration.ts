@@ -1,5 +1,5 @@
 // Registration as the kubelet does it (pkg/kubelet/cm/devicemanager/plugin/v1beta1/server.go, handler.go, 1.36): dial back and ask
-// for options before Register is answered, then watch the list until the stream ends.
+// for options before Register is answered, then watch the list until the stream ends. The watch does not wait for the answer.
 import { join } from 'node:path'
 
 import { devicePluginVersion } from '../../src/device-plugin/kubelet-api.ts'
@@ -16,10 +16,12 @@ export interface RegistrationFaults {
   refuseWith: string | null
   /** Register waits for this before the kubelet dials. */
   dialAfter: Promise<void> | null
+  /** Register is answered only after this; the list is watched before. */
+  answerAfter: Promise<void> | null
 }
 
 export class Registration {
-  readonly faults: RegistrationFaults = { refuseWith: null, dialAfter: null }
+  readonly faults: RegistrationFaults = { refuseWith: null, dialAfter: null, answerAfter: null }
   readonly #pluginDirectory: string
   readonly #dialDeadlineMs: number
   readonly #devices: DeviceManager
@@ -57,6 +59,7 @@ export class Registration {
     }
     this.#current.set(resourceName, plugin)
     void this.#run(plugin)
+    await this.faults.answerAfter
     this.#effects.report('registered', resourceName, endpoint)
   }
 

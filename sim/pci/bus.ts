@@ -1,10 +1,12 @@
 // The PCI bus of one simulated node: a tree of plain files below `root` that reacts to writes as sysfs does.
 // Modelled: hot-plug of ENA cards at the next free address; drivers ena, vfio-pci, igb_uio with bind, unbind, drivers_probe and
 //   driver_override; interfaces and their renaming; IOMMU groups with and without an IOMMU; device nodes; unbind and unplug of a
-//   card in use, which wait, an unplug holding up all hot-plug behind it; routes of the node; reboot.
+//   card in use, which wait, an unplug holding up all hot-plug behind it; routes and addresses of the node; reboot.
 // Not modelled: the writer. A write to a control file returns at once and well: no errno (the effect 'write-refused' has it), no
 //   blocking while the card is in use, and reading is not refused. driver_override is read when a probe comes; end its text with
-//   a newline. No uevents, no netlink. The links of a card that vanishes go one after the other, not in one step.
+//   a newline. No uevents, no netlink. The links of a card that vanishes go one after the other, not in one step. `enable` is 1 under every
+//   driver (vfio-pci enables a card only while it is open). IOMMU groups of several cards, several buses, functions that are no
+//   network cards, addresses of the primary.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,12 +15,13 @@ import { bdfOfSlot, deviceDirectory, deviceEntries, PluggedCard, type Card } fro
 import type { ControlFile } from './control-file.ts'
 import { DriverBinding, driverNames, type Drivers } from './driver-binding.ts'
 import { openDriverControls } from './driver-controls.ts'
+import { DeviceNodes } from './device-node.ts'
 import { EffectFeed } from './effect-feed.ts'
 import type { PciEffectFeed, PciEffects } from './effects.ts'
 import { EnaDriver } from './ena-driver.ts'
 import { HeldCards } from './held-cards.ts'
+import { HostNetwork } from './host-network.ts'
 import { Lane } from './lane.ts'
-import { RouteTable } from './route-table.ts'
 import { SysfsTree } from './sysfs-tree.ts'
 import { UioDriver } from './uio-driver.ts'
 import { VfioDriver, type IommuMode } from './vfio-driver.ts'
@@ -53,10 +56,11 @@ export class PciBus {
   readonly #options: PciBusOptions
   readonly #stop = new AbortController()
   readonly #tree: SysfsTree
+  readonly #nodes: DeviceNodes
   readonly #drivers: Drivers
   readonly #binding: DriverBinding
   readonly #held: HeldCards
-  readonly #routes: RouteTable
+  readonly #network: HostNetwork
   readonly #primary: PluggedCard
   readonly #cards = new Map<string, PluggedCard>()
   /** The machine's one hot-plug thread: a removal that waits stalls all that come after it. */
@@ -68,12 +72,13 @@ export class PciBus {
     this.root = options.root
     this.effects = new EffectFeed<PciEffects>(this.#stop.signal)
     this.#tree = new SysfsTree(options.root)
+    this.#nodes = new DeviceNodes(this.#tree)
     this.#held = new HeldCards(this.#stop.signal)
-    this.#routes = new RouteTable(this.#tree)
+    this.#network = new HostNetwork(this.#tree)
     this.#drivers = {
       ena: new EnaDriver(this.#tree),
-      'vfio-pci': new VfioDriver(this.#tree, options.iommu),
-      igb_uio: new UioDriver(this.#tree),
+      'vfio-pci': new VfioDriver(this.#tree, this.#nodes, options.iommu),
+      igb_uio: new UioDriver(this.#tree, this.#nodes),
     }
     this.#primary = new PluggedCard({
       bdf: bdfOfSlot(primarySlot),
@@ -88,8 +93,8 @@ export class PciBus {
       this.effects,
       (card) => card === this.#primary,
     )
-    // Routes go by interface name, and each of these changes names.
-    for (const kind of ['bound', 'unbound', 'net-renamed'] as const) this.effects.on(kind, () => this.#writeRoutes())
+    // Routes and addresses go by interface name, and each of these changes names.
+    for (const kind of ['bound', 'unbound', 'net-renamed'] as const) this.effects.on(kind, () => this.#writeNetwork())
     this.effects.on('bound', (card) => {
       if (card.driver === 'ena' && options.rename !== false) this.#supervise(this.#renameByUdev(card.bdf))
     })
@@ -131,8 +136,7 @@ export class PciBus {
     return this.#hotplug.run(() => {
       const card = this.#byMac(mac)
       return card.lock.run(async () => {
-        await this.#binding.released(card, 'unplug')
-        this.#disappear(card)
+        await this.#disappear(card)
         this.effects.report('unplugged', card.snapshot())
       })
     })
@@ -147,12 +151,16 @@ export class PciBus {
     this.#held.release(bdf)
   }
 
-  /** As if somebody gave the card an address: the node's route table names its interface from now on. */
+  /** As if the node sent through the card: its route table names the card's interface from now on. */
   useByHost(bdf: string): void {
-    const card = this.#cards.get(bdf)
-    if (card === undefined) throw new Error(`no card at ${bdf}`)
-    this.#routes.useByHost(card)
-    this.#writeRoutes()
+    this.#network.routeThrough(this.#cardAt(bdf))
+    this.#writeNetwork()
+  }
+
+  /** As if somebody gave the card an address, IPv4 or IPv6, and put its routes in a table of their own. */
+  addressByHost(bdf: string, address: string): void {
+    this.#network.address(this.#cardAt(bdf), address)
+    this.#writeNetwork()
   }
 
   /** The primary is one of them, the first. */
@@ -181,21 +189,22 @@ export class PciBus {
   }
 
   async #appear(card: PluggedCard): Promise<void> {
-    await card.lock.run(async () => {
+    await this.#nodes.makeFor(this.#cards.size + 1)
+    await card.lock.run(() => {
       const directory = deviceDirectory(this.#tree, card.bdf)
       this.#tree.placeDirectory(directory, deviceEntries(this.#tree))
       this.#drivers['vfio-pci'].plugged(card)
       this.#tree.link(this.#busLink(card), directory)
       this.#cards.set(card.bdf, card)
       this.effects.report('plugged', card.snapshot())
-      await this.#binding.probe(card)
+      this.#binding.probe(card)
     })
   }
 
-  #disappear(card: PluggedCard): void {
-    this.#binding.detach(card)
+  async #disappear(card: PluggedCard): Promise<void> {
+    await this.#binding.detach(card, 'unplug')
     this.#drivers['vfio-pci'].unplugged(card)
-    this.#routes.forget(card)
+    this.#network.forget(card)
     this.#tree.unlink(this.#busLink(card))
     this.#tree.removeDirectory(deviceDirectory(this.#tree, card.bdf))
     this.#cards.delete(card.bdf)
@@ -213,6 +222,12 @@ export class PciBus {
       const from = card.ifname
       if (from !== null && this.#drivers.ena.rename(card)) this.effects.report('net-renamed', card.snapshot(), from)
     })
+  }
+
+  #cardAt(bdf: string): PluggedCard {
+    const card = this.#cards.get(bdf)
+    if (card === undefined) throw new Error(`no card at ${bdf}`)
+    return card
   }
 
   #byMac(mac: string): PluggedCard {
@@ -240,8 +255,8 @@ export class PciBus {
     this.#tree.write(join(directory, 'boot_id'), `${randomUUID()}\n`)
   }
 
-  #writeRoutes(): void {
-    this.#routes.write(this.#primary, [...this.#cards.values()])
+  #writeNetwork(): void {
+    this.#network.write(this.#primary, [...this.#cards.values()])
   }
 
   /** A failure that no caller waits for is a bug of the simulator and ends the process as an unhandled rejection. */

@@ -1,5 +1,6 @@
 // Which driver has which card: what bind, unbind and drivers_probe do (drivers/base/bus.c, dd.c), and the links that show it.
-// A driver link comes last when a card is bound and goes last when it is unbound, so whoever sees it sees the whole state.
+// A driver link comes before the driver's probe and goes before its removal (driver_sysfs_add and _remove in dd.c), so it tells
+// nothing of how far either has come.
 import { join } from 'node:path'
 
 import { deviceDirectory, takeDriverOverride, type DriverName, type PluggedCard } from './card.ts'
@@ -41,46 +42,46 @@ export class DriverBinding {
   }
 
   /** drivers_probe, and what the kernel does by itself when a card appears: the override's driver, else the one that knows the card. */
-  async probe(card: PluggedCard): Promise<void> {
-    if (card.driver !== null) return this.#refuse('drivers_probe', card.bdf, 'EINVAL')
+  probe(card: PluggedCard): void {
+    // bus_rescan_devices_helper leaves a card that has a driver alone, and that is success.
+    if (card.driver !== null) return
     const wanted = takeDriverOverride(this.#tree, card.bdf) ?? 'ena'
     const driver = driverNames.find((name) => name === wanted)
     if (driver === undefined) return this.#effects.report('probe-failed', card.snapshot(), `no driver ${wanted}`)
-    const failure = await this.#attach(card, driver)
+    const failure = this.#attach(card, driver)
     if (failure !== null) this.#effects.report('probe-failed', card.snapshot(), failure)
   }
 
-  /** drivers/<name>/bind. Only ena knows the card by its ids; the others take it only when the override names them. */
-  async bind(card: PluggedCard, driver: DriverName): Promise<void> {
+  /**
+   * drivers/<name>/bind. Only ena knows the card by its ids; the others take it only when the override names them. Whether the
+   * driver matches the card is asked before whether the card is free (bind_store).
+   */
+  bind(card: PluggedCard, driver: DriverName): void {
     const file = `drivers/${driver}/bind`
-    if (card.driver !== null) return this.#refuse(file, card.bdf, 'EBUSY')
     const wanted = takeDriverOverride(this.#tree, card.bdf) ?? 'ena'
     if (wanted !== driver) return this.#refuse(file, card.bdf, 'ENODEV')
-    if ((await this.#attach(card, driver)) !== null) this.#refuse(file, card.bdf, 'EINVAL')
+    if (card.driver !== null) return this.#refuse(file, card.bdf, 'EBUSY')
+    if (this.#attach(card, driver) !== null) this.#refuse(file, card.bdf, 'EINVAL')
   }
 
-  /** drivers/<name>/unbind: waits while a process has the card's device open. */
+  /** drivers/<name>/unbind. */
   async unbind(card: PluggedCard, driver: DriverName): Promise<void> {
     if (card.driver !== driver) return this.#refuse(`drivers/${driver}/unbind`, card.bdf, 'ENODEV')
-    await this.released(card, 'unbind')
-    this.detach(card)
+    await this.detach(card, 'unbind')
   }
 
-  async released(card: PluggedCard, operation: 'unbind' | 'unplug'): Promise<void> {
-    if (!this.#held.has(card.bdf)) return
-    this.#effects.report('waiting', card.snapshot(), operation)
-    await this.#held.released(card.bdf)
-  }
-
-  /** Takes the driver away whether or not the card is in use. */
-  detach(card: PluggedCard): void {
-    const driver = card.driver
+  /** Takes the driver away: its link at once, all else when no process has the card's device open any more. */
+  async detach(card: PluggedCard, operation: 'unbind' | 'unplug'): Promise<void> {
+    const { driver } = card
     if (driver === null) return
+    this.#unlink(card, driver)
+    if (this.#held.has(card.bdf)) {
+      this.#effects.report('waiting', card.snapshot(), operation)
+      await this.#held.released(card.bdf)
+    }
     this.#drivers[driver].unbind(card)
     card.driver = null
     this.#tree.write(join(deviceDirectory(this.#tree, card.bdf), 'enable'), '0\n')
-    this.#tree.unlink(this.#linkInDriver(card, driver))
-    this.#tree.unlink(join(deviceDirectory(this.#tree, card.bdf), 'driver'))
     this.#effects.report('unbound', card.snapshot(), driver)
   }
 
@@ -89,19 +90,44 @@ export class DriverBinding {
     this.#refuse(file, bdf, 'ENODEV')
   }
 
-  async #attach(card: PluggedCard, driver: DriverName): Promise<string | null> {
-    if (driver === 'ena') this.#drivers.ena.bind(card, this.#isPrimary(card) ? 'up' : 'down')
-    if (driver === 'igb_uio') await this.#drivers.igb_uio.bind(card)
-    if (driver === 'vfio-pci') {
-      const failure = await this.#drivers['vfio-pci'].bind(card)
-      if (failure !== null) return failure
+  #attach(card: PluggedCard, driver: DriverName): string | null {
+    this.#link(card, driver)
+    const failure = this.#probeBy(driver, card)
+    if (failure !== null) {
+      this.#unlink(card, driver)
+      return failure
     }
     card.driver = driver
     this.#tree.write(join(deviceDirectory(this.#tree, card.bdf), 'enable'), '1\n')
-    this.#tree.link(this.#linkInDriver(card, driver), deviceDirectory(this.#tree, card.bdf))
-    this.#tree.link(join(deviceDirectory(this.#tree, card.bdf), 'driver'), this.#tree.at('sys/bus/pci/drivers', driver))
     this.#effects.report('bound', card.snapshot())
     return null
+  }
+
+  #probeBy(driver: DriverName, card: PluggedCard): string | null {
+    switch (driver) {
+      case 'ena':
+        this.#drivers.ena.bind(card, this.#isPrimary(card) ? 'up' : 'down')
+        return null
+      case 'igb_uio':
+        this.#drivers.igb_uio.bind(card)
+        return null
+      case 'vfio-pci':
+        return this.#drivers['vfio-pci'].bind(card)
+    }
+  }
+
+  #link(card: PluggedCard, driver: DriverName): void {
+    this.#tree.link(this.#linkInDriver(card, driver), deviceDirectory(this.#tree, card.bdf))
+    this.#tree.link(this.#linkToDriver(card), this.#tree.at('sys/bus/pci/drivers', driver))
+  }
+
+  #unlink(card: PluggedCard, driver: DriverName): void {
+    this.#tree.unlink(this.#linkInDriver(card, driver))
+    this.#tree.unlink(this.#linkToDriver(card))
+  }
+
+  #linkToDriver(card: PluggedCard): string {
+    return join(deviceDirectory(this.#tree, card.bdf), 'driver')
   }
 
   #linkInDriver(card: PluggedCard, driver: DriverName): string {

@@ -4,7 +4,7 @@ import { ControlFile, makeControlFiles } from './control-file.ts'
 import { driverNames, type DriverBinding } from './driver-binding.ts'
 import type { SysfsTree } from './sysfs-tree.ts'
 
-type Effect = (card: PluggedCard) => Promise<void>
+type Effect = (card: PluggedCard) => void | Promise<void>
 
 export interface DriverControlsOptions {
   readonly tree: SysfsTree

@@ -2,19 +2,21 @@
 import { join } from 'node:path'
 
 import { deviceDirectory, type PluggedCard } from './card.ts'
-import { makeDeviceNode, removeDeviceNode, uioDevice } from './device-node.ts'
+import type { DeviceNodes } from './device-node.ts'
 import type { SysfsTree } from './sysfs-tree.ts'
 
 export class UioDriver {
   readonly #tree: SysfsTree
+  readonly #nodes: DeviceNodes
   readonly #numbers = new Map<string, number>()
 
-  constructor(tree: SysfsTree) {
+  constructor(tree: SysfsTree, nodes: DeviceNodes) {
     this.#tree = tree
+    this.#nodes = nodes
     tree.makeDirectory(tree.at('sys/class/uio'))
   }
 
-  async bind(card: PluggedCard): Promise<void> {
+  bind(card: PluggedCard): void {
     const taken = new Set(this.#numbers.values())
     let number = 0
     while (taken.has(number)) number++
@@ -26,14 +28,14 @@ export class UioDriver {
     this.#tree.placeDirectory(directory, { name: 'igb_uio\n', device: { link: device } })
     this.#tree.link(this.#tree.at('sys/class/uio', `uio${number}`), directory)
     card.deviceNode = `/dev/uio${number}`
-    await makeDeviceNode(this.#tree.at(card.deviceNode), uioDevice(number))
+    this.#nodes.placeUio(card.deviceNode, number)
   }
 
   unbind(card: PluggedCard): void {
     const number = this.#numbers.get(card.bdf)
     if (number === undefined) return
     this.#numbers.delete(card.bdf)
-    removeDeviceNode(this.#tree.at(`dev/uio${number}`))
+    this.#nodes.remove(`dev/uio${number}`)
     card.deviceNode = null
     this.#tree.unlink(this.#tree.at('sys/class/uio', `uio${number}`))
     this.#tree.removeDirectory(join(deviceDirectory(this.#tree, card.bdf), 'uio'))

@@ -1,10 +1,10 @@
 // vfio-pci and the IOMMU groups. With an IOMMU a card has its group from plug on; without one it gets a new group at each bind,
-// and only if unsafe no-IOMMU mode is on (drivers/vfio/group.c).
+// and only if unsafe no-IOMMU mode is on (drivers/vfio/group.c). Both take the lowest free number (ida_alloc, iommu.c).
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { deviceDirectory, type PluggedCard } from './card.ts'
-import { makeDeviceNode, removeDeviceNode, vfioContainer, vfioGroup } from './device-node.ts'
+import type { DeviceNodes } from './device-node.ts'
 import type { Entries, SysfsTree } from './sysfs-tree.ts'
 
 export type IommuMode = 'vfio' | 'noiommu'
@@ -13,31 +13,29 @@ const unsafeModeFile = 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode'
 
 export class VfioDriver {
   readonly #tree: SysfsTree
+  readonly #nodes: DeviceNodes
   readonly #iommu: IommuMode
   readonly #groupsInUse = new Set<number>()
-  #nextNoIommuGroup = 0
 
-  constructor(tree: SysfsTree, iommu: IommuMode) {
+  constructor(tree: SysfsTree, nodes: DeviceNodes, iommu: IommuMode) {
     this.#tree = tree
+    this.#nodes = nodes
     this.#iommu = iommu
   }
 
   async start(): Promise<void> {
     const tree = this.#tree
-    for (const directory of ['sys/kernel/iommu_groups', 'sys/class/iommu', 'sys/module/vfio/parameters', 'dev/vfio']) {
+    for (const directory of ['sys/kernel/iommu_groups', 'sys/class/iommu', 'sys/module/vfio/parameters']) {
       tree.makeDirectory(tree.at(directory))
     }
     tree.write(tree.at(unsafeModeFile), this.#iommu === 'noiommu' ? 'Y\n' : 'N\n')
     if (this.#iommu === 'vfio') tree.makeDirectory(tree.at('sys/class/iommu/dmar0'))
-    await makeDeviceNode(tree.at('dev/vfio/vfio'), vfioContainer)
+    await this.#nodes.makeVfioContainer()
   }
 
   plugged(card: PluggedCard): void {
     if (this.#iommu !== 'vfio') return
-    // The kernel gives a freed number out again.
-    let group = 0
-    while (this.#groupsInUse.has(group)) group++
-    this.#join(card, group, {})
+    this.#join(card, this.#lowestFreeGroup(), {})
   }
 
   unplugged(card: PluggedCard): void {
@@ -45,21 +43,27 @@ export class VfioDriver {
   }
 
   /** Null when done, else why the probe failed: EINVAL in the kernel, which drivers_probe does not report. */
-  async bind(card: PluggedCard): Promise<string | null> {
+  bind(card: PluggedCard): string | null {
     if (this.#iommu === 'noiommu') {
       if (!this.#unsafeModeIsOn()) return 'no IOMMU, and enable_unsafe_noiommu_mode is off'
-      this.#join(card, this.#nextNoIommuGroup++, { name: 'vfio-noiommu\n' })
+      this.#join(card, this.#lowestFreeGroup(), { name: 'vfio-noiommu\n' })
     }
     const group = card.iommuGroup ?? 0
     card.deviceNode = this.#iommu === 'vfio' ? `/dev/vfio/${group}` : `/dev/vfio/noiommu-${group}`
-    await makeDeviceNode(this.#tree.at(card.deviceNode), vfioGroup(group))
+    this.#nodes.placeVfioGroup(card.deviceNode, group)
     return null
   }
 
   unbind(card: PluggedCard): void {
-    if (card.deviceNode !== null) removeDeviceNode(this.#tree.at(card.deviceNode))
+    if (card.deviceNode !== null) this.#nodes.remove(card.deviceNode)
     card.deviceNode = null
     if (this.#iommu === 'noiommu') this.#leave(card)
+  }
+
+  #lowestFreeGroup(): number {
+    let group = 0
+    while (this.#groupsInUse.has(group)) group++
+    return group
   }
 
   #unsafeModeIsOn(): boolean {

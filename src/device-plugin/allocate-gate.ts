@@ -2,18 +2,18 @@
 // that the device is taken (see occupancy.ts).
 import { setTimeout as delay } from 'node:timers/promises'
 
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 
 /** The kubelet records a device only some time after our answer; a real one needed less than 10 ms. */
 const quietMs = 50
 
 export class AllocateGate {
-  readonly #clock: Clock
+  readonly #clock: MonotonicClock
   readonly #quietMs: number
   #open = 0
   #closedAt = Number.NEGATIVE_INFINITY
 
-  constructor(clock: Clock, quiet = quietMs) {
+  constructor(clock: MonotonicClock, quiet = quietMs) {
     this.#clock = clock
     this.#quietMs = quiet
   }

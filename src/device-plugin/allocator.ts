@@ -2,12 +2,13 @@
 import type { Log } from '../process/log.ts'
 import type { AllocateGate } from './allocate-gate.ts'
 import { containerAnswer } from './allocation.ts'
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DeviceLists, ListedDevice } from './device-lists.ts'
 import type { AllocateRequest__Output } from './gen/v1beta1/AllocateRequest.ts'
 import type { AllocateResponse } from './gen/v1beta1/AllocateResponse.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
 import type { PodResources } from './pod-resources.ts'
+import { hasDeviceNode } from './userspace-driver.ts'
 
 export type AllocateResult =
   | { readonly kind: 'granted'; readonly response: AllocateResponse }
@@ -18,7 +19,7 @@ export interface AllocatorOptions {
   readonly occupancy: Occupancy
   readonly podResources: PodResources
   readonly gate: AllocateGate
-  readonly clock: Clock
+  readonly clock: MonotonicClock
   readonly dev: string
   readonly log: Log
   /** After each answer: somebody now holds a device, and the kubelet will show it. */
@@ -70,14 +71,15 @@ export class Allocator {
 
   async #whyNot(resource: string, id: string): Promise<string | undefined> {
     const reason = this.#whyNotNow(resource, id)
-    if (reason === undefined || this.#options.lists.get(resource, id)?.health !== 'Healthy') return reason
+    if (reason === undefined || this.#options.lists.get(resource, id)?.grantable !== true) return reason
     return (await this.#lastHolderLetGo(deviceKey(resource, id))) ? undefined : reason
   }
 
   #whyNotNow(resource: string, id: string): string | undefined {
     const device: ListedDevice | undefined = this.#options.lists.get(resource, id)
     if (device === undefined) return `${resource}: ${id} is not a device of this plugin`
-    if (device.health !== 'Healthy') return `${resource}: ${id} is unhealthy`
+    if (!device.grantable) return `${resource}: ${id} is unhealthy`
+    if (!hasDeviceNode(device.card)) return `${resource}: ${id} has no device node of ${device.card.driver}`
     const { occupancy } = this.#options
     const key = deviceKey(resource, id)
     const holder = occupancy.holderOf(key)

@@ -46,6 +46,7 @@ export function reportOn(input: ReportInput): Report {
   const acknowledged = acknowledgement({
     claimUID,
     before: before?.acknowledged,
+    isSeen,
     advertised,
     isFree: key !== undefined && occupancy.isFree(key),
     holder,
@@ -96,6 +97,7 @@ function healthOf(step: Step): DeviceStatus['health'] {
       return undefined
     case 'await-card':
     case 'refuse':
+    case 'withdraw':
     case 'leave-list':
     case 'restore':
     case 'finish':

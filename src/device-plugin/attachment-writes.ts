@@ -19,7 +19,11 @@ export class ClusterAttachmentWrites implements AttachmentWrites {
     this.#cluster = cluster
   }
 
-  /** Server-side apply: fields that we wrote before and leave out now are removed; those of the attacher stay. */
+  /**
+   * Server-side apply: fields that we wrote before and leave out now are removed; those of the attacher stay. A uid in the body
+   * would guard nothing: for the status of a custom resource the API server puts the old metadata back before anything compares
+   * it (apiextensions-apiserver, status_strategy.go; tried on 1.36.3), and resourceVersion would fail for every write of others.
+   */
   async writeStatus(attachment: ENIAttachment, device: DeviceStatus): Promise<void> {
     const { name } = attachment.metadata
     const phase = phaseOf({ ...attachment, status: { ...attachment.status, device } })

@@ -4,7 +4,7 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
 import type { WorkOutcome } from './card-work.ts'
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DriverBinding, DriverChange } from './driver-binding.ts'
 import type { Journal } from './journal.ts'
 import { type KnownCard, macOf } from './match.ts'
@@ -15,7 +15,7 @@ export interface CardStepsOptions {
   readonly journal: Journal
   readonly binding: DriverBinding
   readonly writes: AttachmentWrites
-  readonly clock: Clock
+  readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
   readonly log: Log
 }
@@ -104,7 +104,7 @@ export function logFields(attachment: ENIAttachment, card?: { readonly pciAddres
   }
 }
 
-/** A second try starts from a card without a driver, or with the one it is to have; the first one's note holds. */
+/** At a second try the card may have no driver, or already the one it is to have: the first note still says which it had. */
 function originalDriverOf({ driver, entry }: KnownCard): { readonly originalDriver?: string } {
   const original = entry === undefined ? driver : entry.originalDriver
   return original === undefined ? {} : { originalDriver: original }

@@ -1,7 +1,7 @@
 // Work on cards that takes time: at most one piece per attachment, with backoff after a failure, and quarantine while a
 // sysfs write does not return. Other attachments go on meanwhile.
 import type { Log } from '../process/log.ts'
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 import type { StepFailure, WorkState } from './plan.ts'
 
 export type WorkOutcome =
@@ -20,13 +20,13 @@ interface Item {
 }
 
 export class CardWork {
-  readonly #clock: Clock
+  readonly #clock: MonotonicClock
   readonly #log: Log
   readonly #onChange: () => void
   readonly #items = new Map<string, Item>()
   readonly #running = new Set<Promise<void>>()
 
-  constructor(clock: Clock, log: Log, onChange: () => void) {
+  constructor(clock: MonotonicClock, log: Log, onChange: () => void) {
     this.#clock = clock
     this.#log = log
     this.#onChange = onChange

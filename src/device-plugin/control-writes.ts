@@ -3,7 +3,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-import type { ControlWrite, WriteAnswer, WriteRefusal, WriteRequest } from './sysfs-writer.ts'
+import type { CardAppearance, ControlWrite, WriteAnswer, WriteRefusal, WriteRequest } from './sysfs-writer.ts'
 
 export type WriteOutcome =
   | { readonly kind: 'written' }
@@ -12,7 +12,8 @@ export type WriteOutcome =
   | { readonly kind: 'stuck'; readonly ended: Promise<void> }
 
 export interface ControlWrites {
-  readonly write: (writes: readonly ControlWrite[]) => Promise<WriteOutcome>
+  /** Writes nothing when the card is no longer there, or another one in its place. */
+  readonly write: (card: CardAppearance, writes: readonly ControlWrite[]) => Promise<WriteOutcome>
 }
 
 /** An unbind took 60 to 250 ms on an emulated machine; one that takes this long waits for somebody. */
@@ -23,12 +24,14 @@ const writerPath = fileURLToPath(new URL(`./sysfs-writer${import.meta.url.slice(
 
 export class WriterProcess implements ControlWrites {
   readonly #deadlineMs: number
+  readonly #fork: () => ChildProcess
   #child: ChildProcess | undefined
   #last: Promise<unknown> = Promise.resolve()
   #requests = 0
 
-  constructor(deadlineMs = defaultDeadlineMs) {
+  constructor(deadlineMs = defaultDeadlineMs, forkChild = forkWriter) {
     this.#deadlineMs = deadlineMs
+    this.#fork = forkChild
   }
 
   /** Of the child, while there is one. */
@@ -38,12 +41,16 @@ export class WriterProcess implements ControlWrites {
 
   /** Starts the child ahead of the first card: a Node process takes 50 ms or more to start. */
   warmUp(): void {
-    this.#running()
+    try {
+      this.#running()
+    } catch {
+      // The first write tries again, and tells.
+    }
   }
 
-  write(writes: readonly ControlWrite[]): Promise<WriteOutcome> {
-    const mine = this.#last.then(() => this.#request(writes))
-    this.#last = mine
+  write(card: CardAppearance, writes: readonly ControlWrite[]): Promise<WriteOutcome> {
+    const mine = this.#last.then(() => this.#request(card, writes))
+    this.#last = mine.catch(() => undefined)
     return mine
   }
 
@@ -52,25 +59,37 @@ export class WriterProcess implements ControlWrites {
     this.#child = undefined
   }
 
-  async #request(writes: readonly ControlWrite[]): Promise<WriteOutcome> {
-    const child = this.#running()
+  async #request(card: CardAppearance, writes: readonly ControlWrite[]): Promise<WriteOutcome> {
     const id = ++this.#requests
-    const { promise, resolve } = Promise.withResolvers<WriteOutcome>()
+    try {
+      return await this.#answer(this.#running(), { id, card, writes })
+    } catch (error) {
+      // No memory or no file descriptor for a child, or one that came without its channel.
+      this.stop()
+      return { kind: 'refused', path: card.directory, code: `no writer process: ${String(error)}` }
+    }
+  }
+
+  async #answer(child: ChildProcess, request: WriteRequest): Promise<WriteOutcome> {
+    const { id, card } = request
+    const { promise, resolve, reject } = Promise.withResolvers<WriteOutcome>()
     const onMessage = (answer: WriteAnswer) => {
       if (answer.id !== id) return
       resolve(answer.refused === undefined ? { kind: 'written' } : { kind: 'refused', ...answer.refused })
     }
-    const onExit = () => resolve({ kind: 'refused', path: writes[0]?.path ?? '', code: 'writer process ended' })
+    const onExit = () => resolve({ kind: 'refused', path: card.directory, code: 'writer process ended' })
     const timer = setTimeout(() => resolve(this.#abandon(child)), this.#deadlineMs)
     child.on('message', onMessage)
     child.once('exit', onExit)
-    child.send({ id, writes } satisfies WriteRequest)
+    child.once('error', reject)
     try {
+      child.send(request, (error) => error && reject(error))
       return await promise
     } finally {
       clearTimeout(timer)
       child.off('message', onMessage)
       child.off('exit', onExit)
+      child.off('error', reject)
     }
   }
 
@@ -86,17 +105,21 @@ export class WriterProcess implements ControlWrites {
 
   #running(): ChildProcess {
     if (this.#child !== undefined) return this.#child
-    const child = fork(writerPath, {
-      execArgv: ['--max-semi-space-size=1', '--max-old-space-size=16'],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    })
+    const child = this.#fork()
     const forget = () => {
       if (this.#child === child) this.#child = undefined
     }
     child.once('exit', forget)
-    child.once('error', forget)
+    child.on('error', forget)
     child.once('disconnect', forget)
     this.#child = child
     return child
   }
+}
+
+export function forkWriter(): ChildProcess {
+  return fork(writerPath, {
+    execArgv: ['--max-semi-space-size=1', '--max-old-space-size=16'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  })
 }

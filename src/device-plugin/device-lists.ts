@@ -16,7 +16,15 @@ export interface ListedDevice extends OfferedDevice {
   readonly health: 'Healthy' | 'Unhealthy'
   /** Monotonic milliseconds at which it got this health. */
   readonly since: number
+  /**
+   * A pod may have it: it is Healthy, or Unhealthy only because it is being released. The kubelet chooses a device before it
+   * calls Allocate, and a refusal would end for good a pod for which it chose just before it heard of the release.
+   */
+  readonly grantable: boolean
 }
+
+/** An Allocate for which the kubelet chose before it heard that the device is Unhealthy has come by then. */
+const onTheWayMs = 50
 
 export class DeviceLists {
   readonly #onChange: (resource: string) => void
@@ -44,30 +52,39 @@ export class DeviceLists {
     this.#lists.set(resource, list)
     const before = list.get(device.card.pciAddress)
     const since = before?.health === 'Healthy' ? before.since : now
-    list.set(device.card.pciAddress, { ...device, health: 'Healthy', since })
+    list.set(device.card.pciAddress, { ...device, health: 'Healthy', since, grantable: true })
     if (before?.health !== 'Healthy') this.#onChange(resource)
   }
 
-  /** Takes every device that is not in `offered` (device keys) out, as far as is safe now. */
-  retain(offered: ReadonlySet<string>, occupancy: Occupancy, view: KubeletView | undefined, now: number): void {
+  /**
+   * Takes every device that is not in `offered` (device keys) out, as far as is safe now. Those in `withdrawn` are as good as
+   * before until they are out.
+   */
+  retain(
+    offered: ReadonlySet<string>,
+    withdrawn: ReadonlySet<string>,
+    occupancy: Occupancy,
+    view: KubeletView | undefined,
+    now: number,
+  ): void {
     for (const [resource, list] of this.#lists) {
       for (const [pciAddress, device] of list) {
         const key = deviceKey(resource, pciAddress)
         if (offered.has(key)) continue
-        if (device.health === 'Healthy') {
-          list.set(pciAddress, { ...device, health: 'Unhealthy', since: now })
-          this.#onChange(resource)
-        } else if (isOut(key, device.since, occupancy, view)) {
-          list.delete(pciAddress)
-          this.#onChange(resource)
-        }
+        const wasHealthy = device.health === 'Healthy'
+        const leaves = !wasHealthy && isOut(key, device.since, occupancy, view)
+        const since = wasHealthy ? now : device.since
+        if (leaves) list.delete(pciAddress)
+        else list.set(pciAddress, { ...device, health: 'Unhealthy', since, grantable: withdrawn.has(key) })
+        if (wasHealthy || leaves) this.#onChange(resource)
       }
     }
   }
 }
 
-/** The kubelet has it unhealthy, and a List begun after that shows nobody with it. */
+/** The kubelet has it unhealthy, and a look begun long enough after that shows nobody with it. */
 function isOut(key: string, since: number, occupancy: Occupancy, view: KubeletView | undefined): boolean {
-  if (view === undefined || view.startedAt < since || view.allocatable.has(key)) return false
-  return occupancy.listedAt >= since && occupancy.isFree(key)
+  const outAt = since + onTheWayMs
+  if (view === undefined || view.startedAt < outAt || view.allocatable.has(key)) return false
+  return occupancy.listedAt >= outAt && occupancy.isFree(key)
 }

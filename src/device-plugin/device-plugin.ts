@@ -7,11 +7,11 @@ import { Allocator } from './allocator.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
 import { CardSteps } from './card-steps.ts'
 import { CardWork } from './card-work.ts'
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
 import { DeviceLists } from './device-lists.ts'
 import { DriverBinding } from './driver-binding.ts'
-import { readHostRoutes } from './host-routes.ts'
+import { readHostNetwork } from './host-network.ts'
 import type { Journal } from './journal.ts'
 import { KubeletSockets } from './kubelet-sockets.ts'
 import { KubeletWatch } from './kubelet-view.ts'
@@ -24,7 +24,7 @@ import { Reconciler } from './reconciler.ts'
 import { Registrations } from './registrations.ts'
 import type { DevicePluginSettings } from './settings.ts'
 import { StatusWriter } from './status-writer.ts'
-import { WakeUp } from './wake-up.ts'
+import { LoopWaker } from './loop-waker.ts'
 
 export interface DevicePluginOptions {
   readonly settings: Pick<DevicePluginSettings, 'resources' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir'>
@@ -34,14 +34,14 @@ export interface DevicePluginOptions {
   readonly controlWrites: ControlWrites
   readonly podResources: PodResources
   readonly journal: Journal
-  readonly clock: Clock
+  readonly clock: MonotonicClock
   readonly log: Log
   /** See driver-binding.ts. */
   readonly settleDeadlineMs?: number
 }
 
 export class DevicePlugin {
-  readonly #wakeUp = new WakeUp()
+  readonly #waker = new LoopWaker()
   readonly #metrics = new DevicePluginMetrics()
   readonly #podResources: PodResources
   readonly #sockets: KubeletSockets
@@ -83,12 +83,12 @@ export class DevicePlugin {
       state: options.state,
       managed: settings.resources,
       scan: () => scanner.scan(),
-      routes: () => readHostRoutes(settings.proc),
+      host: () => readHostNetwork(settings.proc),
       hasDriver: (driver) => binding.hasDriver(driver),
       steps: new CardSteps({ journal, binding, writes, clock, metrics, log }),
       statuses: new StatusWriter(writes, clock, log),
       registrations: this.#registrations,
-      wakeUp: this.#wakeUp,
+      waker: this.#waker,
       journal,
       lists,
       occupancy,
@@ -114,7 +114,7 @@ export class DevicePlugin {
 
   /** Something has changed: look at once. */
   poke(): void {
-    this.#wakeUp.poke()
+    this.#waker.poke()
   }
 
   async run(signal: AbortSignal): Promise<void> {

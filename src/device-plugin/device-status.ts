@@ -45,6 +45,9 @@ export function deviceStatus(
 export interface AckQuestion {
   readonly claimUID: string | undefined
   readonly before: string | undefined
+  /** A look at the kubelet has shown the device, since this process offers it. */
+  readonly isSeen: boolean
+  /** Seen, or so newly offered that what an earlier process saw still stands. */
   readonly advertised: boolean
   readonly isFree: boolean
   readonly holder: Holder | undefined
@@ -54,14 +57,15 @@ export interface AckQuestion {
 }
 
 /**
- * The UID for which the kubelet is known to have a free device. It says so once per claim, and takes it back only when the
- * device leaves the kubelet before anybody holds it.
+ * The UID for which the kubelet is known to have a free device. It says so once per claim, and only by what this process has
+ * seen itself: a kubelet that knew us before our restart need not know us now. It takes it back only when the device leaves
+ * the kubelet before anybody holds it.
  */
 export function acknowledgement(question: AckQuestion): string | undefined {
-  const { claimUID, before, advertised, isFree, holder, claimSeenAt, listedAt } = question
+  const { claimUID, before, isSeen, advertised, isFree, holder, claimSeenAt, listedAt } = question
   if (claimUID === undefined) return undefined
   if (before === claimUID && (advertised || holder !== undefined)) return claimUID
-  return advertised && isFree && listedAt >= claimSeenAt ? claimUID : undefined
+  return isSeen && isFree && listedAt >= claimSeenAt ? claimUID : undefined
 }
 
 function sameFailure(

@@ -4,13 +4,16 @@ import { existsSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import type { Clock } from './clock.ts'
+import type { Log } from '../process/log.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
 import type { ControlWrite } from './sysfs-writer.ts'
 import { isKernelDriver } from './userspace-driver.ts'
 
 export interface BoundCard {
   readonly pciAddress: string
+  /** Of its directory in sysfs, when it was seen with this driver. */
+  readonly inode: string
   readonly driver: string | undefined
 }
 
@@ -27,20 +30,23 @@ const settlePollMs = 2
 export interface DriverBindingOptions {
   readonly sys: string
   readonly writes: ControlWrites
-  readonly clock: Clock
+  readonly clock: MonotonicClock
+  readonly log: Log
   readonly settleDeadlineMs?: number
 }
 
 export class DriverBinding {
   readonly #pci: string
   readonly #writes: ControlWrites
-  readonly #clock: Clock
+  readonly #clock: MonotonicClock
+  readonly #log: Log
   readonly #deadlineMs: number
 
   constructor(options: DriverBindingOptions) {
     this.#pci = `${options.sys}/bus/pci`
     this.#writes = options.writes
     this.#clock = options.clock
+    this.#log = options.log
     this.#deadlineMs = options.settleDeadlineMs ?? settleDeadlineMs
   }
 
@@ -64,7 +70,10 @@ export class DriverBinding {
     if (change.kind === 'done') {
       // An override that stays would catch the card again at the next rescan.
       const cleared = await this.#write(card, [this.#override(card, '\n')])
-      return cleared.kind === 'failed' ? { kind: 'done' } : cleared
+      if (cleared.kind !== 'failed') return cleared
+      const { pciAddress } = card
+      this.#log.warn({ pciAddress, driver, reason: cleared.message }, 'driver_override not cleared')
+      return { kind: 'done' }
     }
     if (change.kind === 'stuck') return change
     const back = await this.#rollBack(card)
@@ -109,7 +118,8 @@ export class DriverBinding {
   }
 
   async #write(card: BoundCard, writes: readonly ControlWrite[]): Promise<DriverChange> {
-    const outcome = await this.#writes.write(writes)
+    const { pciAddress, inode } = card
+    const outcome = await this.#writes.write({ directory: `${this.#pci}/devices/${pciAddress}`, inode }, writes)
     switch (outcome.kind) {
       case 'written':
         return { kind: 'done' }

@@ -48,8 +48,10 @@ export class Journal {
         await rm(join(this.#directory, name), { force: true })
         continue
       }
-      const entry = parseEntry(await readFile(join(this.#directory, name), 'utf8'))
-      if (entry === undefined || `${entry.pciAddress}${suffix}` !== name) {
+      const entry = await readEntry(join(this.#directory, name))
+      if (entry instanceof Error) {
+        this.#log.warn({ file: name, err: entry }, 'journal file ignored: it cannot be read')
+      } else if (entry === undefined || `${entry.pciAddress}${suffix}` !== name) {
         this.#log.warn({ file: name }, 'journal file ignored: it is not a whole entry')
       } else if (entry.bootID === this.bootID) {
         this.#entries.set(entry.pciAddress, entry)
@@ -125,6 +127,15 @@ export class Journal {
     } finally {
       await directory.close()
     }
+  }
+}
+
+/** An error when the disk does not give the file; undefined when what it gives is no entry. */
+async function readEntry(path: string): Promise<JournalEntry | Error | undefined> {
+  try {
+    return parseEntry(await readFile(path, 'utf8'))
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error))
   }
 }
 

@@ -1,7 +1,7 @@
 // What the kubelet says of its devices, asked when somebody waits for it and once a second otherwise.
 import type { Log } from '../process/log.ts'
 import type { AllocateGate } from './allocate-gate.ts'
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 import type { Occupancy } from './occupancy.ts'
 import { type PodResources, RateLimited } from './pod-resources.ts'
 
@@ -21,7 +21,7 @@ export interface KubeletWatchOptions {
   readonly podResources: PodResources
   readonly gate: AllocateGate
   readonly occupancy: Occupancy
-  readonly clock: Clock
+  readonly clock: MonotonicClock
   readonly log: Log
   /** After each look. */
   readonly onLook: () => void
@@ -34,6 +34,8 @@ export class KubeletWatch {
   #failing = false
   #awaited = ''
   #paceMs = lastPaceMs
+  /** Looks that began before the last forget() count no more. */
+  #life = Symbol('kubelet process')
   #nextLookAt = Number.NEGATIVE_INFINITY
 
   constructor(options: KubeletWatchOptions) {
@@ -47,6 +49,8 @@ export class KubeletWatch {
 
   /** What was true of the last kubelet need not be true of the next. */
   forget(): void {
+    this.#options.occupancy.doubt(this.#options.clock.monotonic())
+    this.#life = Symbol('kubelet process')
     this.#view = undefined
     this.#nextLookAt = Number.NEGATIVE_INFINITY
   }
@@ -73,10 +77,12 @@ export class KubeletWatch {
 
   async #look(signal: AbortSignal): Promise<void> {
     const { podResources, gate, occupancy, clock, log, onLook } = this.#options
+    const life = this.#life
     try {
       await gate.quiet(signal)
       const startedAt = clock.monotonic()
       const [holders, allocatable] = await Promise.all([podResources.holders(), podResources.allocatable()])
+      if (life !== this.#life) return
       occupancy.observe({ startedAt, holders })
       this.#view = { startedAt, allocatable }
       if (this.#failing) log.info('kubelet answers again')
@@ -85,6 +91,8 @@ export class KubeletWatch {
       // Other clients of the kubelet were faster: what we saw last is not wrong for that.
       if (signal.aborted || error instanceof RateLimited) return
       this.#view = undefined
+      // Whoever answers next may be another process.
+      occupancy.doubt(clock.monotonic())
       if (!this.#failing) log.warn({ err: error }, 'kubelet does not say who has which device, trying again')
       this.#failing = true
     } finally {

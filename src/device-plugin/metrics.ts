@@ -41,7 +41,7 @@ export class DevicePluginMetrics {
     })
     this.failures = new Gauge({
       name: 'jiteni_device_plugin_failures',
-      help: 'Attachments of this node with a failure in their device status, by reason.',
+      help: 'Attachments of this node that are refused now, by reason.',
       labelNames: ['reason'],
       registers,
     })

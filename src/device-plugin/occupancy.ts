@@ -24,6 +24,12 @@ interface HandOut {
 /** An admission that fails after Allocate is never in List; by then it has failed or is in List. */
 export const unsettledMs = 5_000
 
+/**
+ * A kubelet that starts lists no pods until its API source has delivered them and each is admitted again (GetActivePods,
+ * kubelet_pods.go; HandlePodAdditions, kubelet.go). An emulated machine needed up to 4.1 s for that.
+ */
+export const doubtMs = 10_000
+
 export type DeviceKey = string
 
 export function deviceKey(resource: string, deviceID: string): DeviceKey {
@@ -33,6 +39,9 @@ export function deviceKey(resource: string, deviceID: string): DeviceKey {
 export class Occupancy {
   readonly #handedOut = new Map<DeviceKey, HandOut>()
   #last: HolderList | undefined
+  /** Holders that an earlier kubelet, or an earlier process of ours, has seen, and no List has shown since. */
+  readonly #unconfirmed = new Map<DeviceKey, Holder>()
+  #doubtUntil = Number.NEGATIVE_INFINITY
 
   /** Whether the kubelet has told anything yet. */
   get isKnown(): boolean {
@@ -49,12 +58,26 @@ export class Occupancy {
     return [...this.#handedOut.values()].some(({ shown }) => !shown)
   }
 
+  /** The kubelet may be another process from now on: a pod that its List does not show need not have ended. */
+  doubt(now: number): void {
+    for (const [key, holder] of this.#last?.holders ?? []) this.#unconfirmed.set(key, holder)
+    this.#doubtUntil = now + doubtMs
+  }
+
+  /** A holder that an earlier process of ours has seen. */
+  recall(key: DeviceKey, holder: Holder, now: number): void {
+    if (this.holderOf(key) !== undefined) return
+    this.#unconfirmed.set(key, holder)
+    this.#doubtUntil = Math.max(this.#doubtUntil, now + doubtMs)
+  }
+
   handOut(key: DeviceKey, answeredAt: number): void {
     this.#handedOut.set(key, { answeredAt, shown: false })
   }
 
   /** The kubelet says itself that its last pod no longer has it. A newer hand-out, not seen with any pod yet, stays. */
   takeBack(key: DeviceKey): void {
+    this.#unconfirmed.delete(key)
     if (this.#handedOut.get(key)?.shown === true) this.#handedOut.delete(key)
     if (this.#last === undefined) return
     const holders = new Map(this.#last.holders)
@@ -65,15 +88,19 @@ export class Occupancy {
   observe(list: HolderList): void {
     if (list.startedAt < this.listedAt) return
     this.#last = list
+    const isDoubtful = list.startedAt < this.#doubtUntil
+    if (!isDoubtful) this.#unconfirmed.clear()
+    for (const key of list.holders.keys()) this.#unconfirmed.delete(key)
     for (const [key, handOut] of this.#handedOut) {
       if (list.startedAt < handOut.answeredAt) continue
       if (list.holders.has(key)) handOut.shown = true
+      else if (isDoubtful && !handOut.shown) continue
       else if (handOut.shown || list.startedAt - handOut.answeredAt >= unsettledMs) this.#handedOut.delete(key)
     }
   }
 
   holderOf(key: DeviceKey): Holder | undefined {
-    return this.#last?.holders.get(key)
+    return this.#last?.holders.get(key) ?? this.#unconfirmed.get(key)
   }
 
   isHandedOut(key: DeviceKey): boolean {

@@ -8,9 +8,6 @@ export interface PciCard {
   readonly pciAddress: string
   /** Inode of its sysfs directory: another one when a card was plugged anew at the same address. */
   readonly inode: string
-  /** PCI vendor and device id, such as 0x1d0f and 0xec20. */
-  readonly vendor: string
-  readonly device: string
   readonly driver: string | undefined
   /** Empty while a userspace driver has the card, or when its interface is in another network namespace. */
   readonly interfaces: readonly NetworkInterface[]
@@ -40,8 +37,6 @@ const networkClass = '0x02'
 interface FixedFacts {
   readonly inode: string
   readonly isNetwork: boolean
-  readonly vendor: string
-  readonly device: string
   readonly numaNode: number | undefined
 }
 
@@ -59,7 +54,7 @@ export class PciScanner {
     const addresses = readdirSync(this.#devices)
     const present = new Set(addresses)
     for (const known of this.#fixed.keys()) if (!present.has(known)) this.#fixed.delete(known)
-    return addresses.map((address) => ifReadable(() => this.#card(address))).filter((card) => card !== undefined)
+    return addresses.map((address) => ifThere(() => this.#card(address))).filter((card) => card !== undefined)
   }
 
   #card(pciAddress: string): PciCard | undefined {
@@ -81,12 +76,10 @@ export class PciScanner {
     const inode = String(statSync(directory, { bigint: true }).ino)
     const known = this.#fixed.get(pciAddress)
     if (known?.inode === inode) return known
-    const numaNode = Number.parseInt(ifReadable(() => readLine(`${directory}/numa_node`)) ?? '-1', 10)
+    const numaNode = Number.parseInt(ifThere(() => readLine(`${directory}/numa_node`)) ?? '-1', 10)
     const facts = {
       inode,
       isNetwork: readLine(`${directory}/class`).startsWith(networkClass),
-      vendor: readLine(`${directory}/vendor`),
-      device: readLine(`${directory}/device`),
       numaNode: numaNode >= 0 ? numaNode : undefined,
     }
     this.#fixed.set(pciAddress, facts)
@@ -96,7 +89,7 @@ export class PciScanner {
 
 function interfacesOf(directory: string): readonly NetworkInterface[] {
   return namesIn(`${directory}/net`).flatMap((name) => {
-    const mac = ifReadable(() => readLine(`${directory}/net/${name}/address`).toLowerCase())
+    const mac = ifThere(() => readLine(`${directory}/net/${name}/address`).toLowerCase())
     return mac === undefined ? [] : [{ name, mac }]
   })
 }
@@ -105,27 +98,33 @@ function iommuGroupOf(directory: string): IommuGroup | undefined {
   const number = linkTarget(`${directory}/iommu_group`)
   if (number === undefined) return undefined
   // Groups of a real IOMMU have no name file.
-  const name = ifReadable(() => readLine(`${directory}/iommu_group/name`))
+  const name = ifThere(() => readLine(`${directory}/iommu_group/name`))
   return { number, noIommu: name === 'vfio-noiommu' }
 }
 
 function linkTarget(path: string): string | undefined {
-  return ifReadable(() => basename(readlinkSync(path)))
+  return ifThere(() => basename(readlinkSync(path)))
 }
 
 function namesIn(directory: string): readonly string[] {
-  return ifReadable(() => readdirSync(directory)) ?? []
+  return ifThere(() => readdirSync(directory)) ?? []
 }
 
 function readLine(path: string): string {
   return readFileSync(path, 'utf8').trim()
 }
 
-/** Anything in sysfs can vanish between two calls, and one bad device must never stop the scan. */
-function ifReadable<T>(read: () => T): T | undefined {
+/**
+ * Anything in sysfs can vanish between two calls: ENOENT, ENODEV from an attribute that was open already, EINVAL from the
+ * address of an interface that is being unregistered (dev_isalive in net/core/net-sysfs.c). Anything else, such as EACCES, is
+ * no card that has gone but a scan that cannot be trusted.
+ */
+function ifThere<T>(read: () => T): T | undefined {
   try {
     return read()
-  } catch {
-    return undefined
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== undefined && ['ENOENT', 'ENODEV', 'EINVAL'].includes(code)) return undefined
+    throw error
   }
 }

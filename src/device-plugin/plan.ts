@@ -1,10 +1,10 @@
 // The next step for one ENIAttachment of this node, decided from facts alone. reconciler.ts gathers the facts and takes the step.
 import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
 import { deviceFinalizer } from '../api/names.ts'
-import type { HostRoutes } from './host-routes.ts'
+import type { HostNetwork } from './host-network.ts'
 import type { KnownCard, Match } from './match.ts'
 import { macOf } from './match.ts'
-import { isKernelDriver } from './userspace-driver.ts'
+import { hasDeviceNode, isKernelDriver } from './userspace-driver.ts'
 
 export interface StepFailure {
   readonly reason:
@@ -39,7 +39,7 @@ export interface Situation {
   readonly driverExists: boolean
   /** NodeENI's dpdkPCIAddress. */
   readonly expectedAddress: string | undefined
-  readonly routes: HostRoutes
+  readonly host: HostNetwork
   /** Whose device is in the kubelet's list at this card's address. */
   readonly listed: 'nobody' | 'ours' | 'another'
   readonly occupancy: 'unknown' | 'free' | 'taken'
@@ -58,6 +58,8 @@ export type Step =
   | { readonly kind: 'bind'; readonly card: KnownCard; readonly driver: string }
   /** The card is as it should be; with a resource it is in the kubelet's list. */
   | { readonly kind: 'offer'; readonly card: KnownCard }
+  /** Being released: Unhealthy for the kubelet, and yet as good as before for a pod that was promised it just before. */
+  | { readonly kind: 'withdraw' }
   /** Out of the kubelet's list, as soon as that is safe. */
   | { readonly kind: 'leave-list' }
   | { readonly kind: 'restore'; readonly card: KnownCard }
@@ -76,8 +78,8 @@ function useStep(situation: Situation): Step {
   if (match.kind === 'absent') return { kind: 'await-card' }
   if (match.kind === 'ambiguous') return refuse('AmbiguousMAC', ambiguity(attachment, match.pciAddresses))
   const { card } = match
-  // Seen in the middle of the kernel's own probe: an unbind now would come before the bind that it is to undo.
-  if (card.driver === undefined && card.interfaces.length > 0) return { kind: 'await-card' }
+  // Unbind takes the driver's link away before the driver gives up its interface (__device_release_driver, dd.c).
+  if (card.driver === undefined && card.interfaces.length > 0) return wait('the card is being taken from its driver')
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'running') return wait('work under way')
   if (situation.listed === 'another') return wait('an earlier device at the same address has not left the list')
@@ -90,11 +92,14 @@ function useStep(situation: Situation): Step {
 }
 
 function userspaceStep(situation: Situation, card: KnownCard, driver: string): Step {
-  const { work, routes } = situation
+  const { work } = situation
+  if (card.driver === driver && !hasDeviceNode(card)) {
+    return refuse('BindFailed', `${driver} has ${card.pciAddress} and has made no device node for it`)
+  }
   if (card.driver === driver) return offerStep(situation, card)
   if (situation.listed === 'ours') return { kind: 'leave-list' }
-  const used = card.interfaces.find(({ name }) => routes.used.has(name))
-  if (used !== undefined) return refuse('InterfaceInUse', inUse(card, used.name))
+  const inUse = useByHost(situation, card)
+  if (inUse !== undefined) return refuse('InterfaceInUse', inUse)
   if (!situation.driverExists) {
     const message = `the kernel has no driver ${driver}; load its module on the node`
     return { kind: 'refuse', failure: { reason: 'DriverMissing', message, terminal: true } }
@@ -116,9 +121,13 @@ function mayBeInAPod(situation: Situation, card: KnownCard): boolean {
 }
 
 function kernelStep(situation: Situation, card: KnownCard): Step {
-  const { routes } = situation
-  const uplink = card.interfaces.find(({ name }) => routes.uplinks.has(name))
-  if (uplink !== undefined) return refuse('InterfaceInUse', inUse(card, uplink.name))
+  const uplink = card.interfaces.find(({ name }) => situation.host.uplinks.has(name))
+  if (uplink !== undefined) {
+    return refuse(
+      'InterfaceInUse',
+      `interface ${uplink.name} of ${card.pciAddress} has a default route; it is left alone`,
+    )
+  }
   if (card.driver === undefined || (card.entry !== undefined && card.driver !== card.entry.originalDriver)) {
     return refuse(
       'DriverChanged',
@@ -146,7 +155,7 @@ function releaseStep(situation: Situation): Step {
   if (!neverThere) {
     if (attachment.spec.claim !== undefined) return useStep(situation)
     if (hasResource(situation) && occupancy === 'taken') return useStep(situation)
-    if (listed === 'ours') return { kind: 'leave-list' }
+    if (listed === 'ours') return useStep(situation).kind === 'offer' ? { kind: 'withdraw' } : { kind: 'leave-list' }
   }
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
@@ -169,8 +178,16 @@ function refuse(reason: StepFailure['reason'], message: string): Step {
   return { kind: 'refuse', failure: { reason, message, terminal: false } }
 }
 
-function inUse(card: KnownCard, name: string): string {
-  return `interface ${name} of ${card.pciAddress} has a route of the node itself; it is left alone`
+/** What the node itself uses of the card, in one line. */
+function useByHost({ attachment, host }: Situation, card: KnownCard): string | undefined {
+  const used = card.interfaces.find(({ name }) => host.used.has(name))
+  if (used !== undefined) {
+    return `interface ${used.name} of ${card.pciAddress} has a route or an IPv6 address of the node itself; it is left alone`
+  }
+  // With routes in another table than the main one (policy routing) an address of the ENI is all that shows.
+  const address = attachment.status?.eni?.addresses?.find((own) => host.addresses.has(own))
+  if (address === undefined || card.interfaces.length === 0) return undefined
+  return `the node itself has address ${address} of ${card.pciAddress}; it is left alone`
 }
 
 function ambiguity(attachment: ENIAttachment, pciAddresses: readonly string[]): string {

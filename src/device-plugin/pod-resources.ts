@@ -1,5 +1,5 @@
 // The kubelet's PodResources API: which devices it can allocate, and which pod holds which.
-import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js'
+import { credentials, type ServiceError, status } from '@grpc/grpc-js'
 
 import type { AllocatableResourcesResponse__Output } from './gen/v1/AllocatableResourcesResponse.ts'
 import type { ContainerDevices__Output } from './gen/v1/ContainerDevices.ts'
@@ -109,11 +109,15 @@ export class PodResourcesClient implements PodResources {
     try {
       return await promise
     } catch (error) {
-      // An old channel waits out its backoff after the kubelet is back; a new one connects at once.
-      if (this.#client === client && !answered(error)) this.#client = undefined
-      if (this.#client !== client) Client.prototype.close.call(client)
+      if (!answered(error)) this.#drop(client)
       throw error
     }
+  }
+
+  /** An old channel waits out its backoff after the kubelet is back; a new one connects at once. */
+  #drop(client: PodResourcesListerClient): void {
+    if (this.#client === client) this.#client = undefined
+    client.close()
   }
 }
 

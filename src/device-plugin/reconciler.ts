@@ -4,18 +4,19 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import { logChanges, reportOn } from './attachment-report.ts'
 import { logFields, type CardSteps } from './card-steps.ts'
-import type { Clock } from './clock.ts'
-import type { HostRoutes } from './host-routes.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
+import type { HostNetwork } from './host-network.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
 import { type KnownCard, macOf, match } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
 import { type ClusterState, nodeDemand } from './node-demand.ts'
+import { deviceKey } from './occupancy.ts'
 import type { PciCard } from './pci-scan.ts'
 import { nextStep, type Step } from './plan.ts'
 import type { Registrations } from './registrations.ts'
 import { type Findings, type Knowledge, type PlacedSituation, situationOf } from './situation.ts'
 import type { StatusWriter } from './status-writer.ts'
-import type { WakeUp } from './wake-up.ts'
+import type { LoopWaker } from './loop-waker.ts'
 
 /** inotify does not see sysfs, so a card that is expected is looked for; a scan costs well under a millisecond. */
 const fastMs = 50
@@ -28,13 +29,13 @@ export interface ReconcilerOptions extends Knowledge {
   readonly state: () => ClusterState | undefined
   readonly managed: ReadonlySet<string>
   readonly scan: () => readonly PciCard[]
-  readonly routes: () => HostRoutes
+  readonly host: () => HostNetwork
   readonly steps: CardSteps
   readonly kubelet: KubeletWatch
   readonly registrations: Registrations
   readonly statuses: StatusWriter
-  readonly wakeUp: WakeUp
-  readonly clock: Clock
+  readonly waker: LoopWaker
+  readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
   readonly log: Log
 }
@@ -69,7 +70,7 @@ export class Reconciler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { wakeUp, work, log } = this.#options
+    const { waker, work, log } = this.#options
     while (!signal.aborted) {
       let waitMs = slowMs
       try {
@@ -77,7 +78,7 @@ export class Reconciler {
       } catch (error) {
         log.error({ err: error, retryMs: slowMs }, 'pass failed, trying again')
       }
-      await wakeUp.wait(waitMs, signal)
+      await waker.wait(waitMs, signal)
     }
     await work.settled()
   }
@@ -90,12 +91,12 @@ export class Reconciler {
     const demand = nodeDemand(state, managed)
     for (const resource of demand.resources) registrations.ensure(resource)
     const cards = this.#options.scan().map((card) => ({ ...card, entry: this.#options.journal.of(card) }))
-    const findings = { demand, routes: this.#options.routes(), matches: match(cards, demand.attachments) }
+    const findings = { demand, host: this.#options.host(), matches: match(cards, demand.attachments) }
     const now = clock.monotonic()
     const plans = demand.attachments
       .filter(({ metadata }) => !this.#finished.has(metadata.uid))
       .map((attachment) => this.#plan(attachment, findings, now))
-    lists.retain(new Set(plans.flatMap(offeredKeys)), occupancy, kubelet.view, now)
+    lists.retain(keysWith(plans, 'offer'), keysWith(plans, 'withdraw'), occupancy, kubelet.view, now)
     for (const { situation, step } of plans) this.#take(situation, step, now)
     const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
     if (occupancy.isUnsettled) awaited.push('settle')
@@ -107,6 +108,7 @@ export class Reconciler {
   }
 
   #plan(attachment: ENIAttachment, findings: Findings, now: number): Plan {
+    if (!this.#sightings.has(attachment.metadata.uid)) this.#recallHolder(attachment, now)
     const situation = situationOf(attachment, findings, this.#options)
     this.#see(situation, now)
     return { situation, step: nextStep(situation) }
@@ -114,16 +116,24 @@ export class Reconciler {
 
   #see({ attachment, match: found }: PlacedSituation, now: number): void {
     const { uid } = attachment.metadata
-    const before = this.#sightings.get(uid) ?? { attachmentAt: now }
+    // A claim that was freed counts as new when it comes again.
+    const { claim: known, ...before } = this.#sightings.get(uid) ?? { attachmentAt: now }
     const { claim } = attachment.spec
     const after: Sightings = {
       ...before,
       ...(found.kind === 'found' &&
         found.card.inode !== before.card?.inode &&
         this.#newCard(attachment, found.card, now)),
-      ...(claim !== undefined && claim.uid !== before.claim?.uid && { claim: { uid: claim.uid, at: now } }),
+      ...(claim !== undefined && { claim: claim.uid === known?.uid ? known : { uid: claim.uid, at: now } }),
     }
     this.#sightings.set(uid, after)
+  }
+
+  /** An earlier process of ours has written who has the device; a kubelet that has just started, too, may not show it yet. */
+  #recallHolder({ spec, status }: ENIAttachment, now: number): void {
+    const { pciAddress, inUseBy } = status?.device ?? {}
+    if (spec.resourceName === undefined || pciAddress === undefined || inUseBy === undefined) return
+    this.#options.occupancy.recall(deviceKey(spec.resourceName, pciAddress), inUseBy, now)
   }
 
   #newCard(attachment: ENIAttachment, card: KnownCard, now: number): Pick<Sightings, 'card'> {
@@ -160,6 +170,7 @@ export class Reconciler {
       case 'await-card':
       case 'wait':
       case 'refuse':
+      case 'withdraw':
       case 'leave-list':
       case 'finished':
     }
@@ -243,6 +254,7 @@ interface Plan {
   readonly step: Step
 }
 
-function offeredKeys({ situation, step }: Plan): readonly string[] {
-  return step.kind === 'offer' && situation.key !== undefined ? [situation.key] : []
+function keysWith(plans: readonly Plan[], kind: Step['kind']): ReadonlySet<string> {
+  const chosen = plans.filter(({ step }) => step.kind === kind)
+  return new Set(chosen.map(({ situation }) => situation.key).filter((key) => key !== undefined))
 }

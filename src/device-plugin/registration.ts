@@ -75,14 +75,17 @@ export class Registration {
       await server.listen()
       // Up to 1.36 a stream that ends disconnects whichever client has the resource's name by then (kubernetes#127803).
       old?.endStreams()
-      await this.#register(server)
-      await within(server.watched, watchDeadlineMs, 'the kubelet registered the resource but does not watch its list')
+      // From here on it must hear of changes: the kubelet opens its stream before it answers Register (connectClient in
+      // devicemanager/plugin/v1beta1/handler.go), and what it misses there it never hears of.
+      this.#server = server
+      await this.#register(server, signal)
+      await watchedBy(server, signal)
     } catch (error) {
       server.close()
       throw error
+    } finally {
+      old?.close()
     }
-    this.#server = server
-    old?.close()
     this.#log.info({ socket: server.socketName }, 'resource registered')
     this.#setRegistered(true)
     return this.#loss(server, kubelet, signal)
@@ -108,18 +111,22 @@ export class Registration {
   }
 
   /** A fresh client each time: one that has seen no socket waits a second before it looks again. */
-  async #register({ socketName }: PluginServer): Promise<void> {
+  async #register({ socketName }: PluginServer, signal: AbortSignal): Promise<void> {
     const { resource, sockets } = this.#options
     const client = new devicePluginApi.Registration(`unix://${sockets.kubeletSocket}`, credentials.createInsecure())
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const request = { version: devicePluginVersion, endpoint: socketName, resourceName: resource }
-    client.Register(request, { deadline: Date.now() + registerDeadlineMs }, (error) => {
+    const call = client.Register(request, { deadline: Date.now() + registerDeadlineMs }, (error) => {
       if (error === null) resolve()
       else reject(new Error(`register ${resource} on ${sockets.kubeletSocket}: ${error.details}`, { cause: error }))
     })
+    const cancel = () => call.cancel()
+    signal.addEventListener('abort', cancel, { once: true })
+    if (signal.aborted) cancel()
     try {
       await promise
     } finally {
+      signal.removeEventListener('abort', cancel)
       client.close()
     }
   }
@@ -140,14 +147,15 @@ export class Registration {
   }
 }
 
-async function within(promise: Promise<void>, ms: number, otherwise: string): Promise<void> {
-  const stop = new AbortController()
-  const late = delay(ms, undefined, { signal: stop.signal }).then(
+async function watchedBy(server: PluginServer, signal: AbortSignal): Promise<void> {
+  const done = new AbortController()
+  const late = delay(watchDeadlineMs, undefined, { signal: AbortSignal.any([signal, done.signal]) }).then(
     () => {
-      throw new Error(otherwise)
+      throw new Error('the kubelet registered the resource but does not watch its list')
     },
     () => undefined,
   )
-  await Promise.race([promise, late])
-  stop.abort()
+  await Promise.race([server.watched, late])
+  done.abort()
+  signal.throwIfAborted()
 }

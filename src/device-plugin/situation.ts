@@ -3,7 +3,7 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { userspaceDriverOf } from '../api/node-eni.ts'
 import type { CardWork } from './card-work.ts'
 import type { DeviceLists } from './device-lists.ts'
-import type { HostRoutes } from './host-routes.ts'
+import type { HostNetwork } from './host-network.ts'
 import type { Journal, JournalEntry } from './journal.ts'
 import type { Match } from './match.ts'
 import type { NodeDemand } from './node-demand.ts'
@@ -14,7 +14,7 @@ import type { Situation } from './plan.ts'
 export interface Findings {
   readonly demand: NodeDemand
   readonly matches: ReadonlyMap<string, Match>
-  readonly routes: HostRoutes
+  readonly host: HostNetwork
 }
 
 /** What this process knows already. */
@@ -48,7 +48,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     wanted,
     driverExists: typeof wanted === 'string' || knowledge.hasDriver(wanted.userspace),
     expectedAddress: nodeENI?.spec.dpdkPCIAddress,
-    routes: findings.routes,
+    host: findings.host,
     listed: listedFor(uid, resourceName, address, knowledge.lists),
     occupancy: occupancyOf(key, knowledge.occupancy),
     isJournaled: entry !== undefined,

@@ -2,7 +2,7 @@
 import { type DeviceStatus, deviceStatusSchema, type ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
-import type { Clock } from './clock.ts'
+import type { MonotonicClock } from './monotonic-clock.ts'
 
 /** A step that follows within this time makes one write of two; a step that hangs is shown after it. */
 const holdBackMs = 500
@@ -22,11 +22,11 @@ interface Slot {
 
 export class StatusWriter {
   readonly #writes: AttachmentWrites
-  readonly #clock: Clock
+  readonly #clock: MonotonicClock
   readonly #log: Log
   readonly #slots = new Map<string, Slot>()
 
-  constructor(writes: AttachmentWrites, clock: Clock, log: Log) {
+  constructor(writes: AttachmentWrites, clock: MonotonicClock, log: Log) {
     this.#writes = writes
     this.#clock = clock
     this.#log = log

@@ -1,14 +1,22 @@
 // A child process that does nothing but write to sysfs control files, one list of writes per request. It can block for ever
 // in the kernel (unbind of a card in use) without stopping the device plugin, which control-writes.ts guards it for.
-import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, statSync, writeSync } from 'node:fs'
 
 export interface ControlWrite {
   readonly path: string
   readonly value: string
 }
 
+/** One appearance of a card: the next one at the same PCI address has another inode. */
+export interface CardAppearance {
+  /** Its directory in sysfs. */
+  readonly directory: string
+  readonly inode: string
+}
+
 export interface WriteRequest {
   readonly id: number
+  readonly card: CardAppearance
   readonly writes: readonly ControlWrite[]
 }
 
@@ -19,8 +27,15 @@ export interface WriteAnswer {
 
 export interface WriteRefusal {
   readonly path: string
-  /** errno name, such as ENODEV. */
+  /** errno name, such as ENODEV, or in words what is wrong. */
   readonly code: string
+}
+
+/** Control files name a card by its PCI address; since the scan another card, of somebody else, may have come there. */
+function replaced({ directory, inode }: CardAppearance): WriteRefusal | undefined {
+  const now = statSync(directory, { bigint: true, throwIfNoEntry: false })
+  if (now === undefined) return { path: directory, code: 'ENODEV' }
+  return String(now.ino) === inode ? undefined : { path: directory, code: 'another card is there now' }
 }
 
 /** Stops at the first write that the kernel refuses. */
@@ -41,8 +56,8 @@ function writeAll(writes: readonly ControlWrite[]): WriteRefusal | undefined {
   return undefined
 }
 
-process.on('message', ({ id, writes }: WriteRequest) => {
-  const refused = writeAll(writes)
+process.on('message', ({ id, card, writes }: WriteRequest) => {
+  const refused = replaced(card) ?? writeAll(writes)
   process.send?.({ id, ...(refused && { refused }) } satisfies WriteAnswer)
 })
 process.on('disconnect', () => process.exit(0))

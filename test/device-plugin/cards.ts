@@ -11,8 +11,6 @@ export function cardAt(pciAddress: string, more: Partial<KnownCard> = {}): Known
   return {
     pciAddress,
     inode: '100',
-    vendor: '0x1d0f',
-    device: '0xec20',
     driver: 'ena',
     interfaces: [],
     iommuGroup: undefined,

@@ -1,12 +1,13 @@
 // The writer process: what the kernel refuses is told, what never returns is given up without harm to the next write.
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync } from 'node:child_process'
+import { EventEmitter } from 'node:events'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 
-import { WriterProcess } from '../../src/device-plugin/control-writes.ts'
+import { forkWriter, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 
 /** Long enough for a child to start on a busy machine. */
 const patientMs = 10_000
@@ -15,6 +16,11 @@ function scratch(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'writes-'))
   t.after(() => rmSync(directory, { recursive: true }))
   return directory
+}
+
+/** A directory that stands for the card's. */
+function cardIn(directory: string) {
+  return { directory, inode: String(statSync(directory, { bigint: true }).ino) }
 }
 
 function writerWith(t: TestContext, deadlineMs: number): WriterProcess {
@@ -31,7 +37,7 @@ test('writes in order, and stops at the first that is refused', async (t) => {
     string,
   ]
   for (const path of [first, last]) writeFileSync(path, '')
-  const outcome = await writerWith(t, patientMs).write([
+  const outcome = await writerWith(t, patientMs).write(cardIn(directory), [
     { path: first, value: 'vfio-pci\n' },
     { path: missing, value: 'x' },
     { path: last, value: 'x' },
@@ -49,13 +55,13 @@ test('a write that does not return is given up at the deadline, and the next one
   const writer = writerWith(t, patientMs)
   const plain = join(directory, 'plain')
   writeFileSync(plain, '')
-  await writer.write([{ path: plain, value: 'warm' }])
+  await writer.write(cardIn(directory), [{ path: plain, value: 'warm' }])
   const impatient = writerWith(t, 200)
-  const outcome = await impatient.write([{ path: pipe, value: '0000:00:06.0' }])
+  const outcome = await impatient.write(cardIn(directory), [{ path: pipe, value: '0000:00:06.0' }])
   assert.equal(outcome.kind, 'stuck')
   assert.ok(outcome.kind === 'stuck')
   await outcome.ended
-  assert.deepEqual(await writer.write([{ path: plain, value: 'next' }]), { kind: 'written' })
+  assert.deepEqual(await writer.write(cardIn(directory), [{ path: plain, value: 'next' }]), { kind: 'written' })
   assert.equal(readFileSync(plain, 'utf8'), 'next')
 })
 
@@ -64,12 +70,51 @@ test('a writer that is killed is replaced', async (t) => {
   const plain = join(directory, 'plain')
   closeSync(openSync(plain, 'w'))
   const writer = writerWith(t, patientMs)
-  await writer.write([{ path: plain, value: 'one' }])
+  await writer.write(cardIn(directory), [{ path: plain, value: 'one' }])
   const pipe = join(directory, 'pipe')
   execFileSync('mkfifo', [pipe])
-  const blocked = writer.write([{ path: pipe, value: 'x' }])
-  const after = writer.write([{ path: plain, value: 'two' }])
+  const blocked = writer.write(cardIn(directory), [{ path: pipe, value: 'x' }])
+  const after = writer.write(cardIn(directory), [{ path: plain, value: 'two' }])
   process.kill(writer.pid ?? 0, 'SIGKILL')
-  assert.deepEqual(await blocked, { kind: 'refused', path: pipe, code: 'writer process ended' })
+  assert.deepEqual(await blocked, { kind: 'refused', path: directory, code: 'writer process ended' })
   assert.deepEqual(await after, { kind: 'written' })
 })
+
+test('nothing is written when another card is at the address of the one that was scanned, or none', async (t) => {
+  const directory = scratch(t)
+  const device = join(directory, '0000:00:06.0')
+  mkdirSync(device)
+  const card = cardIn(device)
+  writeFileSync(join(directory, 'plain'), '')
+  const writes = [{ path: join(directory, 'plain'), value: 'x' }]
+  const writer = writerWith(t, patientMs)
+  assert.deepEqual(await writer.write(card, writes), { kind: 'written' })
+  const other = { ...card, inode: `${card.inode}0` }
+  const replaced = { kind: 'refused', path: device, code: 'another card is there now' }
+  assert.deepEqual(await writer.write(other, writes), replaced)
+  rmSync(device, { recursive: true })
+  assert.deepEqual(await writer.write(card, writes), { kind: 'refused', path: device, code: 'ENODEV' })
+  assert.equal(readFileSync(join(directory, 'plain'), 'utf8'), 'x')
+})
+
+const brokenStarts: Readonly<Record<string, () => ChildProcess>> = {
+  'cannot be started': () => {
+    throw new Error('spawn EAGAIN')
+  },
+  // As fork leaves it when there is no file descriptor for a channel (EMFILE).
+  'has no channel': () => new EventEmitter() as ChildProcess,
+}
+for (const [what, broken] of Object.entries(brokenStarts)) {
+  test(`a writer that ${what} is a refusal, and the next write gets another`, async (t) => {
+    const directory = scratch(t)
+    const plain = join(directory, 'plain')
+    writeFileSync(plain, '')
+    let starts = 0
+    const writer = new WriterProcess(patientMs, () => (starts++ === 0 ? broken() : forkWriter()))
+    t.after(() => writer.stop())
+    const refused = await writer.write(cardIn(directory), [{ path: plain, value: 'one' }])
+    assert.equal(refused.kind, 'refused')
+    assert.deepEqual(await writer.write(cardIn(directory), [{ path: plain, value: 'two' }]), { kind: 'written' })
+    assert.equal(readFileSync(plain, 'utf8'), 'two')
+  })
+}

@@ -16,6 +16,7 @@ function ack(more: Partial<AckQuestion>): string | undefined {
   return acknowledgement({
     claimUID: 'pod-2',
     before: undefined,
+    isSeen: true,
     advertised: true,
     isFree: true,
     holder: undefined,
@@ -35,7 +36,12 @@ suite('a claim is acknowledged', () => {
   })
 
   test('not while the kubelet does not have the device', () => {
-    assert.equal(ack({ advertised: false }), undefined)
+    assert.equal(ack({ isSeen: false, advertised: false }), undefined)
+  })
+
+  test('not by what an earlier process has seen: the kubelet need not know us any more', () => {
+    assert.equal(ack({ isSeen: false, advertised: true }), undefined)
+    assert.equal(ack({ isSeen: false, advertised: true, before: 'pod-2' }), 'pod-2')
   })
 
   test('not while somebody has it', () => {
@@ -48,12 +54,12 @@ suite('a claim is acknowledged', () => {
   })
 
   test('once: it stays while a pod holds the device, and while the kubelet has it', () => {
-    assert.equal(ack({ before: 'pod-2', isFree: false, holder, advertised: false }), 'pod-2')
+    assert.equal(ack({ before: 'pod-2', isFree: false, holder, isSeen: false, advertised: false }), 'pod-2')
     assert.equal(ack({ before: 'pod-2', isFree: false, holder }), 'pod-2')
   })
 
   test('no longer when the device leaves the kubelet before anybody holds it', () => {
-    assert.equal(ack({ before: 'pod-2', advertised: false }), undefined)
+    assert.equal(ack({ before: 'pod-2', isSeen: false, advertised: false }), undefined)
   })
 })
 

@@ -4,11 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 
+import { pino } from 'pino'
+
 import { type PciBus, type PciBusOptions, startPciBus } from '../../sim/pci/bus.ts'
-import { systemClock } from '../../src/device-plugin/clock.ts'
-import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
+import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
+import { type ControlWrites, type WriteOutcome, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { DriverBinding } from '../../src/device-plugin/driver-binding.ts'
-import { PciScanner } from '../../src/device-plugin/pci-scan.ts'
+import { type PciCard, PciScanner } from '../../src/device-plugin/pci-scan.ts'
+import type { ControlWrite } from '../../src/device-plugin/sysfs-writer.ts'
 
 const mac = '02:00:00:00:00:66'
 
@@ -17,7 +20,9 @@ interface Rig {
   readonly sys: string
   readonly writes: ControlWrites
   readonly binding: DriverBinding
-  readonly card: () => { readonly pciAddress: string; readonly driver: string | undefined }
+  readonly card: () => PciCard
+  /** The writer with the card's present appearance. */
+  readonly write: (writes: readonly ControlWrite[]) => Promise<WriteOutcome>
 }
 
 async function rigWith(t: TestContext, options: Partial<PciBusOptions> = {}): Promise<Rig> {
@@ -37,11 +42,15 @@ async function rigWith(t: TestContext, options: Partial<PciBusOptions> = {}): Pr
     assert.ok(found)
     return found
   }
-  return { bus, sys, writes, card, binding: bindingOf(sys, writes) }
+  const write = (all: readonly ControlWrite[]) => {
+    const { pciAddress, inode } = card()
+    return writes.write({ directory: join(sys, 'bus/pci/devices', pciAddress), inode }, all)
+  }
+  return { bus, sys, writes, write, card, binding: bindingOf(sys, writes) }
 }
 
 function bindingOf(sys: string, writes: ControlWrites, settleDeadlineMs = 2_000): DriverBinding {
-  return new DriverBinding({ sys, writes, clock: systemClock, settleDeadlineMs })
+  return new DriverBinding({ sys, writes, clock: systemClock, log: pino({ level: 'silent' }), settleDeadlineMs })
 }
 
 for (const driver of ['vfio-pci', 'igb_uio']) {
@@ -71,9 +80,9 @@ test('when the driver refuses the card, the kernel gets it back', async (t) => {
 })
 
 test('a bind that was cut off after unbind is taken up where it stands', async (t) => {
-  const { binding, card, sys, writes, bus } = await rigWith(t)
+  const { binding, card, sys, write, bus } = await rigWith(t)
   const { pciAddress } = card()
-  await writes.write([
+  await write([
     { path: join(sys, `bus/pci/devices/${pciAddress}/driver_override`), value: 'vfio-pci\n' },
     { path: join(sys, 'bus/pci/drivers/ena/unbind'), value: pciAddress },
   ])
@@ -85,10 +94,10 @@ test('a bind that was cut off after unbind is taken up where it stands', async (
 test('a write that the kernel refuses says which, and leaves the card where it is', async (t) => {
   const { sys, writes, card } = await rigWith(t)
   const refusing: ControlWrites = {
-    write: (all) =>
+    write: (appearance, all) =>
       all.some(({ path }) => path.endsWith('/unbind'))
         ? Promise.resolve({ kind: 'refused', path: 'unbind', code: 'ENODEV' })
-        : writes.write(all),
+        : writes.write(appearance, all),
   }
   const change = await bindingOf(sys, refusing).bind(card(), 'vfio-pci')
   assert.deepEqual(change, {
@@ -116,4 +125,36 @@ test('whether the kernel has a driver is seen in sysfs', async (t) => {
   const { binding } = await rigWith(t)
   assert.equal(binding.hasDriver('vfio-pci'), true)
   assert.equal(binding.hasDriver('uio_hv_generic'), false)
+})
+
+test('a card that was replaced since the scan is not touched, and neither is the one in its place', async (t) => {
+  const { binding, bus, card } = await rigWith(t)
+  const scanned = card()
+  await bus.unplug({ mac })
+  await bus.plug({ mac: '02:00:00:00:00:67', eniId: 'eni-other', deviceIndex: 1 })
+  const changes: string[] = []
+  for (const kind of ['unbound', 'bound'] as const) bus.effects.on(kind, () => changes.push(kind))
+  const change = await binding.bind(scanned, 'vfio-pci')
+  assert.ok(change.kind === 'failed')
+  assert.match(change.message, /another card is there now/)
+  assert.equal(card().driver, 'ena')
+  assert.deepEqual(changes, [])
+})
+
+test('an override that cannot be cleared is named in the log: the card is bound all the same', async (t) => {
+  const { sys, writes, card } = await rigWith(t)
+  const lines: string[] = []
+  const binding = new DriverBinding({
+    sys,
+    writes: {
+      write: (appearance, all) =>
+        all.some(({ value }) => value === '\n')
+          ? Promise.resolve({ kind: 'refused', path: 'driver_override', code: 'EIO' })
+          : writes.write(appearance, all),
+    },
+    clock: systemClock,
+    log: pino({}, { write: (line: string) => lines.push(line) }),
+  })
+  assert.deepEqual(await binding.bind(card(), 'vfio-pci'), { kind: 'done' })
+  assert.match(lines.join(''), /EIO.*driver_override not cleared/)
 })

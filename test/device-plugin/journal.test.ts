@@ -1,6 +1,6 @@
 // The journal survives a crash at any byte: what is read back is a whole entry that was written, or nothing.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -112,4 +112,17 @@ test('to forget an attachment leaves the entry that another has written for the 
   const written = journal.write({ ...entry, attachmentUID: 'new' })
   await Promise.all([written, journal.forget('old')])
   assert.deepEqual((await reopened(directory)).entries(), [{ ...entry, attachmentUID: 'new' }])
+})
+
+test('a file that the disk does not give is named and left out; the start goes on with the others', async (t) => {
+  const directory = scratch(t)
+  const [entry] = fc.sample(entries, { numRuns: 1, seed: 13 }) as [JournalEntry]
+  await (await reopened(directory)).write(entry)
+  // A directory cannot be read as a file (EISDIR), as a bad sector cannot (EIO).
+  mkdirSync(join(directory, '0000:ff:1f.0.json'))
+  const lines: string[] = []
+  const journal = new Journal(directory, bootID, pino({}, { write: (line: string) => lines.push(line) }))
+  await journal.load()
+  assert.deepEqual(journal.entries(), [entry])
+  assert.match(lines.join(''), /"file":"0000:ff:1f\.0\.json".*cannot be read/)
 })

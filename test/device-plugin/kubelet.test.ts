@@ -1,5 +1,6 @@
 // The device plugin and the kubelet: registration that survives both, and no device for two pods.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -33,7 +34,59 @@ test('after a restart of the kubelet the resource is registered again, on a new 
   await node.kubelet.effects.until(() => allocatable(node) === 1)
   const [after] = sockets(node)
   assert.notEqual(after, before)
-  await node.cluster.until(() => node.cluster.device('a')?.advertised === true)
+  // Only a look at this kubelet gives a new acknowledgement.
+  node.cluster.setClaim('a', { namespace: 'core', name: 'upf-1', uid: 'pod-2' })
+  await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-2')
+})
+
+test('a device that comes while Register is not answered yet reaches the kubelet, which watches the list already', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  const answer = node.kubelet.holdRegisterAnswers()
+  const watched = once(node.kubelet.effects, 'listed')
+  await node.startPlugin()
+  await watched
+  await node.acknowledged('a', mac, 'pod-1')
+  answer()
+  await node.logged('resource registered')
+  assert.equal(allocatable(node), 1)
+})
+
+test('it ends at once while the kubelet does not answer Register', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  node.kubelet.holdRegisterAnswers()
+  const watched = once(node.kubelet.effects, 'listed')
+  await node.startPlugin()
+  await watched
+  const startedAt = performance.now()
+  await node.stopPlugin()
+  // Register's own deadline is 12 s.
+  assert.ok(performance.now() - startedAt < 5_000)
+})
+
+test('a kubelet that has just started and lists no pods yet takes no device from a running pod', async (t) => {
+  const node = await startNode(t, { podSourceDelayMs: 1_000 })
+  await started(node)
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  assert.ok((await admit(node, 'upf-0')).admitted)
+  await node.cluster.until(() => node.cluster.device('a')?.inUseBy?.name === 'upf-0')
+  const writtenBefore = node.cluster.written.length
+  // The claim goes and the object is to be released: only the holder is left to protect the card.
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.passed()
+  await node.kubelet.restart()
+  const listed: string[] = []
+  node.kubelet.effects.on('pods-listed', (pods) => listed.push(pods.join()))
+  await node.kubelet.effects.until(() => listed.at(-1) === 'core/upf-0')
+  assert.ok(listed.includes(''), 'there was no empty list')
+  await node.passed()
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
+  assert.ok(node.cluster.written.slice(writtenBefore).every(({ device }) => device.inUseBy?.name === 'upf-0'))
+
+  node.kubelet.endPod({ namespace: 'core', name: 'upf-0' })
+  await node.cluster.until(() => node.cluster.isReleased('a'))
 })
 
 test('when the kubelet ends its stream, the plugin registers again', async (t) => {
@@ -130,6 +183,21 @@ test('a claim on a device that a pod holds is acknowledged only when the pod is 
   node.kubelet.endPod({ namespace: 'core', name: 'upf-0' })
   await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-2')
   assert.ok(node.cluster.written.every(({ device }) => device.acknowledged !== 'pod-2' || device.inUseBy === undefined))
+})
+
+test('the same pod claims again: what the kubelet said before does not count', async (t) => {
+  const node = await startNode(t)
+  await started(node)
+  await node.acknowledged('a', mac, 'pod-1')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.device('a')?.acknowledged === undefined)
+  const answer = node.kubelet.holdLists()
+  await once(node.kubelet.effects, 'list-held')
+  node.cluster.setClaim('a', { namespace: 'core', name: 'pod-1', uid: 'pod-1' })
+  await node.passed()
+  assert.equal(node.cluster.device('a')?.acknowledged, undefined)
+  answer()
+  await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-1')
 })
 
 test('an old acknowledgement never stands for a new claim', async (t) => {

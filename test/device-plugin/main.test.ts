@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test, type TestContext } from 'node:test'
@@ -18,12 +18,17 @@ import { instanceID, resource } from './cluster-in-memory.ts'
 const mac = '02:00:00:00:00:66'
 const main = fileURLToPath(new URL('../../src/device-plugin/main.ts', import.meta.url))
 
+interface Program {
+  readonly process: ChildProcess
+  readonly lines: readonly Record<string, unknown>[]
+}
+
 interface Rig {
+  readonly root: string
   readonly api: FakeApiServer
   readonly kubelet: Kubelet
   readonly bus: PciBus
-  readonly program: ChildProcess
-  readonly lines: readonly Record<string, unknown>[]
+  readonly start: () => Program
 }
 
 async function rig(t: TestContext): Promise<Rig> {
@@ -31,6 +36,23 @@ async function rig(t: TestContext): Promise<Rig> {
   const api = await FakeApiServer.start()
   const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: '02:00:00:00:00:01' })
   const kubelet = await startKubelet({ dir: join(root, 'k') })
+  const programs: ChildProcess[] = []
+  const start = () => {
+    const program = startProgram(root, api)
+    programs.push(program.process)
+    return program
+  }
+  t.after(async () => {
+    for (const program of programs) await killed(program)
+    kubelet.close()
+    bus.stop()
+    await api.stop()
+    rmSync(root, { recursive: true, force: true })
+  })
+  return { root, api, kubelet, bus, start }
+}
+
+function startProgram(root: string, api: FakeApiServer): Program {
   const program = spawn(process.execPath, [main], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {
@@ -47,25 +69,17 @@ async function rig(t: TestContext): Promise<Rig> {
   })
   const lines: Record<string, unknown>[] = []
   createInterface(program.stdout).on('line', (line) => lines.push(JSON.parse(line) as Record<string, unknown>))
-  t.after(async () => {
-    if (program.exitCode === null) {
-      program.kill('SIGKILL')
-      await once(program, 'exit')
-    }
-    kubelet.close()
-    bus.stop()
-    await api.stop()
-    rmSync(root, { recursive: true, force: true })
-  })
-  return { api, kubelet, bus, program, lines }
+  return { process: program, lines }
 }
 
-function statusOf(object: unknown): NonNullable<ENIAttachment['status']> {
-  return (object as ENIAttachment | undefined)?.status ?? {}
+async function killed(program: ChildProcess): Promise<void> {
+  if (program.exitCode !== null || program.signalCode !== null) return
+  program.kill('SIGKILL')
+  await once(program, 'exit')
 }
 
-test('a card becomes a device, its claim is acknowledged, and on release only our finalizer goes', async (t) => {
-  const { api, kubelet, bus, program, lines } = await rig(t)
+/** A node and a NodeENI, and a claimed ENI whose card is plugged; resolves when its claim is acknowledged. */
+async function acknowledged({ api, kubelet, bus }: Rig): Promise<unknown> {
   const labelled = { name: 'node-a', labels: { upf: 'yes' } }
   api.store('nodes').create({ metadata: labelled, spec: { providerID: `aws:///eu-central-1a/${instanceID}` } })
   api.store('nodeenis').create({
@@ -82,19 +96,30 @@ test('a card becomes a device, its claim is acknowledged, and on release only ou
   })
   await kubelet.effects.until(() => kubelet.counts().has(resource))
 
-  const claim = { namespace: 'core', name: 'upf-0', uid: 'pod-1' }
-  const spec = { nodeENI: 'upf', nodeName: 'node-a', instanceID, resourceName: resource, claim }
   api.store('eniattachments').create({
-    ...(newAttachment('a', spec) as { readonly metadata: object }),
+    ...(newAttachment('a', { ...unclaimed, claim }) as { readonly metadata: object }),
     status: { phase: 'Attaching', eni: { eniID: 'eni-a', mac } },
   })
   await bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
-  const ready = await api.until('eniattachments', 'a', (is) => statusOf(is).device?.acknowledged === 'pod-1')
+  return api.until('eniattachments', 'a', (is) => statusOf(is).device?.acknowledged === 'pod-1')
+}
+
+const claim = { namespace: 'core', name: 'upf-0', uid: 'pod-1' }
+const unclaimed = { nodeENI: 'upf', nodeName: 'node-a', instanceID, resourceName: resource }
+
+function statusOf(object: unknown): NonNullable<ENIAttachment['status']> {
+  return (object as ENIAttachment | undefined)?.status ?? {}
+}
+
+test('a card becomes a device, its claim is acknowledged, and on release only our finalizer goes', async (t) => {
+  const node = await rig(t)
+  const { api, bus } = node
+  const { process: program, lines } = node.start()
+  const ready = await acknowledged(node)
   assert.equal(statusOf(ready).phase, 'Ready')
   assert.equal(statusOf(ready).eni?.eniID, 'eni-a')
   assert.equal(statusOf(ready).device?.driver, 'vfio-pci')
 
-  const { claim: _, ...unclaimed } = spec
   api.store('eniattachments').update('a', (object) => ({ ...object, spec: unclaimed }))
   api.store('eniattachments').delete('a')
   const released = await api.until('eniattachments', 'a', (is) => is?.metadata.finalizers?.length === 1)
@@ -118,4 +143,25 @@ test('a card becomes a device, its claim is acknowledged, and on release only ou
     told.filter((text) => texts.has(text)),
     told,
   )
+})
+
+test('killed while a pod has its device, it finds all as it was and touches nothing', async (t) => {
+  const node = await rig(t)
+  const { api, kubelet, bus, root } = node
+  const first = node.start()
+  await acknowledged(node)
+  assert.ok((await kubelet.admit({ namespace: 'core', name: 'upf-0', resource, count: 1 })).admitted)
+  const before = await api.until('eniattachments', 'a', (is) => statusOf(is).device?.inUseBy?.name === 'upf-0')
+  const gone = kubelet.effects.until(() => kubelet.counts().get(resource)?.allocatable === 0)
+  await killed(first.process)
+  await gone
+
+  const second = node.start()
+  await kubelet.effects.until(() => kubelet.counts().get(resource)?.allocatable === 1)
+  await once(kubelet.effects, 'pods-listed')
+  assert.deepEqual(statusOf(api.store('eniattachments').get('a')).device, statusOf(before).device)
+  assert.equal(bus.cards().find((card) => card.mac === mac)?.driver, 'vfio-pci')
+  assert.ok(!second.lines.some(({ msg }) => msg === 'card bound'))
+  const sockets = readdirSync(join(root, 'k/device-plugins')).filter((name) => name.startsWith('jit-eni-'))
+  assert.equal(sockets.length, 1)
 })

@@ -9,7 +9,7 @@ import { pino } from 'pino'
 import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
 import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
-import { systemClock } from '../../src/device-plugin/clock.ts'
+import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
 import { Journal } from '../../src/device-plugin/journal.ts'
@@ -24,6 +24,7 @@ export interface NodeOptions {
   /** Stands between the plugin and the writer process. */
   readonly controlWrites?: (real: ControlWrites) => ControlWrites
   readonly settleDeadlineMs?: number
+  readonly podSourceDelayMs?: number
 }
 
 export interface LogLine {
@@ -35,7 +36,8 @@ export async function startNode(t: TestContext, options: NodeOptions = {}): Prom
   // /tmp, because the path of a socket must fit 107 bytes.
   const root = mkdtempSync('/tmp/jp-')
   const bus = await startPciBus({ root: join(root), iommu: options.iommu ?? 'vfio', primaryMac })
-  const kubelet = await startKubelet({ dir: join(root, 'k') })
+  const { podSourceDelayMs = 0 } = options
+  const kubelet = await startKubelet({ dir: join(root, 'k'), podSourceDelayMs })
   const node = new NodeUnderTest(root, bus, kubelet, options)
   t.after(() => node.close())
   return node
@@ -48,6 +50,7 @@ export class NodeUnderTest {
   readonly cluster = new ClusterInMemory()
   readonly log: LogLine[] = []
   readonly #logWaiters = new Set<() => void>()
+  readonly #passWaiters = new Set<() => void>()
   readonly #options: NodeOptions
   readonly #writer = new WriterProcess()
   #stop = new AbortController()
@@ -76,7 +79,12 @@ export class NodeUnderTest {
         proc: join(this.root, 'proc'),
         devicePluginsDir: join(this.root, 'k/device-plugins'),
       },
-      state: () => this.cluster.state(),
+      state: () => {
+        // A pass runs from here to its end in one go.
+        for (const end of this.#passWaiters) queueMicrotask(end)
+        this.#passWaiters.clear()
+        return this.cluster.state()
+      },
       writes: this.cluster,
       controlWrites: this.#options.controlWrites?.(this.#writer) ?? this.#writer,
       podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
@@ -114,11 +122,19 @@ export class NodeUnderTest {
     return this.log.filter((line) => line.msg === msg)
   }
 
-  /** Resolves when the log has a line with this text. */
-  async logged(msg: string): Promise<void> {
+  /** Resolves after the next whole pass of the plugin's loop: what it would do about all that is true now, it has done. */
+  passed(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#passWaiters.add(resolve)
+    this.#plugin?.poke()
+    return promise
+  }
+
+  /** Resolves when the log has so many lines with this text. */
+  async logged(msg: string, times = 1): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const check = () => {
-      if (this.lines(msg).length > 0) resolve()
+      if (this.lines(msg).length >= times) resolve()
     }
     this.#logWaiters.add(check)
     check()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { deviceKey, Occupancy, unsettledMs } from '../../src/device-plugin/occupancy.ts'
+import { deviceKey, doubtMs, Occupancy, unsettledMs } from '../../src/device-plugin/occupancy.ts'
 import { resource } from './cluster-in-memory.ts'
 
 const key = deviceKey(resource, '0000:00:06.0')
@@ -63,4 +63,45 @@ test('taking a device back from its last pod does not take back a newer hand-out
   lists(occupancy, 15, true)
   occupancy.takeBack(key)
   assert.equal(occupancy.isFree(key), false)
+})
+
+test('after a change of the kubelet a pod that is not listed keeps its device, until time has passed', () => {
+  const occupancy = new Occupancy()
+  lists(occupancy, 0, true)
+  occupancy.doubt(100)
+  lists(occupancy, 100 + doubtMs - 1, false)
+  assert.deepEqual(occupancy.holderOf(key), holder)
+  assert.equal(occupancy.isFree(key), false)
+  lists(occupancy, 100 + doubtMs, false)
+  assert.equal(occupancy.isFree(key), true)
+})
+
+test('a pod that the new kubelet has listed once is gone when it is listed no more', () => {
+  const occupancy = new Occupancy()
+  lists(occupancy, 0, true)
+  occupancy.doubt(100)
+  lists(occupancy, 110, false)
+  lists(occupancy, 120, true)
+  lists(occupancy, 130, false)
+  assert.equal(occupancy.isFree(key), true)
+})
+
+test('what an earlier process has seen counts like that, before the first List and after it', () => {
+  const occupancy = new Occupancy()
+  occupancy.recall(key, holder, 100)
+  assert.deepEqual(occupancy.holderOf(key), holder)
+  lists(occupancy, 110, false)
+  assert.deepEqual(occupancy.holderOf(key), holder)
+  lists(occupancy, 100 + doubtMs, false)
+  assert.equal(occupancy.holderOf(key), undefined)
+})
+
+test('a hand-out that no List has shown is not settled by the first Lists of a new kubelet', () => {
+  const occupancy = new Occupancy()
+  occupancy.handOut(key, 0)
+  occupancy.doubt(unsettledMs - 1)
+  lists(occupancy, unsettledMs, false)
+  assert.equal(occupancy.isFree(key), false)
+  lists(occupancy, unsettledMs - 1 + doubtMs, false)
+  assert.equal(occupancy.isFree(key), true)
 })

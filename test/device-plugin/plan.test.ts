@@ -6,8 +6,13 @@ import { nextStep, type Situation, type StepFailure } from '../../src/device-plu
 import { attachmentOf, cardAt, entryFor, mac } from './cards.ts'
 
 const bare = cardAt('0000:00:06.0', { interfaces: [{ name: 'ens6', mac }] })
-const bound = cardAt('0000:00:06.0', { driver: 'vfio-pci', entry: entryFor(bare, 'uid-a') })
+const bound = cardAt('0000:00:06.0', {
+  driver: 'vfio-pci',
+  iommuGroup: { number: '3', noIommu: false },
+  entry: entryFor(bare, 'uid-a'),
+})
 const claim = { namespace: 'core', name: 'upf-0', uid: 'pod-1' }
+const unused = { used: new Set<string>(), uplinks: new Set<string>(), addresses: new Set<string>() }
 const stuck: StepFailure = { reason: 'SysfsStuck', message: 'does not return', terminal: false }
 
 function stepWhen(more: Partial<Situation>) {
@@ -17,7 +22,7 @@ function stepWhen(more: Partial<Situation>) {
     wanted: { userspace: 'vfio-pci' },
     driverExists: true,
     expectedAddress: undefined,
-    routes: { used: new Set(), uplinks: new Set() },
+    host: unused,
     listed: 'nobody',
     occupancy: 'free',
     isJournaled: false,
@@ -39,10 +44,18 @@ suite('a card that is wanted', () => {
     assert.equal(stepWhen({ match: { kind: 'found', card: bound } }).kind, 'offer')
   })
 
-  test("is awaited while the kernel's own probe is under way: its interface is there, its driver link is not", () => {
-    const { driver: _, ...probing } = bare
-    const card = { ...probing, driver: undefined }
-    assert.equal(stepWhen({ match: { kind: 'found', card } }).kind, 'await-card')
+  test('is left alone while it is being taken from its driver: its interface is there, its driver link is not', () => {
+    const card = { ...bare, driver: undefined }
+    assert.equal(stepWhen({ match: { kind: 'found', card } }).kind, 'wait')
+  })
+
+  test('is not offered while a pod could not open it: without IOMMU group, without uio node', () => {
+    const grouped = { ...bound, iommuGroup: undefined }
+    assert.equal(failureWhen({ match: { kind: 'found', card: grouped } }).reason, 'BindFailed')
+    const uio = { ...bound, driver: 'igb_uio', uio: undefined }
+    const wanted = { userspace: 'igb_uio' }
+    assert.equal(failureWhen({ wanted, match: { kind: 'found', card: uio } }).reason, 'BindFailed')
+    assert.equal(stepWhen({ wanted, match: { kind: 'found', card: { ...uio, uio: 'uio0' } } }).kind, 'offer')
   })
 
   test("stays with the kernel's driver when that is wanted, once its identity is kept", () => {
@@ -83,14 +96,24 @@ suite('a card that is wanted', () => {
 
 suite('a card that is refused', () => {
   test('has an interface that the node itself uses', () => {
-    const routes = { used: new Set(['ens6']), uplinks: new Set<string>() }
-    assert.equal(failureWhen({ routes }).reason, 'InterfaceInUse')
-    assert.equal(failureWhen({ routes }).terminal, false)
+    const host = { ...unused, used: new Set(['ens6']) }
+    assert.equal(failureWhen({ host }).reason, 'InterfaceInUse')
+    assert.equal(failureWhen({ host }).terminal, false)
+  })
+
+  test('has an address that the node itself has, whichever table routes it; while its interface is there', () => {
+    const eni = { eniID: 'eni-1', mac, addresses: ['10.0.1.7'] }
+    const attachment = { ...attachmentOf(), status: { eni } }
+    const host = { ...unused, addresses: new Set(['10.0.1.7']) }
+    assert.equal(failureWhen({ attachment, host }).reason, 'InterfaceInUse')
+    assert.match(failureWhen({ attachment, host }).message, /10\.0\.1\.7 of 0000:00:06\.0/)
+    const free = { ...bare, interfaces: [], driver: undefined, entry: bound.entry }
+    assert.equal(stepWhen({ attachment, host, match: { kind: 'found', card: free } }).kind, 'bind')
   })
 
   test("is the node's uplink, also when it would keep its driver", () => {
-    const routes = { used: new Set(['ens6']), uplinks: new Set(['ens6']) }
-    assert.equal(failureWhen({ routes, wanted: 'kernel' }).reason, 'InterfaceInUse')
+    const host = { ...unused, used: new Set(['ens6']), uplinks: new Set(['ens6']) }
+    assert.equal(failureWhen({ host, wanted: 'kernel' }).reason, 'InterfaceInUse')
   })
 
   test('is not at the address that the NodeENI asserts: that ends the attachment, and names both', () => {
@@ -130,10 +153,17 @@ suite('a release', () => {
   })
 
   test('leaves the list, gives the card back, then ends', () => {
-    assert.equal(stepWhen({ ...ours, listed: 'ours' }).kind, 'leave-list')
+    assert.equal(stepWhen({ ...ours, listed: 'ours' }).kind, 'withdraw')
     assert.equal(stepWhen(ours).kind, 'restore')
     const restored = { ...bare, entry: bound.entry }
     assert.equal(stepWhen({ ...ours, match: { kind: 'found', card: restored } }).kind, 'finish')
+  })
+
+  test('promises the device to nobody any more when its card is not as it should be', () => {
+    const vanished = { kind: 'absent' } as const
+    assert.equal(stepWhen({ ...ours, match: vanished, listed: 'ours' }).kind, 'leave-list')
+    const lost = { kind: 'found', card: { ...bound, driver: 'ena' } } as const
+    assert.equal(stepWhen({ ...ours, match: lost, listed: 'ours' }).kind, 'leave-list')
   })
 
   test('does not touch the card while the kubelet does not say who has it', () => {

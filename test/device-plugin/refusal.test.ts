@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 import { resource } from './cluster-in-memory.ts'
-import { primaryMac, startNode } from './node-under-test.ts'
+import { type NodeUnderTest, primaryMac, startNode } from './node-under-test.ts'
 
 const mac = '02:00:00:00:00:66'
 
@@ -18,6 +18,28 @@ test('the primary card is left alone, even when an ENIAttachment names its MAC',
   assert.equal(node.cluster.device('a')?.failure?.terminal, false)
   assert.equal(node.bus.cards()[0]?.driver, 'ena')
 })
+
+const hostUses: Readonly<Record<string, (node: NodeUnderTest, bdf: string) => void>> = {
+  'sends through': (node, bdf) => node.bus.useByHost(bdf),
+  // The address of the ENI, with routes in a table of their own.
+  'has an IPv4 address on': (node, bdf) => node.bus.addressByHost(bdf, '10.0.1.7'),
+  'has an IPv6 address on': (node, bdf) => node.bus.addressByHost(bdf, 'fd00:0:0:0:0:0:0:7'),
+}
+for (const [how, use] of Object.entries(hostUses)) {
+  test(`a card that the node itself ${how} keeps the kernel's driver and is not offered`, async (t) => {
+    const node = await startNode(t)
+    node.cluster.addNodeENI('upf')
+    await node.startPlugin()
+    const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+    use(node, bdf)
+    node.cluster.addAttachment('a', { mac, claim: { namespace: 'core', name: 'upf-0', uid: 'pod-1' } })
+    await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+    await node.passed()
+    assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+    assert.equal(node.cluster.device('a')?.acknowledged, undefined)
+    assert.equal(node.kubelet.counts().get(resource)?.capacity ?? 0, 0)
+  })
+}
 
 test('a card that no ENIAttachment names is left alone', async (t) => {
   const node = await startNode(t)

@@ -1,5 +1,6 @@
 // Release: out of the kubelet before out of the driver before out of the object, and never under a pod.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { test } from 'node:test'
 
 import type { ControlWrites, WriteOutcome } from '../../src/device-plugin/control-writes.ts'
@@ -45,6 +46,30 @@ test('a deleted object waits for its pod, and the pod may even start meanwhile',
   await node.cluster.until(() => node.cluster.isReleased('a'))
 })
 
+test('a pod for which the kubelet has just chosen the device gets it, and the release waits for that pod', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  node.cluster.setClaim('a', undefined)
+  const callAllocate = node.kubelet.holdAllocate()
+  const chosen = once(node.kubelet.effects, 'allocate-held')
+  const admission = node.kubelet.admit({ namespace: 'core', name: 'upf-0', resource, count: 1 })
+  await chosen
+  // The kubelet hears of the release between its choice and its call.
+  node.kubelet.effects.once('listed', callAllocate)
+  node.cluster.delete('a')
+  const pod = await admission
+  assert.ok(pod.admitted, pod.admitted ? '' : pod.message)
+  assert.deepEqual(pod.devices, [bdf])
+  await node.cluster.until(() => node.cluster.device('a')?.inUseBy?.name === 'upf-0')
+  await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.allocatable === 1)
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
+
+  node.kubelet.endPod({ namespace: 'core', name: 'upf-0' })
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
 test('an object that never got an ENI is released at once', async (t) => {
   const node = await startNode(t)
   node.cluster.addNodeENI('upf')
@@ -86,10 +111,10 @@ test('a card whose unbind does not return is quarantined until it does; other ca
   const freed = Promise.withResolvers<void>()
   let blocked = true
   const blocking = (real: ControlWrites): ControlWrites => ({
-    write: (writes): Promise<WriteOutcome> => {
+    write: (card, writes): Promise<WriteOutcome> => {
       const restores = writes.some(({ path }) => path.endsWith('vfio-pci/unbind'))
       if (restores && blocked) return Promise.resolve({ kind: 'stuck', ended: freed.promise })
-      return real.write(writes)
+      return real.write(card, writes)
     },
   })
   const node = await startNode(t, { controlWrites: blocking })

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 
 import { CardWork } from '../../src/device-plugin/card-work.ts'
-import { systemClock } from '../../src/device-plugin/clock.ts'
+import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { DeviceLists } from '../../src/device-plugin/device-lists.ts'
 import { Journal } from '../../src/device-plugin/journal.ts'
 import { type KnownCard, match } from '../../src/device-plugin/match.ts'
@@ -40,10 +40,10 @@ function situation(
   cluster.addNodeENI('upf', nodeENI)
   const attachments = all.map((parts) => attachmentOf(parts))
   const demand = nodeDemand({ ...cluster.state(), attachments }, new Set([resource]))
-  const routes = { used: new Set<string>(), uplinks: new Set<string>() }
+  const host = { used: new Set<string>(), uplinks: new Set<string>(), addresses: new Set<string>() }
   const [first] = attachments
   assert.ok(first)
-  return situationOf(first, { demand, routes, matches: match(cards, attachments) }, known)
+  return situationOf(first, { demand, host, matches: match(cards, attachments) }, known)
 }
 
 test("the device of an earlier card at the same address is not this card's", () => {

@@ -261,6 +261,75 @@ test('faults on demand: Register refused, the dial held back', async (t) => {
   await registered
 })
 
+test('faults on demand: Register answered late, while the list is watched already', async (t) => {
+  const kubelet = await start(t)
+  const plugin = await startPlugin(t, kubelet)
+  const answer = kubelet.holdRegisterAnswers()
+  const listed = once(kubelet.effects, 'listed')
+  const registered = plugin.register(resource)
+  await listed
+  plugin.list('a')
+  await kubelet.effects.until(() => kubelet.counts().get(resource)?.allocatable === 1)
+  assert.ok(!plugin.calls.includes('Register answered'))
+  answer()
+  await registered
+})
+
+test('faults on demand: a list that comes between the choice of a device and its Allocate', async (t) => {
+  const kubelet = await start(t)
+  const plugin = await startListed(t, kubelet, 'a')
+  const callAllocate = kubelet.holdAllocate()
+  const held = once(kubelet.effects, 'allocate-held')
+  const admission = kubelet.admit(pod('upf'))
+  assert.deepEqual(await held, [['a']])
+  plugin.list({ ID: 'a', health: 'Unhealthy', topology: null })
+  await kubelet.effects.until(() => kubelet.counts().get(resource)?.allocatable === 0)
+  assert.ok(!plugin.calls.includes('Allocate a'))
+  callAllocate()
+  assert.ok((await admission).admitted)
+})
+
+test('faults on demand: a List that waits for its answer', async (t) => {
+  const kubelet = await start(t)
+  const lister = podResources(t, kubelet)
+  const answer = kubelet.holdLists()
+  const held = once(kubelet.effects, 'list-held')
+  const listed = lister.list()
+  await held
+  answer()
+  assert.deepEqual(await listed, {})
+})
+
+test('after a restart no pods are listed until their source has delivered, and none loses its devices meanwhile', async (t) => {
+  const kubelet = await start(t, { podSourceDelayMs: 300 })
+  const lister = podResources(t, kubelet)
+  await startListed(t, kubelet, 'a')
+  await kubelet.admit(pod('upf'))
+  await kubelet.restart()
+  assert.deepEqual(await lister.list(), {})
+  await assert.rejects(lister.get('upf'), /pod upf in namespace default not found/)
+  let last: Record<string, string[]> = {}
+  while (Object.keys(last).length === 0) last = await lister.list()
+  assert.deepEqual(last, { upf: ['a'] })
+})
+
+test('Get collects no ended pods: an Allocate that is open during it keeps its device', async (t) => {
+  const kubelet = await start(t)
+  const plugin = await startListed(t, kubelet, 'a', 'b')
+  const lister = podResources(t, kubelet)
+  await kubelet.admit(pod('old'))
+  plugin.beforeAllocateAnswer = async () => {
+    kubelet.endPod(pod('old'))
+    await assert.rejects(lister.get('old'), /not found/)
+  }
+  await kubelet.admit(pod('first'))
+  plugin.beforeAllocateAnswer = async () => {}
+  // Had Get counted anew, both devices would seem to be free.
+  assert.equal(kubelet.counts().get(resource)?.allocatable, 2)
+  const second = await kubelet.admit(pod('second', 2))
+  assert.match(second.admitted ? '' : second.message, /Requested: 2, Available: 1/)
+})
+
 test('a List that races with Allocate lets the kubelet give one device to two pods', async (t) => {
   const kubelet = await start(t)
   const plugin = await startListed(t, kubelet, 'a')

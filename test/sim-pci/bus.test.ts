@@ -1,7 +1,7 @@
 // The simulated PCI bus: what appears in sysfs when cards come and go, and what writes to the control files do.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { constants, existsSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { constants, existsSync, readFileSync, readlinkSync, statSync, watch } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, isAbsolute, join } from 'node:path'
@@ -34,16 +34,16 @@ function write(bus: PciBus, file: string, text: string): Promise<void> {
 }
 
 /** The steps of dpdk-devbind: override, unbind, probe. */
-async function moveTo(bus: PciBus, driver: string): Promise<void> {
-  await write(bus, `devices/${bdf}/driver_override`, `${driver}\n`)
-  const from = bus.cards().find((card) => card.bdf === bdf)?.driver
+async function moveTo(bus: PciBus, driver: string, address = bdf): Promise<void> {
+  await write(bus, `devices/${address}/driver_override`, `${driver}\n`)
+  const from = bus.cards().find((card) => card.bdf === address)?.driver
   if (from) {
     const unbound = once(bus.effects, 'unbound')
-    await write(bus, `drivers/${from}/unbind`, bdf)
+    await write(bus, `drivers/${from}/unbind`, address)
     await unbound
   }
-  await write(bus, 'drivers_probe', bdf)
-  await bus.effects.until(() => bus.cards().some((card) => card.bdf === bdf && card.driver === driver))
+  await write(bus, 'drivers_probe', address)
+  await bus.effects.until(() => bus.cards().some((card) => card.bdf === address && card.driver === driver))
 }
 
 test('the primary is there from the start, at 0000:00:05.0, and has both default routes', async (t) => {
@@ -118,9 +118,10 @@ test('unbind takes driver and interface away and leaves the card', async (t) => 
   assert.ok(existsSync(device(bus, 'vendor')))
 })
 
-test('without an IOMMU a card gets a new group at each bind to vfio-pci', async (t) => {
+test('without an IOMMU a card gets a group at each bind to vfio-pci, with the lowest number that is free', async (t) => {
   const bus = await start(t)
   await bus.plug(first)
+  await bus.plug(second)
   assert.ok(!existsSync(device(bus, 'iommu_group')))
 
   await moveTo(bus, 'vfio-pci')
@@ -132,6 +133,8 @@ test('without an IOMMU a card gets a new group at each bind to vfio-pci', async 
   assert.ok(!existsSync(device(bus, 'iommu_group')))
   assert.ok(!existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
 
+  await moveTo(bus, 'vfio-pci', '0000:00:07.0')
+  assert.equal(linkName(device(bus, 'iommu_group', '0000:00:07.0')), '0')
   await moveTo(bus, 'vfio-pci')
   assert.equal(linkName(device(bus, 'iommu_group')), '1')
   assert.equal(bus.cards()[1]?.deviceNode, '/dev/vfio/noiommu-1')
@@ -211,25 +214,61 @@ test('every one of many writes is seen, in order, newline or not', async (t) => 
   assert.deepEqual(seen, addresses)
 })
 
-test('bind answers as the kernel: ENODEV without the override, EBUSY when bound, and binds when the override names the driver', async (t) => {
+test('bind answers as the kernel: ENODEV when the driver does not match, EBUSY when it does and the card is bound', async (t) => {
   const bus = await start(t)
   await bus.plug(first)
   const errnos: string[] = []
   bus.effects.on('write-refused', (refused) => errnos.push(refused.errno))
   await write(bus, 'drivers/vfio-pci/bind', bdf)
   await bus.effects.until(() => errnos.length === 1)
+  await write(bus, 'drivers/ena/bind', bdf)
+  await bus.effects.until(() => errnos.length === 2)
   await write(bus, 'drivers/ena/unbind', bdf)
   await bus.effects.until(() => bus.cards()[1]?.driver === null)
   await write(bus, 'drivers/vfio-pci/bind', bdf)
-  await bus.effects.until(() => errnos.length === 2)
-  assert.deepEqual(errnos, ['EBUSY', 'ENODEV'])
+  await bus.effects.until(() => errnos.length === 3)
+  assert.deepEqual(errnos, ['ENODEV', 'EBUSY', 'ENODEV'])
 
   await write(bus, `devices/${bdf}/driver_override`, 'vfio-pci\n')
   await write(bus, 'drivers/vfio-pci/bind', bdf)
   await bus.effects.until(() => bus.cards()[1]?.driver === 'vfio-pci')
 })
 
-test('an unbind of a card in use waits for its release', async (t) => {
+test('drivers_probe leaves a card that has a driver alone, and that is no error', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  const changes: string[] = []
+  for (const kind of ['bound', 'unbound', 'probe-failed', 'write-refused'] as const) {
+    bus.effects.on(kind, () => changes.push(kind))
+  }
+  await write(bus, 'drivers_probe', bdf)
+  // Unlike the first this one is refused, and the pipe keeps their order.
+  await write(bus, 'drivers_probe', '0000:01:00.0')
+  await bus.effects.until(() => changes.length > 0)
+  assert.deepEqual(changes, ['write-refused'])
+})
+
+test("a driver's link comes before what the driver's probe makes, and goes before it", async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  const names: string[] = []
+  // inotify tells the changes of one directory in their order.
+  const watcher = watch(device(bus, ''), (_event, name) => {
+    if (['driver', 'net', 'iommu_group'].includes(name ?? '')) names.push(name ?? '')
+  })
+  t.after(() => watcher.close())
+  const told = async (...expected: string[]) => {
+    while (names.length < expected.length) await once(watcher, 'change')
+    assert.deepEqual(names.splice(0), expected)
+  }
+  await write(bus, 'drivers/ena/unbind', bdf)
+  await told('driver', 'net')
+  await write(bus, `devices/${bdf}/driver_override`, 'vfio-pci\n')
+  await write(bus, 'drivers/vfio-pci/bind', bdf)
+  await told('driver', 'iommu_group')
+})
+
+test('an unbind of a card in use takes its link and then waits for its release', async (t) => {
   const bus = await start(t)
   await bus.plug(first)
   await moveTo(bus, 'vfio-pci')
@@ -237,11 +276,12 @@ test('an unbind of a card in use waits for its release', async (t) => {
   const waiting = once(bus.effects, 'waiting')
   await write(bus, 'drivers/vfio-pci/unbind', bdf)
   await waiting
-  assert.equal(linkName(device(bus, 'driver')), 'vfio-pci')
+  assert.ok(!existsSync(device(bus, 'driver')))
+  assert.ok(existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
   const unbound = once(bus.effects, 'unbound')
   bus.release(bdf)
   await unbound
-  assert.ok(!existsSync(device(bus, 'driver')))
+  assert.ok(!existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
 })
 
 test('an unplug of a card in use stalls all hot-plug of the machine until the release', async (t) => {
@@ -256,7 +296,7 @@ test('an unplug of a card in use stalls all hot-plug of the machine until the re
 
   // Everything else still works meanwhile: a write to a control file is answered.
   const answered = once(bus.effects, 'write-refused')
-  await write(bus, 'drivers_probe', '0000:00:05.0')
+  await write(bus, 'drivers_probe', '0000:01:00.0')
   await answered
   assert.equal(bus.cards().length, 2)
 
@@ -276,6 +316,20 @@ test('a card that the node itself uses is in the route table', async (t) => {
   assert.doesNotMatch(read(join(bus.root, 'proc/net/route')), /ens6/)
   bus.useByHost(bdf)
   assert.match(read(join(bus.root, 'proc/net/route')), /^ens6\t/m)
+})
+
+test('an address that the node itself has on a card is in if_inet6 or fib_trie, and goes with the interface', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  bus.addressByHost(bdf, '10.0.1.7')
+  bus.addressByHost(bdf, 'fd00:0:0:0:0:0:0:7')
+  const trie = join(bus.root, 'proc/net/fib_trie')
+  const inet6 = join(bus.root, 'proc/net/if_inet6')
+  assert.match(read(trie), /^ +\|-- 10\.0\.1\.7\n +\/32 host LOCAL$/m)
+  assert.match(read(inet6), /^fd0{29}7 02 40 00 80 +ens6$/m)
+  assert.doesNotMatch(read(join(bus.root, 'proc/net/route')), /ens6/)
+  await moveTo(bus, 'vfio-pci')
+  assert.doesNotMatch(read(trie) + read(inet6), /10\.0\.1\.7|ens6/)
 })
 
 test('after a reboot every card has the kernel driver again, under a new boot id and inode', async (t) => {

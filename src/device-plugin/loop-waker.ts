@@ -1,6 +1,6 @@
 // Ends the wait of a loop: by a poke from anywhere, after a time, or when the program stops.
 
-export class WakeUp {
+export class LoopWaker {
   #poked = false
   #wake: (() => void) | undefined
 
