@@ -1,115 +1,88 @@
 // `make bench`: how long a pod waits from its creation to its Binding, on the real cluster: with an ENI attached just in time, with
 // a free ENI, and as a plain pod on the same scheduler. From the client just before it posts the pod, to the API server's receipt of
 // the Binding (audit log). EC2's own time is what is configured in the simulated EC2, nothing else.
+//
+// `make bench ROUNDS=5`, for a quick look, takes five pods of each kind in place of 50.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { podPath } from '../src/kube/resource.ts'
 import { isIdle } from '../src/api/eni-attachment.ts'
-import { startInstallation } from '../sim/installation/installation.ts'
-import { Observer } from '../sim/installation/observer.ts'
-import { network } from '../sim/installation/account.ts'
-import { asStream } from '../sim/installation/manifests.ts'
-import { BindingTimes } from './binding-times.ts'
+import { interruption } from '../sim/cluster/interruption.ts'
+import { type Installation, startInstallation } from '../sim/installation/installation.ts'
+import { Narrator } from '../sim/terminal/narrator.ts'
+import { TerminalRun } from '../sim/terminal/run.ts'
+import { nothing, oneENI, PodStopwatch } from './pod-stopwatch.ts'
 import { summary, table } from './quantiles.ts'
 
-const rounds = Number(process.env['ROUNDS'] ?? 50)
-const resource = 'intel.com/upf_dataplane'
 const attachMs = 2000
-const hungAfterMs = 60_000
 const labels = { ng: 'multi-eni' }
+const nodes = [
+  { name: 'node-a', zone: 'a', instanceType: 'm5.4xlarge', labels },
+  { name: 'node-b', zone: 'a', instanceType: 'm5.4xlarge', labels },
+] as const
 const results = new URL('results/', import.meta.url)
 
-const say = (line: string) => void process.stdout.write(`${line}\n`)
+const say = new Narrator((text) => void process.stdout.write(text))
+const log = (line: string) => say.line(line)
+const signal = interruption(log)
+const rounds = Number(process.env['ROUNDS'] || 50)
 
-await using installation = await startInstallation({
-  nodes: [
-    { name: 'node-a', zone: 'a', instanceType: 'm5.4xlarge', labels },
-    { name: 'node-b', zone: 'a', instanceType: 'm5.4xlarge', labels },
-  ],
-  log: say,
-})
-const observer = new Observer(installation.cluster.adminKubeconfig)
-await observer.start()
-const bindings = new BindingTimes(installation.cluster.auditLog)
+process.exit(await new TerminalRun(say, signal).run(start, bench))
 
-const noDelay = await measureJit(0)
-const slowEC2 = await measureJit(attachMs)
-await applyNodeENI('10m')
-const free = await measure('free', true, async () => {
-  await until(() => observer.allAttachments().some((a) => isIdle(a) && a.status?.device?.advertised === true))
-})
-const plain = await measure('plain', false, async () => undefined)
-observer.stop()
-
-const overhead = summary([...noDelay, ...slowEC2.map((ms) => ms - attachMs)])
-const rows = {
-  'JIT, EC2 without delay': summary(noDelay),
-  [`JIT, attach takes ${attachMs} ms`]: summary(slowEC2),
-  "JIT above EC2's own time": overhead,
-  'a free ENI is there': summary(free),
-  'plain pod, same scheduler': summary(plain),
-}
-say(`\npod created -> Binding, ${rounds} pods each, one after the other\n${table(rows, summary(plain).p50)}`)
-mkdirSync(results, { recursive: true })
-const keys = {
-  jit_overhead_p50_ms: overhead.p50,
-  jit_overhead_p99_ms: overhead.p99,
-  reuse_minus_plain_p50_ms: summary(free).p50 - summary(plain).p50,
-  jit_no_delay_p50_ms: summary(noDelay).p50,
-  jit_2s_attach_p50_ms: summary(slowEC2).p50,
-  plain_p50_ms: summary(plain).p50,
-}
-writeFileSync(new URL('jit.json', results), `${JSON.stringify(keys, undefined, 2)}\n`)
-say(JSON.stringify(keys))
-
-async function measureJit(delayMs: number): Promise<number[]> {
-  await applyNodeENI('0s')
-  // The first attach also waits for the resource to be registered; it is not counted.
-  installation.ec2.setDelays({ attachMs: delayMs, deviceMs: delayMs })
-  return measure(`jit-${delayMs}`, true, () => until(() => observer.allAttachments().length === 0))
+interface Measured {
+  readonly noDelay: readonly number[]
+  readonly slowEC2: readonly number[]
+  readonly free: readonly number[]
+  readonly plain: readonly number[]
 }
 
-/** Pods one after the other, each deleted before the next; the first one warms up and is not counted. */
-async function measure(name: string, withResource: boolean, ready: () => Promise<unknown>): Promise<number[]> {
-  const measured: number[] = []
-  for (let round = 0; round <= rounds; round++) {
-    if (round > 0) await ready()
-    const pod = `${name}-${round}`
-    const ms = await timeBinding(pod, withResource)
-    if (round > 0) measured.push(ms)
-    if (round % 10 === 0) say(`${name}: ${round} of ${rounds}`)
+async function start(): Promise<Installation> {
+  if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`ROUNDS=${process.env['ROUNDS']} is no number of pods`)
+  return startInstallation({ nodes, log, signal })
+}
+
+async function bench(installation: Installation): Promise<void> {
+  using stopwatch = await PodStopwatch.start(installation, say, signal)
+  report(await measureAll(installation, stopwatch))
+}
+
+async function measureAll({ ec2 }: Installation, stopwatch: PodStopwatch): Promise<Measured> {
+  const measureJit = async (delayMs: number) => {
+    ec2.setDelays({ attachMs: delayMs, deviceMs: delayMs })
+    const ready = (attachments: readonly unknown[]) => attachments.length === 0
+    return stopwatch.measure({ name: `jit-${delayMs}`, rounds, limits: oneENI, ready })
   }
-  return measured
+  await stopwatch.applyNodeENI(labels, '0s')
+  const noDelay = await measureJit(0)
+  const slowEC2 = await measureJit(attachMs)
+  await stopwatch.applyNodeENI(labels, '10m')
+  const free = await stopwatch.measure({
+    name: 'free',
+    rounds,
+    limits: oneENI,
+    ready: (attachments) => attachments.some((a) => isIdle(a) && a.status?.device?.advertised === true),
+  })
+  const plain = await stopwatch.measure({ name: 'plain', rounds, limits: nothing, ready: () => true })
+  return { noDelay, slowEC2, free, plain }
 }
 
-async function timeBinding(name: string, withResource: boolean): Promise<number> {
-  const limits = withResource ? { [resource]: '1' } : {}
-  const container = { name: 'upf', image: 'localhost/upf-cnf:demo', imagePullPolicy: 'Never', resources: { limits } }
-  const spec = { schedulerName: 'jit-eni', terminationGracePeriodSeconds: 1, containers: [container] }
-  const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' }, spec }
-  const createdAt = Date.now()
-  await observer.api.request('POST', '/api/v1/namespaces/default/pods', { body })
-  await until(() => observer.pods.get(`default/${name}`)?.running === true)
-  await observer.api.request('DELETE', podPath('default', name))
-  await until(() => observer.pods.get(`default/${name}`) === undefined)
-  return (await bindings.receivedAt('default', name)) - createdAt
-}
-
-async function applyNodeENI(releaseAfter: string): Promise<void> {
-  const spec = {
-    nodeSelector: labels,
-    subnetID: network.userPlaneSubnet,
-    securityGroupIDs: [network.userPlaneGroup],
-    enableDPDK: true,
-    dpdkResourceName: resource,
-    releaseAfter,
+function report({ noDelay, slowEC2, free, plain }: Measured): void {
+  const overhead = summary([...noDelay, ...slowEC2.map((ms) => ms - attachMs)])
+  const rows = {
+    'JIT, EC2 without delay': summary(noDelay),
+    [`JIT, attach takes ${attachMs} ms`]: summary(slowEC2),
+    "JIT above EC2's own time": overhead,
+    'a free ENI is there': summary(free),
+    'plain pod, same scheduler': summary(plain),
   }
-  const nodeENI = { apiVersion: 'networking.k8s.aws/v1alpha1', kind: 'NodeENI', metadata: { name: 'user-plane' }, spec }
-  await installation.cluster.kubectl(['apply', '-f', '-'], { input: asStream([nodeENI]) })
-  const registered = `--for=jsonpath={.status.capacity.${resource.replaceAll('.', '\\.')}}`
-  await installation.cluster.kubectl(['wait', 'node', '--all', registered, '--timeout=60s'])
-  await installation.cluster.kubectl(['wait', 'nodeeni', 'user-plane', '--for=condition=Ready', '--timeout=60s'])
-}
-
-function until(holds: () => boolean): Promise<void> {
-  return observer.until(holds, AbortSignal.timeout(hungAfterMs))
+  say.line(`\npod created -> Binding, ${rounds} pods each, one after the other\n${table(rows, summary(plain).p50)}`)
+  const keys = {
+    jit_overhead_p50_ms: overhead.p50,
+    jit_overhead_p99_ms: overhead.p99,
+    reuse_minus_plain_p50_ms: summary(free).p50 - summary(plain).p50,
+    jit_no_delay_p50_ms: summary(noDelay).p50,
+    jit_2s_attach_p50_ms: summary(slowEC2).p50,
+    plain_p50_ms: summary(plain).p50,
+  }
+  mkdirSync(results, { recursive: true })
+  writeFileSync(new URL('jit.json', results), `${JSON.stringify(keys, undefined, 2)}\n`)
+  say.line(JSON.stringify(keys))
 }

@@ -1,6 +1,7 @@
 // The IPv4 addresses of one cluster, taken so that several clusters on a machine never meet.
 import { networkInterfaces } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { allUndone } from './clean-up.ts'
 import { CommandError, runCommand } from './run-command.ts'
 
 // 198.18.0.0/15 is set aside for tests between networks (RFC 2544): no machine owns an address of it. A
@@ -13,7 +14,7 @@ const pollIntervalMs = 20
 
 export class AddressBlock {
   readonly index: number
-  readonly #claimed: string[] = []
+  readonly #claimed = new Set<string>()
 
   constructor(index: number) {
     this.index = index
@@ -65,16 +66,20 @@ export class AddressBlock {
     return address
   }
 
+  /**
+   * Gives back all that it can, and throws when something is left. The first address goes last and only after all others: until
+   * then it keeps other clusters out of the block.
+   */
   async release(): Promise<void> {
-    for (const address of this.#claimed.splice(0)) {
-      await runCommand('ip', ['address', 'delete', `${address}/32`, 'dev', 'lo'])
-    }
+    const others = [...this.#claimed].filter((address) => address !== this.apiServer)
+    await allUndone(others.map((address) => this.#remove(address)))
+    if (this.#claimed.has(this.apiServer)) await this.#remove(this.apiServer)
   }
 
   /** Takes over whatever a dead owner of this block left on the loopback interface. */
   async releaseAbandoned(): Promise<void> {
     for (const { address } of networkInterfaces()['lo'] ?? []) {
-      if (this.#contains(address)) this.#claimed.push(address)
+      if (this.#contains(address)) this.#claimed.add(address)
     }
     await this.release()
   }
@@ -107,8 +112,13 @@ export class AddressBlock {
       if (taken) return false
       throw error
     }
-    this.#claimed.push(address)
+    this.#claimed.add(address)
     return true
+  }
+
+  async #remove(address: string): Promise<void> {
+    await runCommand('ip', ['address', 'delete', `${address}/32`, 'dev', 'lo'])
+    this.#claimed.delete(address)
   }
 
   #address(subnet: number, host: number): string {

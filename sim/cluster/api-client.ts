@@ -22,14 +22,19 @@ export class ApiClient {
 
   /** False also while nothing listens, or before the server has written its certificate. */
   async ready(): Promise<boolean> {
-    return this.#send('GET', '/readyz').then(
-      ({ status }) => status === 200,
-      () => false,
-    )
+    try {
+      const { status } = await this.#send('GET', '/readyz')
+      return status === 200
+    } catch {
+      // The next time with a new look at the certificate: this one may have seen half of it.
+      this.close()
+      return false
+    }
   }
 
   close(): void {
     this.#agent?.destroy()
+    this.#agent = undefined
   }
 
   #send(method: string, path: string, body?: unknown): Promise<{ status: number | undefined; text: string }> {

@@ -1,7 +1,7 @@
 // A running cluster: what tests, the demo and the benchmarks do with it.
-import path from 'node:path'
+import type { CleanUp } from './clean-up.ts'
 import type { ControlPlane } from './control-plane/control-plane.ts'
-import type { Scheduler, SchedulerOptions } from './control-plane/scheduler.ts'
+import type { SchedulerOptions } from './control-plane/scheduler.ts'
 import type { ClusterNode } from './node/cluster-node.ts'
 import { runCommand } from './run-command.ts'
 import { requestToken, type ServiceAccountRef } from './service-account-token.ts'
@@ -12,20 +12,18 @@ export interface ClusterParts {
   readonly nodes: readonly ClusterNode[]
   readonly kubectlBinary: string
   readonly env: NodeJS.ProcessEnv
-  readonly undo: AsyncDisposableStack
+  readonly cleanUp: CleanUp
 }
 
 export class Cluster {
   /** Everything of the cluster is in here: logs, kubeconfigs, the nodes' directories. */
   readonly runDir: string
   readonly server: string
-  readonly caFile: string
   readonly adminKubeconfig: string
   /** One JSON line per created Binding and per write of an ENIAttachment. */
   readonly auditLog: string
   readonly nodes: readonly ClusterNode[]
   readonly #parts: ClusterParts
-  #stopped: Promise<void> | undefined
 
   constructor(parts: ClusterParts) {
     const { controlPlane } = parts
@@ -33,7 +31,6 @@ export class Cluster {
     this.runDir = parts.runDir
     this.nodes = parts.nodes
     this.server = controlPlane.address.server
-    this.caFile = controlPlane.address.caFile
     this.adminKubeconfig = controlPlane.adminKubeconfig
     this.auditLog = controlPlane.auditLog
   }
@@ -47,7 +44,7 @@ export class Cluster {
   /** What kubectl writes to standard output, run as the administrator. */
   async kubectl(
     args: readonly string[],
-    options: { readonly input?: string; readonly signal?: AbortSignal } = {},
+    options: { readonly input?: string; readonly signal?: AbortSignal | undefined } = {},
   ): Promise<string> {
     const { kubectlBinary, env } = this.#parts
     const administrator = ['--kubeconfig', this.adminKubeconfig]
@@ -71,8 +68,8 @@ export class Cluster {
   }
 
   /** One more kube-scheduler, beside the ordinary one that is running already. */
-  async startScheduler(options: SchedulerOptions): Promise<Scheduler> {
-    return this.#parts.controlPlane.startScheduler(options)
+  async startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<void> {
+    await this.#parts.controlPlane.startScheduler(options, signal)
   }
 
   async killApiServer(): Promise<void> {
@@ -83,22 +80,12 @@ export class Cluster {
     await this.#parts.controlPlane.startApiServer()
   }
 
-  async restartApiServer(): Promise<void> {
-    await this.#parts.controlPlane.restartApiServer()
-  }
-
-  /** Removes every trace. May be called again, and from a signal handler. */
+  /** Removes every trace, or throws LeftBehind. May be called again. */
   async stop(): Promise<void> {
-    this.#stopped ??= this.#parts.undo.disposeAsync()
-    await this.#stopped
+    await this.#parts.cleanUp.run()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
-  }
-
-  /** Path of a log file of the control plane: `etcd`, `kube-apiserver`, `kube-scheduler`, ... */
-  logFile(component: string): string {
-    return path.join(this.runDir, `${component}.log`)
   }
 }

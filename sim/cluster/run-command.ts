@@ -5,6 +5,7 @@ export interface CommandOptions {
   readonly env?: NodeJS.ProcessEnv
   readonly cwd?: string
   readonly input?: string
+  /** Aborting interrupts the command and its own children, as Ctrl-C at a terminal would. */
   readonly signal?: AbortSignal | undefined
   /** Called for each line of standard error, as it comes. */
   readonly onErrorLine?: (line: string) => void
@@ -22,17 +23,22 @@ export class CommandError extends Error {
 }
 
 /**
- * Runs the command and gives back what it wrote to standard output.
- * Throws CommandError when it cannot be started or does not end with status 0.
+ * Runs the command and gives back what it wrote to standard output. Settles only when the command has ended: throws CommandError
+ * when it cannot be started or does not end with status 0, and the signal's reason when it was aborted.
  */
 export function runCommand(command: string, args: readonly string[], options: CommandOptions = {}): Promise<string> {
   const { env, cwd, input = '', signal, onErrorLine } = options
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
+    if (signal?.aborted) return reject(signal.reason)
+    // The kernel ends the command when this process dies, even by SIGKILL. Own session: Ctrl-C at a terminal must reach only this
+    // process, or it would end the commands of its clean-up as well.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], {
       ...(env !== undefined && { env }),
       ...(cwd !== undefined && { cwd }),
-      ...(signal !== undefined && { signal }),
+      detached: true,
     })
+    const interrupt = () => interruptGroup(child.pid)
+    signal?.addEventListener('abort', interrupt, { once: true })
     let stdout = ''
     let stderr = ''
     let unfinishedLine = ''
@@ -47,11 +53,24 @@ export function runCommand(command: string, args: readonly string[], options: Co
     })
     child.on('error', (error) => reject(new CommandError(command, args, error.message, stderr)))
     child.on('close', (code, endedBy) => {
+      signal?.removeEventListener('abort', interrupt)
       if (code === 0) return resolve(stdout)
+      if (signal?.aborted) return reject(signal.reason)
       reject(new CommandError(command, args, `ended with ${endedBy ?? `status ${code}`}`, stderr))
     })
     // A command that ends without reading its input closes the pipe; its exit status tells the story.
     child.stdin.on('error', () => {})
     child.stdin.end(input)
   })
+}
+
+function interruptGroup(leader: number | undefined): void {
+  if (leader === undefined) return
+  try {
+    process.kill(-leader, 'SIGINT')
+  } catch (error) {
+    // It has ended this moment, and its output is still being read.
+    const gone = error instanceof Error && 'code' in error && error.code === 'ESRCH'
+    if (!gone) throw error
+  }
 }

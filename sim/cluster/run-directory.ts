@@ -37,6 +37,10 @@ export async function removeRunDirectory(runDir: string): Promise<void> {
     .split('\n')
     .find((line) => line.includes(`${runDir}/`))
   if (mounted !== undefined) throw new Error(`not deleting ${runDir}, it has a mount: ${mounted}`)
+  // Its owner last: should this end half-way, the next start still knows whose the rest is.
+  for (const name of await readdir(runDir)) {
+    if (name !== ownerFile) await rm(path.join(runDir, name), { recursive: true, force: true })
+  }
   await rm(runDir, { recursive: true, force: true })
 }
 

@@ -1,18 +1,18 @@
 // Starts a real Kubernetes cluster on this machine: the entry of this folder.
 import path from 'node:path'
-import { removeAbandonedClusters } from './abandoned-clusters.ts'
-import { AddressBlock } from './address-block.ts'
+import { obtainHostTools, type HostTools } from './binaries/host-tools.ts'
 import { binaryPlaces, obtainBinaries, type BinaryDirs } from './binaries/obtain.ts'
-import { obtainHostTools, searchPath, type HostTools } from './binaries/host-tools.ts'
+import { allUndone, CleanUp } from './clean-up.ts'
 import { Cluster } from './cluster.ts'
 import { ControlPlane } from './control-plane/control-plane.ts'
 import { createCredentials } from './control-plane/credentials.ts'
+import { requireRoot, thisHost } from './host.ts'
 import { writeImageArchive } from './image/image-archive.ts'
 import { pauseImage, upfImage } from './image/node-images.ts'
 import { removeCgroup } from './node/cgroup.ts'
 import { ClusterNode, type NodeSpec } from './node/cluster-node.ts'
-import { withMachineLock } from './machine-lock.ts'
-import { createRunDirectory, removeRunDirectory, runDirectoryParent, runId } from './run-directory.ts'
+import { Place } from './place.ts'
+import { runId } from './run-directory.ts'
 
 export interface ClusterOptions {
   readonly nodes: readonly NodeSpec[]
@@ -23,8 +23,7 @@ export interface ClusterOptions {
 }
 
 interface Foundation {
-  readonly runDir: string
-  readonly addresses: AddressBlock
+  readonly place: Place
   readonly binaries: BinaryDirs
   readonly tools: HostTools
   readonly env: NodeJS.ProcessEnv
@@ -38,68 +37,44 @@ interface Foundation {
  */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { log, signal } = options
-  if (process.getuid?.() !== 0) {
-    throw new Error('a cluster needs root, for mount namespaces, control groups and pod networks')
-  }
-  const tools = await obtainHostTools(log)
+  const host = thisHost()
+  requireRoot(host)
+  const tools = await obtainHostTools(host, log)
   const binaries = await obtainBinaries(binaryPlaces(process.env), log, signal)
-  const undo = new AsyncDisposableStack()
-  try {
-    const foundation = await layFoundation(binaries, tools, log, undo)
-    const { controlPlane, nodes } = await assemble(foundation, options.nodes, undo)
-    await startAll(foundation, controlPlane, nodes, options)
-    return new Cluster({
-      runDir: foundation.runDir,
-      controlPlane,
-      nodes,
-      kubectlBinary: path.join(binaries.kubernetes, 'kubectl'),
-      env: foundation.env,
-      undo,
-    })
-  } catch (error) {
-    await undo.disposeAsync().catch((left: unknown) => log(`not everything was removed: ${String(left)}`))
-    throw error
-  }
-}
-
-async function layFoundation(
-  binaries: BinaryDirs,
-  tools: HostTools,
-  log: (line: string) => void,
-  undo: AsyncDisposableStack,
-): Promise<Foundation> {
-  const stillWaiting = () => log('waiting for another cluster to take its place on this machine')
-  // Under the lock no one takes an address block away from the cluster that has just claimed it.
-  const { addresses, runDir } = await withMachineLock(runDirectoryParent, stillWaiting, async () => {
-    await removeAbandonedClusters(log)
-    const claimed = await AddressBlock.claim()
-    undo.defer(() => claimed.release())
-    const created = await createRunDirectory(claimed.index)
-    undo.defer(() => removeRunDirectory(created))
-    return { addresses: claimed, runDir: created }
-  })
-  undo.defer(() => removeCgroup(runId(runDir)))
+  await using cleanUp = new CleanUp()
+  const place = await Place.take(log, signal)
+  cleanUp.deferLast(() => place.giveBack())
+  cleanUp.defer(() => removeCgroup(runId(place.runDir)))
   // The caller's environment stays outside: its proxies and its KUBECONFIG are not the cluster's.
-  const env = { PATH: searchPath(), HOME: runDir }
-  return { runDir, addresses, binaries, tools, env }
+  const env = { PATH: host.searchDirs.join(path.delimiter), HOME: place.runDir }
+  const foundation = { place, binaries, tools, env }
+  const { controlPlane, nodes } = await assemble(foundation, options.nodes, cleanUp)
+  await startAll(foundation, controlPlane, nodes, options)
+  return new Cluster({
+    runDir: place.runDir,
+    controlPlane,
+    nodes,
+    kubectlBinary: path.join(binaries.kubernetes, 'kubectl'),
+    env,
+    cleanUp: cleanUp.move(),
+  })
 }
 
 async function assemble(
   foundation: Foundation,
   specs: readonly NodeSpec[],
-  undo: AsyncDisposableStack,
+  cleanUp: CleanUp,
 ): Promise<{ controlPlane: ControlPlane; nodes: ClusterNode[] }> {
-  const { runDir, addresses, binaries, tools, env } = foundation
+  const { place, binaries, tools, env } = foundation
+  const { runDir, addresses } = place
   const names = specs.map(({ name }) => name)
-  const credentials = createCredentials(runDir, names)
+  const credentials = await createCredentials(runDir, names)
   const controlPlane = new ControlPlane({ runDir, addresses, binaries, credentials, env })
-  undo.defer(() => controlPlane.stop())
+  cleanUp.defer(() => controlPlane.stop())
 
   const nodes: ClusterNode[] = []
-  undo.defer(() => addresses.podInterfacesGone())
-  undo.defer(async () => {
-    await Promise.all(nodes.map((node) => node.stop()))
-  })
+  cleanUp.defer(() => addresses.podInterfacesGone())
+  cleanUp.defer(() => allUndone(nodes.map((node) => node.stop())))
   for (const [index, spec] of specs.entries()) {
     const node = new ClusterNode(spec, {
       directory: path.join(runDir, `n${index}`),
@@ -108,6 +83,7 @@ async function assemble(
       podSubnet: addresses.podSubnet(index),
       dnsAddress: addresses.dns,
       kubeconfig: controlPlane.kubeconfigFor(credentials.node(spec.name)),
+      clientCAFile: credentials.kubeletClient.certificateFile,
       binaries,
       tools,
       env,
@@ -118,14 +94,14 @@ async function assemble(
 }
 
 async function startAll(
-  { runDir, tools }: Foundation,
+  { place, tools }: Foundation,
   controlPlane: ControlPlane,
   nodes: readonly ClusterNode[],
   { log, signal }: ClusterOptions,
 ): Promise<void> {
   const startedAt = Date.now()
   const since = () => `${((Date.now() - startedAt) / 1000).toFixed(1)} s`
-  const images = path.join(runDir, 'images.tar')
+  const images = path.join(place.runDir, 'images.tar')
   await writeImageArchive(images, tools.busybox, [pauseImage, upfImage])
 
   await together(signal, (ownSignal) => {

@@ -1,8 +1,10 @@
 // `make demo`: the main job on two real nodes, live. KEEP=1 leaves the cluster running until Ctrl-C.
 import { once } from 'node:events'
+import { interruption } from '../cluster/interruption.ts'
 import { type InstallationNode } from '../installation/account.ts'
-import { startInstallation } from '../installation/installation.ts'
-import { Narrator } from './narrator.ts'
+import { type Installation, startInstallation } from '../installation/installation.ts'
+import { Narrator } from '../terminal/narrator.ts'
+import { TerminalRun } from '../terminal/run.ts'
 import { WalkThrough } from './walk-through.ts'
 
 const labels = { ng: 'multi-eni' }
@@ -13,32 +15,22 @@ const nodes: readonly InstallationNode[] = [
 /** What EC2 takes for these, roughly; the card shows itself on the node when the attach is done. */
 const delays = { createMs: 300, attachMs: 1500, deviceMs: 1500, detachMs: 1500 }
 
-const interrupted = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort(new Error(signal)))
+const say = new Narrator((text) => void process.stdout.write(text))
+const log = (line: string) => say.line(line)
+const signal = interruption(log)
+const tell = process.env['KEEP'] === '1' ? tellAndKeep : tellAll
 
-const say = new Narrator()
-const keep = process.env['KEEP'] === '1'
-const { signal } = interrupted
+say.chapter('A real control plane, two real nodes, a simulated EC2')
+process.exit(await new TerminalRun(say, signal).run(() => startInstallation({ nodes, delays, log, signal }), tell))
 
-try {
-  say.chapter('A real control plane, two real nodes, a simulated EC2')
-  const start = startInstallation({ nodes, delays, log: (line) => say.line(line), signal })
-  await using installation = await say.during('the cluster starts', start)
-  const walkThrough = new WalkThrough(installation, say, signal)
-  if (keep) {
-    await walkThrough.runAndKeep()
-    const { adminKubeconfig, kubectlBinary } = installation.cluster
-    say.chapter('Yours to play with, until Ctrl-C')
-    say.line(`export KUBECONFIG=${adminKubeconfig}\nalias kubectl=${kubectlBinary}`)
-    const alive = setInterval(() => undefined, 60_000)
-    if (!signal.aborted) await once(signal, 'abort')
-    clearInterval(alive)
-  } else await walkThrough.run()
-  say.chapter('Cleaning up')
-} catch (error) {
-  if (!signal.aborted) throw error
-  say.line('interrupted; everything is removed')
-  process.exitCode = 130
+async function tellAll(installation: Installation): Promise<void> {
+  await new WalkThrough(installation, say, signal).run()
 }
-say.line(`done after ${say.seconds} s`)
-process.exit()
+
+async function tellAndKeep(installation: Installation): Promise<void> {
+  await new WalkThrough(installation, say, signal).runAndKeep()
+  const { adminKubeconfig, kubectlBinary } = installation.cluster
+  say.chapter('Yours to play with, until Ctrl-C')
+  say.line(`export KUBECONFIG=${adminKubeconfig}\nalias kubectl=${kubectlBinary}`)
+  if (!signal.aborted) await once(signal, 'abort')
+}

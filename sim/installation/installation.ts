@@ -2,9 +2,10 @@
 // The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows.
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { zoneLabel } from '../../src/api/names.ts'
+import { allUndone, CleanUp } from '../cluster/clean-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
-import type { Scheduler } from '../cluster/control-plane/scheduler.ts'
 import { startCluster } from '../cluster/start-cluster.ts'
 import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
 import type { Delays } from '../ec2/state/delays.ts'
@@ -12,13 +13,16 @@ import type { Hypervisor } from '../ec2/state/hypervisor.ts'
 import { type PciBus, startPciBus } from '../pci/bus.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
 import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
-import { type LogLine, Program } from './program.ts'
+import { Program, type ProgramCode } from './program.ts'
 
 const namespace = 'jit-eni'
+const listeningDeadlineMs = 60_000
 
 export interface InstallationOptions {
   readonly nodes: readonly InstallationNode[]
   readonly delays?: Partial<Delays>
+  /** What the programs are started from; src unless said otherwise. */
+  readonly code?: ProgramCode
   readonly log: (line: string) => void
   readonly signal?: AbortSignal
 }
@@ -26,7 +30,6 @@ export interface InstallationOptions {
 export interface Installation extends AsyncDisposable {
   readonly cluster: Cluster
   readonly ec2: SimulatedEc2
-  readonly scheduler: Scheduler
   readonly extender: Program
   readonly attacher: Program
   devicePlugin(nodeName: string): Program
@@ -35,12 +38,12 @@ export interface Installation extends AsyncDisposable {
   /** ENIs that were there before us. */
   readonly primaryEnis: readonly string[]
   programs(): readonly Program[]
-  /** Idempotent; leaves nothing behind. */
+  /** Idempotent; leaves nothing behind, or throws LeftBehind. */
   stop(): Promise<void>
 }
 
 export async function startInstallation(options: InstallationOptions): Promise<Installation> {
-  await using undo = new AsyncDisposableStack()
+  await using cleanUp = new CleanUp()
   const { nodes, log, signal } = options
   const cluster = await startCluster({
     nodes: nodes.map((node, index) => ({
@@ -55,33 +58,29 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     log,
     ...(signal && { signal }),
   })
-  undo.defer(() => cluster.stop())
+  cleanUp.defer(() => cluster.stop())
 
-  const buses = await startBuses(cluster, nodes, undo)
+  const buses = await startBuses(cluster, nodes, cleanUp)
   const ec2 = await startEc2({
     world: accountFor(nodes),
     hypervisor: hypervisorOver(buses),
     ...(options.delays && { delays: options.delays }),
   })
-  undo.defer(() => ec2.stop())
+  cleanUp.defer(() => ec2.stop())
   const primaryEnis = ec2.state.enis().map(({ eniId }) => eniId)
 
-  await applyManifests(cluster)
+  await applyManifests(cluster, signal)
   log('CRDs, roles and admission policies of deploy/ are applied')
-  const programs = await createPrograms(cluster, ec2, nodes, buses)
-  undo.defer(async () => {
-    await Promise.all([...programs.all].map((program) => program.stop()))
-  })
-  const scheduler = await startPrograms(cluster, programs, signal)
+  const programs = await createPrograms(cluster, ec2, nodes, buses, options.code ?? 'src')
+  cleanUp.defer(() => allUndone(programs.all.map((program) => program.stop())))
+  await startPrograms(cluster, programs, signal)
   log('extender, attacher, device plugins and their scheduler are running')
 
-  const kept = undo.move()
-  let stopped: Promise<void> | undefined
-  const stop = () => (stopped ??= kept.disposeAsync())
+  const kept = cleanUp.move()
+  const stop = () => kept.run()
   return {
     cluster,
     ec2,
-    scheduler,
     extender: programs.extender,
     attacher: programs.attacher,
     devicePlugin: (nodeName) => found(programs.devicePlugins, nodeName),
@@ -97,14 +96,14 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 async function startBuses(
   cluster: Cluster,
   nodes: readonly InstallationNode[],
-  undo: AsyncDisposableStack,
+  cleanUp: CleanUp,
 ): Promise<Map<string, PciBus>> {
   const buses = new Map<string, PciBus>()
   for (const [index, { name }] of nodes.entries()) {
     const root = path.join(cluster.runDir, `pci${index}`)
     await mkdir(root)
     const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: primaryMacOf(index) })
-    undo.defer(() => bus.stop())
+    cleanUp.defer(() => bus.stop())
     buses.set(name, bus)
   }
   return buses
@@ -122,13 +121,14 @@ function hypervisorOver(buses: ReadonlyMap<string, PciBus>): Hypervisor {
   }
 }
 
-async function applyManifests(cluster: Cluster): Promise<void> {
+async function applyManifests(cluster: Cluster, signal?: AbortSignal): Promise<void> {
   const manifests = deployManifests()
+  const kubectl = (args: readonly string[], input = '') => cluster.kubectl(args, { input, signal })
   const first = manifests.filter(({ kind }) => kind === 'Namespace' || kind === 'CustomResourceDefinition')
-  await cluster.kubectl(['apply', '-f', '-'], { input: asStream(first) })
-  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'])
+  await kubectl(['apply', '-f', '-'], asStream(first))
+  await kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'])
   const rest = manifests.filter((manifest) => !first.includes(manifest) && !isWorkload(manifest))
-  await cluster.kubectl(['apply', '-f', '-'], { input: asStream(rest) })
+  await kubectl(['apply', '-f', '-'], asStream(rest))
 }
 
 interface Programs {
@@ -143,6 +143,7 @@ async function createPrograms(
   ec2: SimulatedEc2,
   nodes: readonly InstallationNode[],
   buses: ReadonlyMap<string, PciBus>,
+  code: ProgramCode,
 ): Promise<Programs> {
   const common = {
     PATH: process.env['PATH'] ?? '',
@@ -156,12 +157,14 @@ async function createPrograms(
   const extender = new Program({
     name: 'extender',
     program: 'extender',
+    code,
     logFile: logFile('extender'),
     env: { ...common, KUBECONFIG: await kubeconfig('jit-eni-scheduler'), JIT_ENI_LISTEN: '127.0.0.1:0' },
   })
   const attacher = new Program({
     name: 'attacher',
     program: 'attacher',
+    code,
     logFile: logFile('attacher'),
     env: {
       ...common,
@@ -188,27 +191,35 @@ async function createPrograms(
       JIT_ENI_POD_RESOURCES_SOCKET: node.podResourcesSocket,
     }
     const plugin = `device-plugin-${name}`
-    devicePlugins.set(name, new Program({ name: plugin, program: 'device-plugin', logFile: logFile(plugin), env }))
+    const spec = { name: plugin, program: 'device-plugin', code, logFile: logFile(plugin), env } as const
+    devicePlugins.set(name, new Program(spec))
   }
   return { extender, attacher, devicePlugins, all: [extender, attacher, ...devicePlugins.values()] }
 }
 
-async function startPrograms(cluster: Cluster, programs: Programs, signal?: AbortSignal): Promise<Scheduler> {
-  const listening = programs.extender.line(({ msg }) => msg === 'listening')
+async function startPrograms(cluster: Cluster, programs: Programs, signal?: AbortSignal): Promise<void> {
+  const { extender } = programs
+  const listening = extender.line(({ msg }) => msg === 'listening')
   for (const program of programs.all) program.start()
-  const { port } = (await Promise.race([listening, endedEarly(programs.extender)]))['address'] as { port: number }
+  const { port } = (await Promise.race([listening, notListening(extender, signal)]))['address'] as { port: number }
   // The port stays the same in its next lives, as the scheduler knows no other.
-  programs.extender.rememberEnv({ JIT_ENI_LISTEN: `127.0.0.1:${port}` })
+  extender.rememberEnv({ JIT_ENI_LISTEN: `127.0.0.1:${port}` })
   const config = path.join(cluster.runDir, 'jit-eni-scheduler.json')
   await writeFile(config, JSON.stringify(schedulerConfiguration(`http://127.0.0.1:${port}`)))
-  signal?.throwIfAborted()
   const kubeconfig = await cluster.serviceAccountKubeconfig({ namespace, name: 'jit-eni-scheduler' })
-  return cluster.startScheduler({ config, kubeconfig })
+  await cluster.startScheduler({ config, kubeconfig }, signal)
 }
 
-async function endedEarly(program: Program): Promise<LogLine> {
-  await program.exited
-  throw new Error(`${program.name} ended at its start: ${program.recentLines.join('\n')}`)
+/** Never resolves: rejects with why the program will not listen, or when the signal aborts. */
+async function notListening(program: Program, signal?: AbortSignal): Promise<never> {
+  const why = await Promise.race([
+    program.exited.then(() => 'ended at its start'),
+    delay(listeningDeadlineMs, `does not listen after ${listeningDeadlineMs / 1000} s`, {
+      ref: false,
+      ...(signal && { signal }),
+    }),
+  ])
+  throw new Error(`${program.name} ${why}; the end of its log:\n${program.recentLines.join('\n')}`)
 }
 
 function found<T>(map: ReadonlyMap<string, T>, key: string): T {

@@ -1,4 +1,4 @@
-// One of our programs as a process of its own: started from source, its log lines read as they come, ended or killed by its id.
+// One of our programs as a process of its own: its log lines read as they come, ended or killed by its id.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { appendFileSync } from 'node:fs'
@@ -16,10 +16,13 @@ export interface LogLine {
   readonly [field: string]: unknown
 }
 
+/** The TypeScript of src, or the JavaScript of dist, which is what ships (`npm run build`). */
+export type ProgramCode = 'src' | 'dist'
+
 export interface ProgramSpec {
   readonly name: string
-  /** Folder under src. */
   readonly program: 'extender' | 'attacher' | 'device-plugin'
+  readonly code: ProgramCode
   readonly env: Readonly<Record<string, string>>
   readonly logFile: string
 }
@@ -53,7 +56,10 @@ export class Program {
 
   /** Starts it, also after `kill` or `stop`. */
   start(): void {
-    const main = fileURLToPath(new URL(`../../src/${this.#spec.program}/main.ts`, import.meta.url))
+    const { code, program } = this.#spec
+    const main = fileURLToPath(
+      new URL(`../../${code}/${program}/main.${code === 'src' ? 'ts' : 'js'}`, import.meta.url),
+    )
     this.#stopping = false
     // The kernel ends the program when this process dies, even by SIGKILL.
     this.#process = spawn('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, main], {
@@ -64,8 +70,8 @@ export class Program {
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
       if (stream) createInterface(stream).on('line', (text) => this.#read(text))
     }
-    this.#process.once('exit', (code, signal) => {
-      if (!this.#stopping) this.#read(`${this.name} ended by itself: ${signal ?? `exit code ${code}`}`)
+    this.#process.once('exit', (exitCode, signal) => {
+      if (!this.#stopping) this.#read(`${this.name} ended by itself: ${signal ?? `exit code ${exitCode}`}`)
     })
   }
 
@@ -87,10 +93,6 @@ export class Program {
 
   get running(): boolean {
     return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
-  }
-
-  get pid(): number | undefined {
-    return this.#process?.pid
   }
 
   /** The last lines that it wrote, for the reader of a failed test. */

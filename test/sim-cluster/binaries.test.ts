@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { BinaryGroup } from '../../sim/cluster/binaries/group.ts'
 import { binaryPlaces, obtainGroup } from '../../sim/cluster/binaries/obtain.ts'
@@ -38,9 +39,9 @@ class Place {
     }
   }
 
-  obtain(group: BinaryGroup, givenDir?: string): Promise<string> {
+  obtain(group: BinaryGroup, givenDir?: string, signal?: AbortSignal): Promise<string> {
     const { cacheDir, goCommands } = this
-    return obtainGroup(group, { cacheDir, givenDir, goCommands }, (line) => this.lines.push(line))
+    return obtainGroup(group, { cacheDir, givenDir, goCommands }, (line) => this.lines.push(line), signal)
   }
 
   publish(fileName: string, content: Buffer | string, checksum = sha256(content)): void {
@@ -55,9 +56,9 @@ class Place {
     writeFileSync(join(this.root, 'module/main.go'), source)
   }
 
-  executable(directory: string, name: string): string {
+  executable(directory: string, name: string, content: string = script): string {
     mkdirSync(join(this.root, directory), { recursive: true })
-    writeFileSync(join(this.root, directory, name), script, { mode: 0o755 })
+    writeFileSync(join(this.root, directory, name), content, { mode: 0o755 })
     return join(this.root, directory)
   }
 }
@@ -175,8 +176,33 @@ test('a release site that cannot be reached is no obstacle where there is Go', a
 test('a build that fails says what Go said, and leaves nothing in the cache', async (t) => {
   const at = await place(t)
   at.writeModule('package main\n\nfunc main() { undefinedName() }\n')
-  await assert.rejects(at.obtain(at.group()), /building etcd 3\.7\.3 from Go modules failed:[^]*undefinedName/)
+  await assert.rejects(
+    at.obtain(at.group()),
+    /building etcd 3\.7\.3 from Go modules failed:[^]*undefinedName[^]*JIT_ENI_BIN_DIR[^]*install Go/,
+  )
   assert.deepEqual(readdirSync(at.cacheDir), [])
+})
+
+test('Ctrl-C ends a build, and leaves nothing in the cache', async (t) => {
+  const at = await place(t)
+  const started = join(at.root, 'started')
+  const go = `#!/bin/sh\n[ $1 = version ] && exit 0\ntouch ${started}\nexec sleep 300\n`
+  at.goCommands = [join(at.executable('slow', 'go', go), 'go')]
+  at.writeModule('package main\n\nfunc main() {}\n')
+  const interrupted = new AbortController()
+  const obtaining = assert.rejects(at.obtain(at.group(), undefined, interrupted.signal), /^Error: interrupted$/)
+  while (!existsSync(started)) await sleep(5)
+  interrupted.abort(new Error('interrupted'))
+  await obtaining
+  assert.deepEqual(readdirSync(at.cacheDir), [])
+})
+
+test('what a process left in the cache that was killed at this is removed by the next', async (t) => {
+  const at = await place(t)
+  at.publish('etcd', script)
+  at.executable('cache/.unfinished-kubernetes-a1b2c3', 'kubelet')
+  const found = await at.obtain(at.group())
+  assert.deepEqual(readdirSync(at.cacheDir), [basename(found)])
 })
 
 test('without a download and without Go it is said what can be done', async (t) => {

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs'
 import { access, open } from 'node:fs/promises'
 import path from 'node:path'
+import type { Host } from '../host.ts'
 import { runCommand } from '../run-command.ts'
 
 export interface HostTools {
@@ -14,14 +15,12 @@ export interface HostTools {
 interface Tool {
   readonly name: string
   readonly debianPackage: string
-  readonly find: () => Promise<string | undefined>
+  readonly find: (host: Host) => Promise<string | undefined>
 }
 
-const systemDirs = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
-const cniPluginDirs = ['/usr/lib/cni', '/opt/cni/bin']
 const cniPlugins = ['ptp', 'host-local', 'loopback']
 
-const runc: Tool = { name: 'runc', debianPackage: 'runc', find: () => onPath('runc') }
+const runc: Tool = { name: 'runc', debianPackage: 'runc', find: (host) => onPath('runc', host) }
 const cni: Tool = {
   name: `CNI plugins (${cniPlugins.join(', ')})`,
   debianPackage: 'containernetworking-plugins',
@@ -32,65 +31,65 @@ const busybox: Tool = {
   debianPackage: 'busybox-static',
   find: findStaticBusybox,
 }
-const otherTools: readonly Tool[] = [
-  { name: 'ip', debianPackage: 'iproute2', find: () => onPath('ip') },
-  ...['nsenter', 'unshare', 'setpriv', 'flock'].map((name) => ({
-    name,
-    debianPackage: 'util-linux',
-    find: () => onPath(name),
-  })),
-  { name: 'mount', debianPackage: 'mount', find: () => onPath('mount') },
-  { name: 'tar', debianPackage: 'tar', find: () => onPath('tar') },
-]
-
-/** PATH with the system directories added: a login shell may leave out the sbin ones. */
-export function searchPath(): string {
-  const given = (process.env['PATH'] ?? '').split(path.delimiter).filter((dir) => dir !== '')
-  return [...new Set([...given, ...systemDirs])].join(path.delimiter)
+/** Each with the Debian package that has it. */
+const otherCommands = {
+  ip: 'iproute2',
+  nsenter: 'util-linux',
+  unshare: 'util-linux',
+  setpriv: 'util-linux',
+  flock: 'util-linux',
+  mount: 'mount',
+  tar: 'tar',
+  openssl: 'openssl',
 }
+const otherTools = Object.entries(otherCommands).map(([name, debianPackage]): Tool => ({
+  name,
+  debianPackage,
+  find: (host) => onPath(name, host),
+}))
 
 /** Installs what is missing when it may; else throws with the one line that says what to install. */
-export async function obtainHostTools(log: (line: string) => void): Promise<HostTools> {
-  await installMissing([runc, cni, busybox, ...otherTools], log)
+export async function obtainHostTools(host: Host, log: (line: string) => void): Promise<HostTools> {
+  await installMissing([runc, cni, busybox, ...otherTools], host, log)
   return {
-    runc: await required(runc),
-    cniPluginDir: await required(cni),
-    busybox: await required(busybox),
+    runc: await required(runc, host),
+    cniPluginDir: await required(cni, host),
+    busybox: await required(busybox, host),
   }
 }
 
-async function installMissing(tools: readonly Tool[], log: (line: string) => void): Promise<void> {
-  const missing = await missingOf(tools)
+async function installMissing(tools: readonly Tool[], host: Host, log: (line: string) => void): Promise<void> {
+  const missing = await missingOf(tools, host)
   if (missing.length === 0) return
   const packages = [...new Set(missing.map((tool) => tool.debianPackage))]
-  if (process.getuid?.() !== 0 || (await onPath('apt-get')) === undefined) {
-    throw new Error(whatToInstall(missing))
-  }
+  const aptGet = await onPath('apt-get', host)
+  if (host.uid !== 0 || aptGet === undefined) throw new Error(whatToInstall(missing))
   log(`installing ${packages.join(' ')} with apt-get`)
-  await aptInstall(packages).catch((error: unknown) => {
+  await aptInstall(aptGet, packages).catch((error: unknown) => {
     throw new Error(whatToInstall(missing), { cause: error })
   })
-  const stillMissing = await missingOf(tools)
+  const stillMissing = await missingOf(tools, host)
   if (stillMissing.length > 0) throw new Error(whatToInstall(stillMissing))
 }
 
-async function aptInstall(packages: readonly string[]): Promise<void> {
+/** Takes no signal: a dpkg that is interrupted leaves the machine half installed. */
+async function aptInstall(aptGet: string, packages: readonly string[]): Promise<void> {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   const args = ['install', '-y', '--no-install-recommends', ...packages]
-  const installed = await runCommand('apt-get', args, { env }).catch(() => undefined)
+  const installed = await runCommand(aptGet, args, { env }).catch(() => undefined)
   if (installed !== undefined) return
   // A fresh container image has no package lists at all.
-  await runCommand('apt-get', ['update'], { env })
-  await runCommand('apt-get', args, { env })
+  await runCommand(aptGet, ['update'], { env })
+  await runCommand(aptGet, args, { env })
 }
 
-async function missingOf(tools: readonly Tool[]): Promise<Tool[]> {
-  const found = await Promise.all(tools.map((tool) => tool.find()))
+async function missingOf(tools: readonly Tool[], host: Host): Promise<Tool[]> {
+  const found = await Promise.all(tools.map((tool) => tool.find(host)))
   return tools.filter((_, index) => found[index] === undefined)
 }
 
-async function required(tool: Tool): Promise<string> {
-  const found = await tool.find()
+async function required(tool: Tool, host: Host): Promise<string> {
+  const found = await tool.find(host)
   if (found === undefined) throw new Error(whatToInstall([tool]))
   return found
 }
@@ -101,15 +100,15 @@ function whatToInstall(missing: readonly Tool[]): string {
   return `missing: ${names}; as root: apt-get install ${packages} (or your distribution's packages of these)`
 }
 
-async function onPath(command: string): Promise<string | undefined> {
-  for (const dir of searchPath().split(path.delimiter)) {
+async function onPath(command: string, { searchDirs }: Host): Promise<string | undefined> {
+  for (const dir of searchDirs) {
     const file = path.join(dir, command)
     if (await executable(file)) return file
   }
   return undefined
 }
 
-async function findCniPluginDir(): Promise<string | undefined> {
+async function findCniPluginDir({ cniPluginDirs }: Host): Promise<string | undefined> {
   for (const dir of cniPluginDirs) {
     const found = await Promise.all(cniPlugins.map((name) => executable(path.join(dir, name))))
     if (found.every(Boolean)) return dir
@@ -117,8 +116,8 @@ async function findCniPluginDir(): Promise<string | undefined> {
   return undefined
 }
 
-async function findStaticBusybox(): Promise<string | undefined> {
-  for (const dir of searchPath().split(path.delimiter)) {
+async function findStaticBusybox({ searchDirs }: Host): Promise<string | undefined> {
+  for (const dir of searchDirs) {
     const file = path.join(dir, 'busybox')
     if ((await executable(file)) && (await isStatic(file))) return file
   }

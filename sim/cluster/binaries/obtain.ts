@@ -1,6 +1,6 @@
 // Finds the Kubernetes, etcd and containerd binaries: a given directory, the cache, a download, a build.
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { access, chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { withMachineLock } from '../machine-lock.ts'
@@ -8,6 +8,7 @@ import { downloadGroup } from './download.ts'
 import { buildGroup, findGo } from './go-build.ts'
 import { architecture, binaryGroups, type BinaryGroup } from './group.ts'
 
+const unfinishedPrefix = '.unfinished-'
 const givenDirVariable = 'JIT_ENI_BIN_DIR'
 /** Where Go's own installer puts it, for a shell whose PATH was never told. */
 const goInstallDir = '/usr/local/go/bin'
@@ -62,7 +63,7 @@ export async function obtainGroup(
   return (
     (await fromGivenDir(group, places, log)) ??
     (await fromCache(group, places, log)) ??
-    (await withCacheLock(places.cacheDir, log, async () => {
+    (await withCacheLock(places.cacheDir, { log, signal }, async () => {
       // Another process may have filled the cache while this one waited for the lock.
       return (await fromCache(group, places, log)) ?? (await make(group, places, log, signal))
     }))
@@ -70,10 +71,23 @@ export async function obtainGroup(
 }
 
 /** Nothing is built twice at the same time: the builds would only slow each other down. */
-async function withCacheLock<T>(cacheDir: string, log: (line: string) => void, work: () => Promise<T>): Promise<T> {
+async function withCacheLock<T>(
+  cacheDir: string,
+  { log, signal }: { readonly log: (line: string) => void; readonly signal: AbortSignal | undefined },
+  work: () => Promise<T>,
+): Promise<T> {
   await mkdir(cacheDir, { recursive: true })
   const stillWaiting = () => log('waiting for another process that is obtaining the binaries')
-  return withMachineLock(cacheDir, stillWaiting, work)
+  return withMachineLock(cacheDir, { stillWaiting, signal }, async () => {
+    await removeUnfinished(cacheDir)
+    return work()
+  })
+}
+
+/** What a process left that was killed at this: under the lock no other one is still at it. */
+async function removeUnfinished(cacheDir: string): Promise<void> {
+  const unfinished = (await readdir(cacheDir)).filter((name) => name.startsWith(unfinishedPrefix))
+  for (const name of unfinished) await rm(path.join(cacheDir, name), { recursive: true })
 }
 
 async function fromGivenDir(
@@ -111,7 +125,7 @@ async function make(
   signal?: AbortSignal,
 ): Promise<string> {
   const final = cachedDir(group, places)
-  const unfinished = await mkdtemp(path.join(places.cacheDir, `.unfinished-${group.name}-`))
+  const unfinished = await mkdtemp(path.join(places.cacheDir, `${unfinishedPrefix}${group.name}-`))
   await chmod(unfinished, 0o755)
   const startedAt = Date.now()
   try {
@@ -141,17 +155,23 @@ async function fill(
   signal?.throwIfAborted()
   log(`${title(group)}: no download (${refusal}), building from Go modules instead`)
   const go = await findGo(places.goCommands)
-  if (go === undefined) throw new Error(cannotBeHad(group, refusal))
+  if (go === undefined) {
+    const why = `the download failed (${refusal}) and there is no Go to build it`
+    throw new Error(`${title(group)} is missing: ${why}. ${whatToDo(group)}`)
+  }
   await rm(directory, { recursive: true })
   await mkdir(directory)
-  await buildGroup(group, go, directory, log, signal)
+  await buildGroup(group, go, directory, log, signal).catch((cause: unknown) => {
+    signal?.throwIfAborted()
+    const said = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(`${said}\n${whatToDo(group)}`, { cause })
+  })
   return 'built'
 }
 
-function cannotBeHad(group: BinaryGroup, refusal: string): string {
+function whatToDo(group: BinaryGroup): string {
   return [
-    `${title(group)} is missing: the download failed (${refusal}) and there is no Go to build it. Either`,
-    `  set ${givenDirVariable} to a directory that has ${group.binaries.join(', ')},`,
+    `Either set ${givenDirVariable} to a directory that has ${group.binaries.join(', ')},`,
     `  or open the way to ${new URL(group.releases[0]?.url ?? '').host},`,
     `  or install Go 1.26 or later (https://go.dev/dl) and run this again`,
   ].join('\n')

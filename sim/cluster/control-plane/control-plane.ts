@@ -17,7 +17,6 @@ const etcdPeerPort = 2380
 const firstSchedulerPort = 10259
 const controllerManagerRequestsPerSecond = 1_000
 const readyDeadlineMs = 60_000
-const apiServerGraceMs = 5_000
 
 export interface ControlPlaneOptions {
   readonly runDir: string
@@ -83,6 +82,8 @@ export class ControlPlane {
       '--enable-admission-plugins=NodeRestriction',
       '--allow-privileged=true',
       '--kubelet-preferred-address-types=InternalIP',
+      `--kubelet-client-certificate=${credentials.kubeletClient.certificateFile}`,
+      `--kubelet-client-key=${credentials.kubeletClient.keyFile}`,
       `--audit-policy-file=${policyFile}`,
       `--audit-log-path=${this.auditLog}`,
       '--profiling=false',
@@ -93,11 +94,6 @@ export class ControlPlane {
   /** A crash: connections break, watches end, etcd keeps everything. */
   async killApiServer(): Promise<void> {
     await this.#apiServer?.kill()
-  }
-
-  async restartApiServer(): Promise<void> {
-    await this.#apiServer?.terminate(apiServerGraceMs)
-    await this.startApiServer()
   }
 
   /** Resolves when it has made the first service account, without which no pod can be created. */
@@ -128,7 +124,7 @@ export class ControlPlane {
   }
 
   /** The scheduler of pods that name no other. */
-  async startDefaultScheduler(signal?: AbortSignal): Promise<Scheduler> {
+  async startDefaultScheduler(signal?: AbortSignal): Promise<void> {
     const configFile = path.join(this.#options.runDir, 'default-scheduler.json')
     const config = {
       apiVersion: 'kubescheduler.config.k8s.io/v1',
@@ -137,10 +133,10 @@ export class ControlPlane {
     }
     writeFileSync(configFile, JSON.stringify(config))
     const kubeconfig = this.kubeconfigFor(this.#options.credentials.scheduler)
-    return this.startScheduler({ config: configFile, kubeconfig }, signal)
+    await this.startScheduler({ config: configFile, kubeconfig }, signal)
   }
 
-  async startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<Scheduler> {
+  async startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<void> {
     const { runDir, addresses, binaries, env } = this.#options
     const ordinal = this.#schedulers.length
     const scheduler = new Scheduler({
@@ -154,7 +150,6 @@ export class ControlPlane {
     })
     this.#schedulers.push(scheduler)
     await scheduler.start(signal)
-    return scheduler
   }
 
   /** Everything at once and without grace: nothing of it is needed afterwards. */

@@ -1,9 +1,12 @@
-// Who may talk to the API server: a token per user, and the key that signs service account tokens.
+// Who may talk to whom: a token per user of the API server, the key that signs service account tokens, and the certificate by which
+// the kubelets know the API server.
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { runCommand } from '../run-command.ts'
 
 const tokenBytes = 16
+const validDays = 30
 
 export interface User {
   readonly name: string
@@ -19,6 +22,13 @@ export interface Credentials {
   readonly tokenFile: string
   readonly signingKeyFile: string
   readonly verificationKeyFile: string
+  readonly kubeletClient: ClientCertificate
+}
+
+/** Signed by itself: whoever is to accept it takes the certificate for the CA as well. */
+interface ClientCertificate {
+  readonly certificateFile: string
+  readonly keyFile: string
 }
 
 function user(name: string, ...groups: string[]): User {
@@ -26,7 +36,7 @@ function user(name: string, ...groups: string[]): User {
 }
 
 /** Makes the users and writes the files that the API server reads them from. */
-export function createCredentials(runDir: string, nodeNames: readonly string[]): Credentials {
+export async function createCredentials(runDir: string, nodeNames: readonly string[]): Promise<Credentials> {
   const admin = user('admin', 'system:masters')
   const controllerManager = user('system:kube-controller-manager')
   const scheduler = user('system:kube-scheduler')
@@ -57,7 +67,29 @@ export function createCredentials(runDir: string, nodeNames: readonly string[]):
     tokenFile,
     signingKeyFile,
     verificationKeyFile,
+    kubeletClient: await createKubeletClient(runDir),
   }
+}
+
+/** The API server has no other way to show a kubelet who it is; Node signs no certificates. */
+async function createKubeletClient(runDir: string): Promise<ClientCertificate> {
+  const certificateFile = path.join(runDir, 'kubelet-client.crt')
+  const keyFile = path.join(runDir, 'kubelet-client.key')
+  // What kubectl logs and exec ask of a kubelet, it asks in this name.
+  const subject = '/O=system:masters/CN=kube-apiserver-kubelet-client'
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', keyFile]
+  await runCommand('openssl', [
+    'req',
+    '-x509',
+    ...key,
+    '-subj',
+    subject,
+    '-days',
+    `${validDays}`,
+    '-out',
+    certificateFile,
+  ])
+  return { certificateFile, keyFile }
 }
 
 function required(nodes: readonly User[], nodeName: string): User {

@@ -6,7 +6,6 @@ import { parse } from 'yaml'
 import { Component } from '../component.ts'
 
 const readyDeadlineMs = 60_000
-const graceMs = 5_000
 
 export interface SchedulerOptions {
   /** Path of a KubeSchedulerConfiguration, YAML or JSON. */
@@ -25,29 +24,20 @@ interface SchedulerProcess extends SchedulerOptions {
 }
 
 export class Scheduler {
-  readonly logFile: string
   readonly #process: SchedulerProcess
   #component: Component | undefined
 
   constructor(schedulerProcess: SchedulerProcess) {
     this.#process = schedulerProcess
-    this.logFile = path.join(schedulerProcess.runDir, `${schedulerProcess.name}.log`)
   }
 
-  /** Resolves when its caches are filled. Also starts it again after `kill` or `stop`. */
+  /** Resolves when its caches are filled. */
   async start(signal?: AbortSignal): Promise<void> {
-    const { name, binary, address, port, env } = this.#process
+    const { name, binary, address, port, runDir, env } = this.#process
     const args = [`--config=${this.#writeConfig()}`, `--bind-address=${address}`, `--secure-port=${port}`]
-    this.#component = new Component({ name, command: binary, args, env, logFile: this.logFile })
+    const logFile = path.join(runDir, `${name}.log`)
+    this.#component = new Component({ name, command: binary, args, env, logFile })
     await this.#component.waitUntil('ready', () => this.#ready(), readyDeadlineMs, signal)
-  }
-
-  get pid(): number | undefined {
-    return this.#component?.pid
-  }
-
-  async stop(): Promise<void> {
-    await this.#component?.terminate(graceMs)
   }
 
   async kill(): Promise<void> {

@@ -1,5 +1,4 @@
 // One real node: kubelet, containerd and runc, in namespaces of their own on this machine.
-import { request } from 'node:https'
 import path from 'node:path'
 import type { ApiClient } from '../api-client.ts'
 import type { BinaryDirs } from '../binaries/obtain.ts'
@@ -9,7 +8,7 @@ import { pauseImage } from '../image/node-images.ts'
 import { runCommand } from '../run-command.ts'
 import { createCgroup, isCgroupV2, removeCgroup } from './cgroup.ts'
 import { containerdConfig } from './containerd-config.ts'
-import { kubeletConfig, kubeletPort } from './kubelet-config.ts'
+import { healthzPort, kubeletConfig } from './kubelet-config.ts'
 import { NodeDirectory } from './node-directory.ts'
 import { NodeNamespace } from './node-namespace.ts'
 import { podNetworkConfig } from './pod-network.ts'
@@ -22,8 +21,6 @@ export interface NodeSpec {
   readonly labels?: Readonly<Record<string, string>>
   /** As on EC2: `aws:///<zone>/<instance id>`. */
   readonly providerID: string
-  /** How often the kubelet looks for a change of its node's status, such as allocatable; default 1 s. */
-  readonly statusUpdateFrequencyMs?: number
 }
 
 interface NodeList {
@@ -41,6 +38,7 @@ export interface NodeSurroundings {
   readonly podSubnet: string
   readonly dnsAddress: string
   readonly kubeconfig: string
+  readonly clientCAFile: string
   readonly binaries: BinaryDirs
   readonly tools: HostTools
   readonly env: NodeJS.ProcessEnv
@@ -55,8 +53,6 @@ export class ClusterNode {
   readonly rootDir: string
   readonly devicePluginsDir: string
   readonly podResourcesSocket: string
-  /** CDI specifications for the node's containers are written here. */
-  readonly cdiSpecDir: string
   readonly kubeletLog: string
   readonly containerdLog: string
   readonly #surroundings: NodeSurroundings
@@ -74,7 +70,6 @@ export class ClusterNode {
     this.rootDir = this.#directory.kubeletRoot
     this.devicePluginsDir = path.join(this.rootDir, 'device-plugins')
     this.podResourcesSocket = path.join(this.rootDir, 'pod-resources', 'kubelet.sock')
-    this.cdiSpecDir = this.#directory.cdiSpecs
     this.kubeletLog = path.join(surroundings.directory, 'kubelet.log')
     this.containerdLog = path.join(surroundings.directory, 'containerd.log')
   }
@@ -92,7 +87,7 @@ export class ClusterNode {
   /** Resolves when the kubelet answers; the node becomes Ready in the API a little later. */
   async startKubelet(signal?: AbortSignal): Promise<void> {
     const { spec } = this
-    const { cgroup, address, kubeconfig, dnsAddress } = this.#surroundings
+    const { cgroup, address, kubeconfig, clientCAFile, dnsAddress } = this.#surroundings
     const directory = this.#directory
     const config = kubeletConfig({
       address,
@@ -103,7 +98,7 @@ export class ClusterNode {
       providerID: spec.providerID,
       resolvConf: directory.write('resolv.conf', ''),
       volumePluginDir: directory.volumePlugins,
-      statusUpdateFrequencyMs: spec.statusUpdateFrequencyMs ?? 1_000,
+      clientCAFile,
     })
     const labels = Object.entries(spec.labels ?? {}).map(([key, value]) => `${key}=${value}`)
     this.#kubelet = this.#component(
@@ -237,16 +232,13 @@ export class ClusterNode {
     })
   }
 
-  #kubeletHealthy(): Promise<boolean> {
-    return new Promise((resolve) => {
-      // Its certificate is one that it signed itself; only whether it answers is of interest here.
-      const url = `https://${this.address}:${kubeletPort}/healthz`
-      const outgoing = request(url, { rejectUnauthorized: false, agent: false }, (response) => {
-        response.resume()
-        resolve(response.statusCode === 200)
-      })
-      outgoing.on('error', () => resolve(false))
-      outgoing.end()
-    })
+  async #kubeletHealthy(): Promise<boolean> {
+    try {
+      const answer = await fetch(`http://${this.address}:${healthzPort}/healthz`)
+      await answer.text()
+      return answer.ok
+    } catch {
+      return false
+    }
   }
 }

@@ -8,24 +8,33 @@ export interface KubeletConfig {
   readonly resolvConf: string
   readonly dnsAddress: string
   readonly volumePluginDir: string
-  readonly statusUpdateFrequencyMs: number
+  /** Whose clients may ask the kubelet. */
+  readonly clientCAFile: string
 }
 
-export const kubeletPort = 10250
+/** Without TLS and for everyone; says only whether the kubelet is healthy. */
+export const healthzPort = 10248
+const port = 10250
 /** No more pods than the node's subnet has addresses. */
 const maxPods = 110
+/** A changed allocatable shows in the node's status within this time, by default 10 s: too long for someone who watches. */
+const statusUpdateFrequency = '1s'
 
 export function kubeletConfig(config: KubeletConfig): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
     address: config.address,
-    port: kubeletPort,
-    // The status server on a port of its own; /healthz is on the main port as well.
-    healthzPort: 0,
-    // Its address is on the loopback interface: only this machine and its pods can ask.
-    authentication: { anonymous: { enabled: true }, webhook: { enabled: false } },
-    authorization: { mode: 'AlwaysAllow' },
+    port,
+    healthzBindAddress: config.address,
+    healthzPort,
+    // Linux takes packets for an address of lo from any interface: who asks must be known to the API server, or be it.
+    authentication: {
+      anonymous: { enabled: false },
+      webhook: { enabled: true },
+      x509: { clientCAFile: config.clientCAFile },
+    },
+    authorization: { mode: 'Webhook' },
     containerRuntimeEndpoint: `unix://${config.containerdSocket}`,
     cgroupDriver: 'cgroupfs',
     cgroupRoot: config.cgroupRoot,
@@ -39,7 +48,7 @@ export function kubeletConfig(config: KubeletConfig): object {
     volumeStatsAggPeriod: '-1s',
     maxPods,
     providerID: config.providerID,
-    nodeStatusUpdateFrequency: `${config.statusUpdateFrequencyMs}ms`,
+    nodeStatusUpdateFrequency: statusUpdateFrequency,
     nodeStatusReportFrequency: '5m',
     resolvConf: config.resolvConf,
     clusterDNS: [config.dnsAddress],

@@ -1,9 +1,14 @@
-// What the demo prints: chapters, lines, command output, and who is waited for when nothing happens for a second.
+// What a program at a terminal prints: chapters, lines, command output, and what is waited for when nothing happens for a second.
 const progressMs = 1000
 
 export class Narrator {
   readonly #startedAt = Date.now()
+  readonly #write: (text: string) => void
   #lastLineAt = Date.now()
+
+  constructor(write: (text: string) => void) {
+    this.#write = write
+  }
 
   chapter(title: string): void {
     this.#print(`\n\u001B[1m== ${title}\u001B[0m`)
@@ -13,9 +18,10 @@ export class Narrator {
     this.#print(text)
   }
 
-  /** A command as a user would type it, and what it printed. */
-  command(command: string, output: string): void {
-    this.#print(`\n$ ${command}\n${output.trimEnd()}`)
+  /** A command as a user would type it, and then what it prints. */
+  async command(command: string, output: Promise<string>): Promise<void> {
+    this.#print(`\n$ ${command}`)
+    this.#print((await output).trimEnd())
   }
 
   /** Says once a second, while nothing else is printed, what is being waited for. */
@@ -38,6 +44,6 @@ export class Narrator {
 
   #print(text: string): void {
     this.#lastLineAt = Date.now()
-    process.stdout.write(`${text}\n`)
+    this.#write(`${text}\n`)
   }
 }
