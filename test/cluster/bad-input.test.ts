@@ -1,19 +1,28 @@
 // Wrong manifests and wrong settings get one clear line where the user looks, and no ENI.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { network } from '../../sim/installation/account.ts'
-import { Scenario, twoNodes, upfPod, userPlane } from './scenario.ts'
+import { Scenario, twoNodes } from './scenario.ts'
+import { dataplane, upfPod, userPlane } from './upf-manifests.ts'
 
 describe('bad input', () => {
   let scenario: Scenario
   before(async () => {
     scenario = await Scenario.start({ nodes: twoNodes })
   })
+  afterEach(() => scenario.check())
   after(() => scenario[Symbol.asyncDispose]())
 
   const creates = () => scenario.installation.ec2.calls.count('CreateNetworkInterface')
+
+  // The first test: no device plugin has registered the resource yet, and none will.
+  it('a pod for which there is no NodeENI at all is told so', async () => {
+    await scenario.apply(upfPod('nobody'))
+    await scenario.event('nobody', 'FailedScheduling', /no NodeENI serves the resource/)
+    await scenario.deletePods('nobody')
+  })
 
   const unusable: Readonly<Record<string, [fields: Readonly<Record<string, unknown>>, reason: string, text: RegExp]>> =
     {
@@ -39,16 +48,7 @@ describe('bad input', () => {
       await scenario.until(reason, () => scenario.readyCondition(name)?.reason === reason)
       assert.equal(scenario.readyCondition(name)?.status, 'False')
       assert.match(scenario.readyCondition(name)?.message ?? '', text)
-      const events = await scenario.kubectl(
-        'get',
-        'events',
-        '-A',
-        '--field-selector',
-        `involvedObject.name=${name},reason=${reason}`,
-        '-o',
-        'name',
-      )
-      assert.match(events, /event\//)
+      await scenario.event(name, reason, text)
       assert.equal(creates(), 0)
       if (!('dpdkResourceName' in fields)) {
         await scenario.apply(userPlane(name))
@@ -69,6 +69,16 @@ describe('bad input', () => {
     await scenario.clear()
   })
 
+  it('a pod that asks for more than any node can have is told so, and holds up nobody', async () => {
+    await scenario.nodeENIReady(userPlane('user-plane'))
+    await scenario.apply(upfPod('greedy', 1_000_000))
+    await scenario.event('greedy', 'FailedScheduling', /no free ENI slot/)
+    await scenario.apply(upfPod('modest'))
+    await scenario.running('modest')
+    await scenario.check()
+    await scenario.clear()
+  })
+
   const refused: Readonly<Record<string, [manifest: object, text: RegExp]>> = {
     'a NodeENI without a subnet': [userPlane('x', { subnetID: undefined }), /at least one subnet is needed/],
     'a NodeENI without a security group': [
@@ -79,6 +89,12 @@ describe('bad input', () => {
     'a resource name that is not qualified': [userPlane('x', { dpdkResourceName: 'upf' }), /spec\.dpdkResourceName/],
     'an MTU out of range': [userPlane('x', { mtu: 100 }), /mtu must be 0 or from 576 to 9216/],
     'a pod with a preset node': [upfPod('x', 1, { nodeName: 'node-a' }), /must not set spec\.nodeName/],
+    'a pod whose init container asks for the resource': [
+      upfPod('x', 1, {
+        initContainers: [{ name: 'init', image: 'x', resources: { limits: { [dataplane]: '1' } } }],
+      }),
+      /init containers must not ask for an ENI resource/,
+    ],
     'a pod of another scheduler': [upfPod('x', 1, { schedulerName: 'other' }), /must leave spec\.schedulerName unset/],
   }
   for (const [what, [manifest, text]] of Object.entries(refused)) {

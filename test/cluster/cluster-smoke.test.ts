@@ -1,33 +1,26 @@
 // A real control plane with two real nodes runs pods, survives what tests do to it, and leaves no trace.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import path from 'node:path'
-import { createInterface } from 'node:readline'
+import type { IncomingMessage } from 'node:http'
+import { get as httpsGet } from 'node:https'
 import { after, before, describe, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../../sim/cluster/cluster.ts'
 import { startCluster } from '../../sim/cluster/start-cluster.ts'
 import { upfImage } from '../../sim/cluster/image/node-images.ts'
 import type { NodeSpec } from '../../sim/cluster/node/cluster-node.ts'
 
 import {
-  childProcesses,
+  assertNothingLeft,
   linkOf,
-  machineState,
-  ownRunDirectories,
   podNetworkNamespaces,
-  processesOf,
   processIds,
   tracesOf,
   tracesOfBlock,
 } from './machine-traces.ts'
 
 const skip = process.getuid?.() === 0 ? false : 'needs root'
-const goneDeadlineMs = 10_000
 const print = (line: string) => console.log(`# ${line}`)
-const machineBefore = machineState()
 
 const nodeA: NodeSpec = {
   name: 'node-a',
@@ -138,6 +131,17 @@ describe('a cluster with two nodes', { skip }, () => {
     }
   })
 
+  test('keeps its kubelets from everyone whom the API server does not know', async () => {
+    const url = `https://${cluster.node('node-a').address}:10250/pods`
+    const [answer] = (await once(httpsGet(url, { rejectUnauthorized: false, agent: false }), 'response')) as [
+      IncomingMessage,
+    ]
+    answer.resume()
+    assert.equal(answer.statusCode, 401)
+    const [pod] = await pods()
+    assert.equal(await cluster.kubectl(['exec', pod?.metadata.name ?? '', '--', 'echo', 'inside']), 'inside\n')
+  })
+
   test('logs each Binding for the benchmarks', () => {
     const events = readFileSync(cluster.auditLog, 'utf8').trim().split('\n')
     const first = JSON.parse(events[0] ?? '{}') as { objectRef?: { subresource?: string } }
@@ -207,64 +211,3 @@ describe('a cluster with two nodes', { skip }, () => {
     }
   })
 })
-
-test('a start that fails shows the log of what failed and leaves nothing', { skip }, async () => {
-  const lines: string[] = []
-  // A kubelet may not give itself a label like this one, and ends.
-  const labels = { 'kubernetes.io/not-for-kubelets': 'true' }
-  const nodes = [nodeB, { ...nodeA, labels }]
-  await assert.rejects(
-    startCluster({ nodes, log: (line) => lines.push(line) }),
-    /kubelet of node-a ended[^]*not-for-kubelets/,
-  )
-  assertNothingLeft(lines)
-})
-
-test('a start that is aborted leaves nothing', { skip }, async () => {
-  const lines: string[] = []
-  const abort = new AbortController()
-  const log = (line: string) => {
-    lines.push(line)
-    if (line.startsWith('control plane ready')) abort.abort(new Error('enough'))
-  }
-  await assert.rejects(startCluster({ nodes: [nodeA, nodeB], log, signal: abort.signal }), /enough/)
-  assertNothingLeft(lines)
-})
-
-test('a cluster ends with its owner, and the next one removes what is left', { skip }, async () => {
-  const entry = path.join(import.meta.dirname, '../../sim/cluster/start-cluster.ts')
-  const program = `
-    const { startCluster } = await import(${JSON.stringify(entry)})
-    const cluster = await startCluster({ nodes: [${JSON.stringify(nodeA)}], log: console.error })
-    console.log(cluster.runDir, cluster.server)
-    setInterval(() => {}, 1000)`
-  const owner = spawn(process.execPath, ['--input-type=module', '--eval', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await once(createInterface(owner.stdout), 'line')) as [string]
-  const [runDir = '', server = ''] = line.split(' ')
-  assert.notDeepEqual(processesOf(runDir), [])
-
-  owner.kill('SIGKILL')
-
-  const startedAt = Date.now()
-  while (processesOf(runDir).length > 0) {
-    assert.ok(Date.now() - startedAt < goneDeadlineMs, `still running: ${processesOf(runDir).join(', ')}`)
-    await sleep(50)
-  }
-  assert.ok(existsSync(runDir))
-  const next = await startCluster({ nodes: [], log: print })
-  await next.stop()
-  assert.deepEqual(tracesOf(runDir), [])
-  assertNothingLeft([server])
-})
-
-/** Other clusters may run meanwhile: only what belongs to this process or to the given addresses counts. */
-function assertNothingLeft(linesWithAddress: readonly string[]): void {
-  const address = linesWithAddress.find((line) => line.includes('https://'))
-  assert.ok(address, 'the address of the API server is not known')
-  assert.deepEqual(tracesOfBlock(address), [])
-  assert.deepEqual(childProcesses(), [])
-  assert.deepEqual(ownRunDirectories(), [])
-  assert.deepEqual(machineState(), machineBefore)
-}

@@ -1,10 +1,11 @@
 // SIGKILL of each program in the middle of an attach: once all run again, the pod runs, and nothing has leaked.
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { Installation } from '../../sim/installation/installation.ts'
 import type { Program } from '../../sim/installation/program.ts'
-import { Scenario, twoNodes, upfPod, userPlane } from './scenario.ts'
+import { Scenario, twoNodes } from './scenario.ts'
+import { upfPod, userPlane } from './upf-manifests.ts'
 
 const programs: Readonly<Record<string, (installation: Installation, nodeName: string) => Program>> = {
   extender: ({ extender }) => extender,
@@ -35,24 +36,24 @@ describe('a program is killed in the middle of an attach', () => {
     })
     await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '0s' }))
   })
+  afterEach(() => scenario.check())
   after(() => scenario[Symbol.asyncDispose]())
 
   for (const [name, find] of Object.entries(programs)) {
     for (const [when, { holdDriver, isNow }] of Object.entries(moments)) {
-      it(`${name}, ${when}`, async (context) => {
-        await scenario.check(context, async () => {
-          const letGo = holdDriver ? holdNewCards(scenario.installation) : () => undefined
-          await scenario.apply(upfPod('upf'))
-          await scenario.until(when, () => {
-            const attachment = scenario.claimOf('upf')
-            return attachment !== undefined && isNow(attachment)
-          })
-          const program = find(scenario.installation, scenario.claimOf('upf')?.spec.nodeName ?? '')
-          await program.kill()
-          letGo()
-          program.start()
-          await scenario.running('upf')
+      it(`${name}, ${when}`, async () => {
+        const letGo = holdDriver ? holdNewCards(scenario.installation) : () => undefined
+        await scenario.apply(upfPod('upf'))
+        await scenario.until(when, () => {
+          const attachment = scenario.claimOf('upf')
+          return attachment !== undefined && isNow(attachment)
         })
+        const program = find(scenario.installation, scenario.claimOf('upf')?.spec.nodeName ?? '')
+        await program.kill()
+        letGo()
+        program.start()
+        await scenario.running('upf')
+        await scenario.check()
         await scenario.deletePods('upf')
         await scenario.until('its ENI is released', () => scenario.attachmentsOf('user-plane').length === 0)
         const left = scenario.installation.ec2.state.enis().map(({ eniId }) => eniId)

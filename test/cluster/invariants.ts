@@ -1,138 +1,170 @@
-// What must be true of an installation that has come to rest (invariants 1 to 4 of the design), checked by looking at EC2, the
-// API server and the kubelets. Every cluster test ends with it.
-import assert from 'node:assert/strict'
-import { isDeleting } from '../../src/api/eni-attachment.ts'
+// The invariants 1 to 5 of the design, as rules over a picture of an installation that has come to rest.
+import { isDeepStrictEqual } from 'node:util'
+import { isDeleting, isIdle } from '../../src/api/eni-attachment.ts'
 import { attachmentTag, clusterTag, noManageTag } from '../../src/api/names.ts'
-import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
-import type { Installation } from '../../sim/installation/installation.ts'
-import { managedResources } from '../../sim/installation/manifests.ts'
-import type { ObservedPod, Observer } from '../../sim/installation/observer.ts'
+import type { HeldDevice, Picture, PicturedENI, PicturedPod } from './picture.ts'
 
-const managed = managedResources()
+type Rule = (picture: Picture) => Iterable<string>
 
-interface Held {
-  readonly nodeName: string
-  readonly resource: string
-  readonly pciAddress: string
-  readonly pod: string
+const rules: Readonly<Record<string, readonly Rule[]>> = {
+  1: [podsAreBoundToAcknowledgedDevices, podsHaveTheirDevices],
+  2: [devicesHaveOneHolder, heldDevicesStay],
+  3: [enisBelongToAttachments, attachmentsDoNotWait],
+  4: [slotsAreTakenOnce, limitsAreKept, maxPerNodeIsKept],
+  5: [foreignENIsAreUntouched],
 }
 
-export async function checkInvariants(installation: Installation, observer: Observer): Promise<void> {
-  const held = (await Promise.all(installation.cluster.nodes.map(({ name }) => heldOn(installation, name)))).flat()
-  checkPodsHaveTheirDevices(observer, held)
-  checkDevicesHaveOneHolder(installation, observer, held)
-  checkEveryENIHasItsObject(installation, observer)
-  checkSlots(installation)
+/** One line for each violation; none when all is well. */
+export function violationsOf(picture: Picture): string[] {
+  return Object.entries(rules).flatMap(([invariant, itsRules]) =>
+    itsRules.flatMap((rule) => [...rule(picture)].map((text) => `invariant ${invariant}: ${text}`)),
+  )
 }
 
-/** 1. No pod runs without the devices that it asked for; none is bound before they are acknowledged for it. */
-function checkPodsHaveTheirDevices(observer: Observer, held: readonly Held[]): void {
-  for (const pod of observer.allPods().filter(({ nodeName }) => nodeName !== undefined)) {
-    for (const [resource, count] of demandOf(pod)) {
-      if (pod.phase === 'Running') {
-        const devices = held.filter(
-          (device) => device.pod === `${pod.namespace}/${pod.name}` && device.resource === resource,
-        )
-        assert.equal(
-          devices.length,
-          count,
-          `invariant 1: pod ${pod.name} runs with ${devices.length} of ${count} ${resource}`,
-        )
-      }
-      assert.notEqual(pod.phase, 'Failed', `invariant 1: pod ${pod.name} was bound and refused by the kubelet`)
-      const claims = observer
-        .allAttachments()
-        .filter(({ spec }) => spec.claim?.uid === pod.uid && spec.resourceName === resource)
-      for (const { metadata, status } of claims) {
-        const text = `invariant 1: pod ${pod.name} is bound, but ${metadata.name} is not acknowledged for it`
-        const acknowledged = status?.device?.acknowledged === pod.uid || status?.device?.inUseBy?.name === pod.name
-        assert.ok(acknowledged, text)
-      }
+function* podsAreBoundToAcknowledgedDevices({ pods, acknowledgements }: Picture): Iterable<string> {
+  for (const { name, uid, demand, binding } of pods) {
+    if (binding === undefined) continue
+    for (const [resource, count] of demand) {
+      const before = acknowledgements.filter(
+        (one) => one.podUID === uid && one.resource === resource && one.at <= binding.receivedAt,
+      )
+      if (before.length < count)
+        yield `pod ${name} was bound when ${before.length} of ${count} ${resource} were acknowledged for it`
     }
   }
 }
 
-/** 2. A device is held by at most one pod; an ENI is detached only when no pod holds it. */
-function checkDevicesHaveOneHolder(installation: Installation, observer: Observer, held: readonly Held[]): void {
-  const seen = new Map<string, string>()
-  for (const { nodeName, pciAddress, pod } of held) {
-    const device = `${nodeName} ${pciAddress}`
-    assert.equal(seen.get(device), undefined, `invariant 2: ${device} is held by ${seen.get(device)} and ${pod}`)
-    seen.set(device, pod)
-    const card = installation
-      .bus(nodeName)
-      .cards()
-      .find(({ bdf }) => bdf === pciAddress)
-    assert.ok(card, `invariant 2: pod ${pod} holds ${device}, which is not plugged in`)
-    const attachment = observer
-      .allAttachments()
-      .find(({ spec, status }) => spec.nodeName === nodeName && status?.eni?.mac === card.mac)
-    assert.ok(attachment, `invariant 2: pod ${pod} holds ${device} (${card.mac}), which no ENIAttachment names`)
-    const eni = installation.ec2.state.enis().find(({ eniId }) => eniId === attachment.status?.eni?.eniID)
-    assert.equal(
-      eni?.attachment?.instanceId,
-      installation.instanceId(nodeName),
-      `invariant 2: the ENI of ${device} is detached`,
-    )
-  }
-}
-
-/** 3. Every ENI with our tag belongs to one ENIAttachment, no ENI of ours is without tags, no ENIAttachment waits for ever. */
-function checkEveryENIHasItsObject(installation: Installation, observer: Observer): void {
-  const primaries = new Set(installation.primaryEnis)
-  const owners = new Map<string, string>()
-  for (const { eniId, tags } of installation.ec2.state.enis()) {
-    if (primaries.has(eniId)) continue
-    assert.ok(tags.has(clusterTag), `invariant 3: ${eniId} has no cluster tag`)
-    assert.equal(tags.get(noManageTag), 'true', `invariant 3: VPC CNI may take ${eniId}`)
-    const uid = tags.get(attachmentTag) ?? ''
-    assert.equal(owners.get(uid), undefined, `invariant 3: ${eniId} and ${owners.get(uid)} belong to one ENIAttachment`)
-    owners.set(uid, eniId)
-    const owner = observer.allAttachments().find(({ metadata }) => metadata.uid === uid)
-    assert.ok(owner, `invariant 3: ${eniId} belongs to no ENIAttachment`)
-    assert.equal(owner.status?.eni?.eniID, eniId, `invariant 3: ${owner.metadata.name} does not name its ENI`)
-  }
-  for (const attachment of observer.allAttachments()) {
-    const { metadata, spec, status } = attachment
-    if (isDeleting(attachment)) {
-      const used = spec.claim !== undefined || status?.device?.inUseBy !== undefined
-      assert.ok(used, `invariant 3: ${metadata.name} waits for its release, but nobody uses it`)
-    } else
-      assert.equal(
-        status?.eni?.attached,
-        true,
-        `invariant 3: ${metadata.name} was never attached: ${JSON.stringify(status)}`,
+function* podsHaveTheirDevices({ pods, held, attachments }: Picture): Iterable<string> {
+  for (const pod of pods) {
+    const { name, phase, binding } = pod
+    if (binding === undefined || phase === 'Succeeded') continue
+    if (phase === 'Failed') {
+      yield `pod ${name} was bound and then refused by the kubelet`
+      continue
+    }
+    for (const [resource, count] of pod.demand) {
+      const its = attachments.filter(
+        ({ spec, status }) =>
+          spec.resourceName === resource &&
+          spec.nodeName === binding.nodeName &&
+          (spec.claim?.uid === pod.uid || isHeldBy(pod, status?.device?.inUseBy)),
       )
+      if (its.length < count)
+        yield `pod ${name} is bound, but ${its.length} of ${count} ${resource} are claimed or held by it`
+      const listed = held.filter((device) => device.pod === name && device.resource === resource)
+      if (phase === 'Running' && listed.length !== count)
+        yield `pod ${name} runs with ${listed.length} of ${count} ${resource}`
+    }
   }
 }
 
-/** 4. At most one attachment per (instance, card, index); never above the type's limit. */
-function checkSlots(installation: Installation): void {
-  const slots = new Set<string>()
-  for (const { eniId, attachment } of installation.ec2.state.enis()) {
-    if (attachment === undefined) continue
-    const slot = `${attachment.instanceId} card ${attachment.networkCard} index ${attachment.deviceIndex}`
-    assert.ok(!slots.has(slot), `invariant 4: ${slot} has ${eniId} and another ENI`)
-    slots.add(slot)
-  }
-  const refused = [...installation.ec2.calls].filter(({ error }) => error === 'AttachmentLimitExceeded')
-  assert.deepEqual(refused, [], 'invariant 4: EC2 had to refuse an attach beyond the limit of an instance')
-}
-
-async function heldOn(installation: Installation, nodeName: string): Promise<Held[]> {
-  const client = new PodResourcesClient(installation.cluster.node(nodeName).podResourcesSocket)
-  try {
-    const holders = await client.holders()
-    return [...holders].flatMap(([key, { namespace, name }]) => {
-      const resource = managed.find((candidate) => key.includes(candidate))
-      if (resource === undefined) return []
-      return [{ nodeName, resource, pciAddress: key.slice(-12), pod: `${namespace}/${name}` }]
-    })
-  } finally {
-    client.close()
+function* devicesHaveOneHolder({ held }: Picture): Iterable<string> {
+  for (const [device, holders] of Map.groupBy(held, deviceOf)) {
+    const pods = new Set(holders.map(({ pod }) => pod))
+    if (pods.size > 1) yield `${device} is held by ${[...pods].join(' and ')}`
   }
 }
 
-export function demandOf({ limits }: ObservedPod): [string, number][] {
-  return managed.flatMap((resource) => (limits[resource] === undefined ? [] : [[resource, Number(limits[resource])]]))
+/** An ENI is detached only when no pod holds it. */
+function* heldDevicesStay({ held, nodes, attachments, enis }: Picture): Iterable<string> {
+  for (const [device, [holder]] of Map.groupBy(held, deviceOf)) {
+    const node = nodes.find(({ name }) => name === holder?.nodeName)
+    const card = node?.cards.find(({ bdf }) => bdf === holder?.pciAddress)
+    if (card === undefined) {
+      yield `${device} is held by ${holder?.pod}, but no card is there`
+      continue
+    }
+    const attachment = attachments.find(
+      ({ spec, status }) => spec.nodeName === node?.name && status?.eni?.mac === card.mac,
+    )
+    const eni = enis.find(({ eniId }) => eniId === attachment?.status?.eni?.eniID)
+    if (attachment === undefined) yield `${device} is held by ${holder?.pod}, but no ENIAttachment names ${card.mac}`
+    else if (!isAttachedTo(node?.instanceID, eni))
+      yield `${device} is held by ${holder?.pod}, but its ENI is not attached`
+  }
+}
+
+function* enisBelongToAttachments({ enis, foreign, attachments }: Picture): Iterable<string> {
+  const ours = enis.filter(({ eniId }) => !foreign.some((other) => other.eniId === eniId))
+  for (const { eniId, tags } of ours) {
+    if (!tags.has(clusterTag)) yield `${eniId} has no cluster tag`
+    if (tags.get(noManageTag) !== 'true') yield `${eniId} may be taken by the VPC CNI`
+    const owner = attachments.find(({ metadata }) => metadata.uid === tags.get(attachmentTag))
+    if (owner === undefined) yield `${eniId} belongs to no ENIAttachment`
+    else if (owner.status?.eni?.eniID !== eniId) yield `${eniId} is not the ENI of its ENIAttachment`
+  }
+}
+
+function* attachmentsDoNotWait({ attachments, enis }: Picture): Iterable<string> {
+  for (const attachment of attachments) {
+    const { name } = attachment.metadata
+    const { instanceID } = attachment.spec
+    const { eniID, attached } = attachment.status?.eni ?? {}
+    const eni = enis.find(({ eniId }) => eniId === eniID)
+    if (isDeleting(attachment)) {
+      if (isIdle(attachment)) yield `ENIAttachment ${name} waits for its release, but nobody uses it`
+    } else if (attached !== true || !isAttachedTo(instanceID, eni)) yield `ENIAttachment ${name} is not attached`
+  }
+}
+
+function* slotsAreTakenOnce({ enis }: Picture): Iterable<string> {
+  const attached = enis.filter(({ attachment }) => attachment !== undefined)
+  for (const [slot, taken] of Map.groupBy(attached, slotOf)) {
+    if (taken.length > 1) yield `${slot} has ${taken.map(({ eniId }) => eniId).join(' and ')}`
+  }
+}
+
+function* limitsAreKept({ enis, nodes, refusedAttaches }: Picture): Iterable<string> {
+  for (const { instanceID, cardLimits } of nodes) {
+    const onInstance = enis.filter(({ attachment }) => attachment?.instanceId === instanceID)
+    for (const [card, limit] of cardLimits.entries()) {
+      const onCard = onInstance.filter(({ attachment }) => attachment?.networkCard === card)
+      if (onCard.length > limit) yield `${instanceID} has ${onCard.length} ENIs on card ${card}, which takes ${limit}`
+    }
+    for (const { eniId, attachment } of onInstance) {
+      if (attachment?.stuck) yield `${eniId} is beyond what ENIs and volumes of ${instanceID} share`
+    }
+  }
+  for (const instanceID of refusedAttaches) yield `EC2 had to refuse one more ENI for ${instanceID}`
+}
+
+function* maxPerNodeIsKept({ nodeENIs, attachments }: Picture): Iterable<string> {
+  for (const { metadata, spec } of nodeENIs) {
+    const ours = attachments.filter((attachment) => attachment.spec.nodeENI === metadata.name)
+    for (const [nodeName, { length }] of Map.groupBy(ours, (attachment) => attachment.spec.nodeName)) {
+      if (length > (spec.maxPerNode ?? Number.POSITIVE_INFINITY))
+        yield `NodeENI ${metadata.name} has ${length} ENIs on ${nodeName}, its maxPerNode is ${spec.maxPerNode}`
+    }
+  }
+}
+
+/** The primary ENI of each instance is one of them: attached at index 0, with the kernel's driver. */
+function* foreignENIsAreUntouched({ foreign, enis, nodes }: Picture): Iterable<string> {
+  for (const before of foreign) {
+    const now = enis.find(({ eniId }) => eniId === before.eniId)
+    if (!isDeepStrictEqual(now, before)) yield `${before.eniId}, which is not ours, is not as it was`
+    const node = nodes.find(({ instanceID }) => instanceID === before.attachment?.instanceId)
+    const card = node?.cards.find(({ mac }) => mac === before.mac)
+    if (node !== undefined && card?.driver !== 'ena')
+      yield `the card of ${before.eniId}, which is not ours, has lost its kernel driver`
+  }
+}
+
+function deviceOf({ nodeName, pciAddress }: HeldDevice): string {
+  return `device ${pciAddress} of ${nodeName}`
+}
+
+function slotOf({ attachment }: PicturedENI): string {
+  return `card ${attachment?.networkCard} index ${attachment?.deviceIndex} of ${attachment?.instanceId}`
+}
+
+function isAttachedTo(instanceID: string | undefined, eni: PicturedENI | undefined): boolean {
+  return eni?.attachment?.instanceId === instanceID && eni?.attachment?.status === 'attached'
+}
+
+function isHeldBy(
+  pod: PicturedPod,
+  holder: { readonly namespace: string; readonly name: string } | undefined,
+): boolean {
+  return holder !== undefined && pod.name === `${holder.namespace}/${holder.name}`
 }

@@ -1,7 +1,20 @@
 // What a cluster could leave on the machine: processes, mounts, sockets, control groups, addresses, directories.
+import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import path from 'node:path'
+
+const machineBefore = machineState()
+
+/** Other clusters may run meanwhile: only what belongs to this process or to the given addresses counts. */
+export function assertNothingLeft(linesWithAddress: readonly string[]): void {
+  const address = linesWithAddress.find((line) => line.includes('https://'))
+  assert.ok(address, 'the address of the API server is not known')
+  assert.deepEqual(tracesOfBlock(address), [])
+  assert.deepEqual(childProcesses(), [])
+  assert.deepEqual(runDirectoriesOf(process.pid), [])
+  assert.deepEqual(machineState(), machineBefore)
+}
 
 /** What a kubelet and containerd like to leave on a machine, and kernel settings that they like to change. */
 export function machineState(): Readonly<Record<string, string | boolean>> {
@@ -32,18 +45,19 @@ export function tracesOfBlock(apiServer: string): string[] {
   )
 }
 
-export function childProcesses(): string[] {
+function childProcesses(): string[] {
   const parent = new RegExp(`^PPid:\\t${process.pid}$`, 'm')
   return processIds()
-    .filter((pid) => parent.test(contentOf(pid, 'status')))
-    .map((pid) => `${pid} ${contentOf(pid, 'cmdline').replaceAll('\0', ' ')}`)
+    .filter((pid) => parent.test(contentOf(`/proc/${pid}/status`)))
+    .map((pid) => `${pid} ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')}`)
 }
 
-export function ownRunDirectories(): string[] {
+/** Of the clusters that the process runs. */
+export function runDirectoriesOf(pid: number | undefined): string[] {
   return readdirSync('/tmp')
     .filter((name) => name.startsWith('jit-eni-'))
-    .map((name) => path.join('/tmp', name, 'owner.json'))
-    .filter((file) => existsSync(file) && readFileSync(file, 'utf8').includes(`"pid":${process.pid},`))
+    .map((name) => path.join('/tmp', name))
+    .filter((runDir) => contentOf(path.join(runDir, 'owner.json')).includes(`"pid":${pid},`))
 }
 
 export function tracesOf(runDir: string): string[] {
@@ -58,17 +72,19 @@ export function tracesOf(runDir: string): string[] {
   ]
 }
 
-/** By command line, by control group and by mounts: a container's command line says nothing. */
+/** By command line, environment, control group and mounts: the command lines of containers and of our programs say nothing. */
 export function processesOf(runDir: string): string[] {
   const id = path.basename(runDir)
   return processIds()
     .filter((pid) => pid !== String(process.pid))
-    .filter((pid) => ['cmdline', 'cgroup', 'mountinfo'].some((file) => contentOf(pid, file).includes(id)))
-    .map((pid) => `${pid} ${contentOf(pid, 'cmdline').replaceAll('\0', ' ')}`)
+    .filter((pid) =>
+      ['cmdline', 'environ', 'cgroup', 'mountinfo'].some((file) => contentOf(`/proc/${pid}/${file}`).includes(id)),
+    )
+    .map((pid) => `${pid} ${contentOf(`/proc/${pid}/cmdline`).replaceAll('\0', ' ')}`)
 }
 
 export function podNetworkNamespaces(runDir: string): Set<string> {
-  const inPods = processIds().filter((pid) => contentOf(pid, 'cgroup').includes(path.basename(runDir)))
+  const inPods = processIds().filter((pid) => contentOf(`/proc/${pid}/cgroup`).includes(path.basename(runDir)))
   return new Set(inPods.map((pid) => linkOf(pid, 'ns/net')))
 }
 
@@ -76,9 +92,10 @@ export function processIds(): string[] {
   return readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))
 }
 
-function contentOf(pid: string, file: string): string {
+/** Empty when it is no longer there. */
+function contentOf(file: string): string {
   try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8')
+    return readFileSync(file, 'utf8')
   } catch {
     return ''
   }

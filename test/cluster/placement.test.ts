@@ -1,8 +1,9 @@
 // Where a pod with an ENI resource may go, and what happens when there is no place.
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { network } from '../../sim/installation/account.ts'
-import { Scenario, upfPod, userPlane } from './scenario.ts'
+import { Scenario } from './scenario.ts'
+import { upfPod, userPlane } from './upf-manifests.ts'
 
 describe('placement on real nodes', () => {
   let scenario: Scenario
@@ -15,80 +16,69 @@ describe('placement on real nodes', () => {
       ],
     })
   })
+  afterEach(() => scenario.check())
   after(() => scenario[Symbol.asyncDispose]())
 
-  it('a subnet in another zone keeps its NodeENI off the node', async (context) => {
-    await scenario.check(context, async () => {
-      await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '0s' }))
-      await scenario.apply(upfPod('far-pod', 1, { nodeSelector: { 'kubernetes.io/hostname': 'far' } }))
-      await scenario.until(
-        'a reason',
-        () => scenario.pod('far-pod')?.unschedulable?.includes("no subnet in the node's zone") ?? false,
-      )
-      await scenario.deletePods('far-pod')
-    })
+  it('a subnet in another zone keeps its NodeENI off the node', async () => {
+    await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '0s' }))
+    await scenario.apply(upfPod('far-pod', 1, { nodeSelector: { 'kubernetes.io/hostname': 'far' } }))
+    await scenario.until(
+      'a reason',
+      () => scenario.pod('far-pod')?.unschedulable?.includes("no subnet in the node's zone") ?? false,
+    )
+    await scenario.deletePods('far-pod')
   })
 
-  it('a NodeENI in the other zone opens it', async (context) => {
-    await scenario.check(context, async () => {
-      await scenario.nodeENIReady(userPlane('user-plane-far', { subnetID: network.farSubnet, releaseAfter: '0s' }))
-      await scenario.apply(upfPod('far-pod', 1, { nodeSelector: { 'kubernetes.io/hostname': 'far' } }))
-      await scenario.running('far-pod')
-      assert.equal(scenario.claimOf('far-pod')?.spec.nodeENI, 'user-plane-far')
-      await scenario.deletePods('far-pod')
-      await scenario.kubectl('delete', 'nodeeni', 'user-plane-far')
-    })
+  it('a NodeENI in the other zone opens it', async () => {
+    await scenario.nodeENIReady(userPlane('user-plane-far', { subnetID: network.farSubnet, releaseAfter: '0s' }))
+    await scenario.apply(upfPod('far-pod', 1, { nodeSelector: { 'kubernetes.io/hostname': 'far' } }))
+    await scenario.running('far-pod')
+    assert.equal(scenario.claimOf('far-pod')?.spec.nodeENI, 'user-plane-far')
+    await scenario.check()
+    await scenario.deletePods('far-pod')
+    await scenario.kubectl('delete', 'nodeeni', 'user-plane-far')
   })
 
-  it('a pod that asks for two gets two, and their addresses in one variable', async (context) => {
-    await scenario.check(context, async () => {
-      await scenario.apply(upfPod('two', 2))
-      await scenario.running('two')
-      const log = await scenario.kubectl('logs', 'two')
-      const [, list] = /^PCIDEVICE_INTEL_COM_UPF_DATAPLANE=(.*)$/m.exec(log) ?? []
-      assert.equal(new Set(list?.split(',')).size, 2, log)
-    })
+  it('a pod that asks for two gets two, and their addresses in one variable', async () => {
+    await scenario.apply(upfPod('two', 2))
+    await scenario.running('two')
+    const log = await scenario.kubectl('logs', 'two')
+    const [, list] = /^PCIDEVICE_INTEL_COM_UPF_DATAPLANE=(.*)$/m.exec(log) ?? []
+    assert.equal(new Set(list?.split(',')).size, 2, log)
   })
 
-  it('a pod without a free slot waits with the reason, and starts by itself when a slot frees', async (context) => {
-    await scenario.check(context, async () => {
-      await scenario.apply(upfPod('waits'))
-      await scenario.until(
-        'a reason',
-        () => scenario.pod('waits')?.unschedulable?.includes('no free ENI slot') ?? false,
-      )
-      await scenario.deletePods('two')
-      await scenario.running('waits')
-    })
+  it('a pod without a free slot waits with the reason, and starts by itself when a slot frees', async () => {
+    await scenario.apply(upfPod('waits'))
+    await scenario.until('a reason', () => scenario.pod('waits')?.unschedulable?.includes('no free ENI slot') ?? false)
+    await scenario.deletePods('two')
+    await scenario.running('waits')
   })
 
-  it('of two pods for the last slot one runs, and the other follows when it frees', async (context) => {
-    await scenario.check(context, async () => {
-      await scenario.apply(upfPod('first'), upfPod('second'))
-      const names = ['first', 'second'] as const
-      await scenario.until('one runs', () => names.some((name) => scenario.pod(name)?.running))
-      const winner = names.find((name) => scenario.pod(name)?.running) ?? 'first'
-      const loser = winner === 'first' ? 'second' : 'first'
-      await scenario.until('a reason', () => scenario.pod(loser)?.unschedulable?.includes('no free ENI slot') ?? false)
-      await scenario.deletePods(winner)
-      await scenario.running(loser)
-      await scenario.deletePods(loser, 'waits')
-    })
+  it('of two pods for the last slot one runs, and the other follows when it frees', async () => {
+    await scenario.apply(upfPod('first'), upfPod('second'))
+    const names = ['first', 'second'] as const
+    await scenario.until('one runs', () => names.some((name) => scenario.pod(name)?.running))
+    const winner = names.find((name) => scenario.pod(name)?.running) ?? 'first'
+    const loser = winner === 'first' ? 'second' : 'first'
+    await scenario.until('a reason', () => scenario.pod(loser)?.unschedulable?.includes('no free ENI slot') ?? false)
+    await scenario.check()
+    await scenario.deletePods(winner)
+    await scenario.running(loser)
+    await scenario.check()
+    await scenario.deletePods(loser, 'waits')
   })
 
-  it('a pod that is deleted while its bind waits leaves nothing behind', async (context) => {
-    await scenario.check(context, async () => {
-      const { ec2 } = scenario.installation
-      ec2.setDelays({ attachMs: 4_000, deviceMs: 4_000 })
-      await scenario.apply(upfPod('short-lived'))
-      await scenario.until(
-        'its ENI is being attached',
-        () => scenario.claimOf('short-lived')?.status?.eni?.attachmentID !== undefined,
-      )
-      await scenario.deletePods('short-lived')
-      await scenario.until('its ENI is released', () => scenario.attachmentsOf('user-plane').length === 0)
-      ec2.setDelays({ attachMs: 0, deviceMs: 0 })
-    })
+  it('a pod that is deleted while its bind waits leaves nothing behind', async () => {
+    const { ec2 } = scenario.installation
+    ec2.setDelays({ attachMs: 4_000, deviceMs: 4_000 })
+    await scenario.apply(upfPod('short-lived'))
+    await scenario.until(
+      'its ENI is being attached',
+      () => scenario.claimOf('short-lived')?.status?.eni?.attachmentID !== undefined,
+    )
+    await scenario.deletePods('short-lived')
+    await scenario.until('its ENI is released', () => scenario.attachmentsOf('user-plane').length === 0)
+    ec2.setDelays({ attachMs: 0, deviceMs: 0 })
   })
 
   it('a pod for which no NodeENI serves any node is told so', async () => {

@@ -1,10 +1,11 @@
 // The ServiceAccounts of deploy/ may do what their programs need, and a node's device plugin nothing beyond its own node.
 import assert from 'node:assert/strict'
-import { after, before, describe, it } from 'node:test'
+import { after, afterEach, before, describe, it } from 'node:test'
 import { attachmentPath } from '../../src/kube/resource.ts'
 import { Cluster as ApiServer } from '../../src/kube/cluster.ts'
 import { asStream, deployManifests, isWorkload } from '../../sim/installation/manifests.ts'
-import { Scenario, twoNodes, upfPod, userPlane } from './scenario.ts'
+import { Scenario, twoNodes } from './scenario.ts'
+import { upfPod, userPlane } from './upf-manifests.ts'
 
 describe('rights', () => {
   let scenario: Scenario
@@ -14,6 +15,7 @@ describe('rights', () => {
     await scenario.apply(upfPod('upf'))
     await scenario.running('upf')
   })
+  afterEach(() => scenario.check())
   after(() => scenario[Symbol.asyncDispose]())
 
   const pluginOf = async (boundNode?: string) => {
@@ -35,6 +37,11 @@ describe('rights', () => {
     await plugin.request('PATCH', `${attachmentPath(name)}/status`, { as: 'merge', body, query: { dryRun: 'All' } })
   }
 
+  const patchObject = async (plugin: ApiServer, body: object) => {
+    const path = attachmentPath(scenario.claimOf('upf')?.metadata.name ?? '')
+    await plugin.request('PATCH', path, { as: 'merge', body, query: { dryRun: 'All' } })
+  }
+
   it('a device plugin writes the device part on its own node', async () => {
     await writeDevice(await pluginOf(scenario.claimOf('upf')?.spec.nodeName), 'device')
   })
@@ -49,14 +56,21 @@ describe('rights', () => {
 
   it('a device plugin removes its own finalizer only, and changes no claim', async () => {
     const plugin = await pluginOf(scenario.claimOf('upf')?.spec.nodeName)
-    const path = attachmentPath(scenario.claimOf('upf')?.metadata.name ?? '')
-    const patch = (body: object) => plugin.request('PATCH', path, { as: 'merge', body, query: { dryRun: 'All' } })
     await assert.rejects(
-      patch({ metadata: { finalizers: ['networking.k8s.aws/device'] } }),
+      patchObject(plugin, { metadata: { finalizers: ['networking.k8s.aws/device'] } }),
       /may remove no finalizer but/,
     )
-    await assert.rejects(patch({ spec: { claim: null } }), /may not change the spec/)
-    await patch({ metadata: { finalizers: ['networking.k8s.aws/eni'] } })
+    await assert.rejects(patchObject(plugin, { spec: { claim: null } }), /may not change the spec/)
+    await patchObject(plugin, { metadata: { finalizers: ['networking.k8s.aws/eni'] } })
+  })
+
+  it('a device plugin changes no labels and annotations, and hands no object to an owner that takes it along', async () => {
+    const plugin = await pluginOf(scenario.claimOf('upf')?.spec.nodeName)
+    const refused = /labels, annotations or owners/
+    await assert.rejects(patchObject(plugin, { metadata: { labels: { forged: 'yes' } } }), refused)
+    await assert.rejects(patchObject(plugin, { metadata: { annotations: { forged: 'yes' } } }), refused)
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: 'upf', uid: scenario.pod('upf')?.uid }
+    await assert.rejects(patchObject(plugin, { metadata: { ownerReferences: [owner] } }), refused)
   })
 
   it('the workloads of deploy/ are accepted by the API server', async () => {

@@ -1,17 +1,20 @@
 // One cluster test: an installation, its observer, and the few things that the tests do with them. Waiting is for a state, with a
 // deadline only so that a broken build fails with a picture of what it hung on.
-import type { TestContext } from 'node:test'
+import type { CoreV1Event } from '@kubernetes/client-node'
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { InstallationNode } from '../../sim/installation/account.ts'
-import { network } from '../../sim/installation/account.ts'
 import { type Installation, type InstallationOptions, startInstallation } from '../../sim/installation/installation.ts'
 import { asStream } from '../../sim/installation/manifests.ts'
 import { type ObservedPod, Observer } from '../../sim/installation/observer.ts'
-import { checkInvariants } from './invariants.ts'
+import type { LogLine, Program } from '../../sim/installation/program.ts'
+import { isAtRest } from './at-rest.ts'
+import { violationsOf } from './invariants.ts'
+import { dataplane, type NodeENIManifest } from './upf-manifests.ts'
+import { Witness } from './witness.ts'
 
-export const dataplane = 'intel.com/upf_dataplane'
 const hungAfterMs = 90_000
-const settledAfterMs = 60_000
 
 export const twoNodes: readonly InstallationNode[] = [
   { name: 'node-a', zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' } },
@@ -21,10 +24,13 @@ export const twoNodes: readonly InstallationNode[] = [
 export class Scenario implements AsyncDisposable {
   readonly installation: Installation
   readonly observer: Observer
+  readonly #witness: Witness
+  #isRestless = false
 
   private constructor(installation: Installation, observer: Observer) {
     this.installation = installation
     this.observer = observer
+    this.#witness = new Witness(installation, observer)
   }
 
   static async start(options: Omit<InstallationOptions, 'log'>): Promise<Scenario> {
@@ -39,42 +45,47 @@ export class Scenario implements AsyncDisposable {
     await this.installation.stop()
   }
 
-  /** Runs one test and then checks the invariants, once everything has come to rest. */
-  async check(_context: TestContext, body: () => Promise<void>): Promise<void> {
-    await body()
-    await this.settled()
-    await checkInvariants(this.installation, this.observer)
+  /** The invariants hold, once everything has come to rest. After every test, and in it before its pods are deleted. */
+  async check(): Promise<void> {
+    // After a check that hung, each of the following would hang as long.
+    assert.ok(!this.#isRestless || this.#isAtRest(), 'the installation has not come to rest since an earlier test')
+    this.#isRestless = true
+    await this.until('everything has come to rest', () => this.#isAtRest())
+    this.#isRestless = false
+    assert.deepEqual(violationsOf(await this.#witness.picture()), [])
   }
 
-  async until(what: string, holds: () => boolean, afterMs: number = hungAfterMs): Promise<void> {
-    const signal = AbortSignal.timeout(afterMs)
-    try {
-      await this.observer.until(holds, signal)
-    } catch (error) {
-      if (!signal.aborted) throw error
-      throw new Error(`still waiting for: ${what}\n${await this.#picture()}`, { cause: error })
-    }
+  async until(what: string, holds: () => boolean): Promise<void> {
+    await this.#orHung(what, (signal) => this.observer.until(holds, signal))
   }
 
-  /** Nothing is on its way: no intent that is not attached, no release that nobody holds up. */
-  async settled(): Promise<void> {
-    const onItsWay = ({ metadata, spec, status }: ENIAttachment) => {
-      const used = spec.claim !== undefined || status?.device?.inUseBy !== undefined
-      return metadata.deletionTimestamp === undefined ? status?.eni?.attached !== true : !used
-    }
-    await this.until(
-      'everything has come to rest',
-      () => !this.observer.allAttachments().some(onItsWay),
-      settledAfterMs,
-    )
+  /** An event about the object that says so, written already or still to come: events follow what they tell of. */
+  async event(object: string, reason: string, message: RegExp): Promise<void> {
+    const query = { watch: true, fieldSelector: `involvedObject.name=${object},reason=${reason}` }
+    await this.#orHung(`event ${reason} of ${object}: ${message.source}`, async (signal) => {
+      for await (const line of this.observer.api.lines('/api/v1/events', { query, signal })) {
+        if (message.test((line as { readonly object: CoreV1Event }).object.message ?? '')) return
+      }
+      throw new Error(`the API server ended the watch of events of ${object}`)
+    })
+  }
+
+  /** The next line of the program's log that matches; to be called before what makes the program write it. */
+  async line(program: Program, what: string, matches: (line: LogLine) => boolean): Promise<LogLine> {
+    return this.#orHung(what, async (signal) => {
+      const found = await Promise.race([program.line(matches), once(signal, 'abort')])
+      signal.throwIfAborted()
+      return found as LogLine
+    })
   }
 
   async apply(...manifests: readonly object[]): Promise<string> {
     return this.installation.cluster.kubectl(['apply', '-f', '-'], { input: asStream(manifests) })
   }
 
+  /** It waits for what it deletes. */
   async kubectl(...args: string[]): Promise<string> {
-    return this.installation.cluster.kubectl(args)
+    return this.#orHung(`kubectl ${args.join(' ')}`, (signal) => this.installation.cluster.kubectl(args, { signal }))
   }
 
   /** What kubectl says when the API server refuses. */
@@ -120,6 +131,14 @@ export class Scenario implements AsyncDisposable {
     await this.kubectl('wait', 'node', '-l', selector.join(','), `--for=${jsonpath}`, '--timeout=60s')
   }
 
+  /** The node's status tells so many devices of the user plane, in use or not. */
+  async nodeShows(nodeName: string, devices: number): Promise<void> {
+    for (const field of ['capacity', 'allocatable']) {
+      const jsonpath = `jsonpath={.status.${field}.${dataplane.replaceAll('.', '\\.')}}=${devices}`
+      await this.kubectl('wait', 'node', nodeName, `--for=${jsonpath}`, '--timeout=60s')
+    }
+  }
+
   readyCondition(nodeENI: string) {
     return this.observer.nodeENIs.get(nodeENI)?.status?.conditions?.find(({ type }) => type === 'Ready')
   }
@@ -131,60 +150,29 @@ export class Scenario implements AsyncDisposable {
     await this.until('no ENIAttachment left', () => this.observer.allAttachments().length === 0)
   }
 
-  async #picture(): Promise<string> {
+  #isAtRest(): boolean {
+    return isAtRest(this.observer.allPods(), this.observer.allAttachments())
+  }
+
+  async #orHung<T>(what: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const signal = AbortSignal.timeout(hungAfterMs)
+    try {
+      return await wait(signal)
+    } catch (error) {
+      if (!signal.aborted) throw error
+      throw new Error(`still waiting for: ${what}\n${await this.#whatThereIs()}`, { cause: error })
+    }
+  }
+
+  async #whatThereIs(): Promise<string> {
+    const { cluster } = this.installation
+    const events = await cluster.kubectl(['get', 'events', '-A', '--sort-by=.lastTimestamp'])
     const parts = [
-      await this.kubectl('get', 'neni,enia,pods', '-A', '-o', 'wide'),
-      await this.kubectl('get', 'events', '-A', '--sort-by=.lastTimestamp').then((text) =>
-        text.split('\n').slice(-15).join('\n'),
-      ),
+      await cluster.kubectl(['get', 'neni,enia,pods', '-A', '-o', 'wide']),
+      events.split('\n').slice(-15).join('\n'),
       JSON.stringify(this.observer.allAttachments().map(({ metadata, spec, status }) => ({ metadata, spec, status }))),
       ...this.installation.programs().flatMap(({ name, recentLines }) => [`-- ${name}`, ...recentLines]),
     ]
     return parts.join('\n')
-  }
-}
-
-export interface NodeENIManifest {
-  readonly metadata: { readonly name: string }
-  readonly spec: { readonly nodeSelector: Readonly<Record<string, string>>; readonly [field: string]: unknown }
-}
-
-/** A user-plane NodeENI; `fields` are added to its spec. */
-export function userPlane(name: string, fields: Readonly<Record<string, unknown>> = {}): NodeENIManifest {
-  const manifest = {
-    apiVersion: 'networking.k8s.aws/v1alpha1',
-    kind: 'NodeENI',
-    metadata: { name },
-    spec: {
-      nodeSelector: { ng: 'multi-eni' },
-      subnetID: network.userPlaneSubnet,
-      securityGroupIDs: [network.userPlaneGroup],
-      deviceIndex: 1,
-      enableDPDK: true,
-      dpdkResourceName: dataplane,
-      ...fields,
-    },
-  }
-  return manifest
-}
-
-/** A pod in namespace default; `fields` are added to its spec. */
-export function upfPod(name: string, count = 1, fields: Readonly<Record<string, unknown>> = {}): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace: 'default' },
-    spec: {
-      terminationGracePeriodSeconds: 1,
-      containers: [
-        {
-          name: 'upf',
-          image: 'localhost/upf-cnf:demo',
-          imagePullPolicy: 'Never',
-          resources: { limits: { [dataplane]: String(count) } },
-        },
-      ],
-      ...fields,
-    },
   }
 }
