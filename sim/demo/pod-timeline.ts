@@ -29,6 +29,8 @@ export class PodTimeline {
   readonly #onStep: (step: TimelineStep) => void
   readonly #created = new Map<string, { readonly name: string; readonly atMs: number }>()
   readonly #told = new Set<string>()
+  /** What the extender said of pods that the watch has not shown yet, by UID. */
+  readonly #early = new Map<string, LogLine[]>()
   /** When each device, by node and PCI address, was last allocated. */
   readonly #allocated = new Map<string, number>()
   #gathered: (TimelineStep & { readonly atMs: number })[] = []
@@ -46,11 +48,17 @@ export class PodTimeline {
 
   #podChanged(pod: ObservedPod | undefined): void {
     if (pod?.namespace !== this.#namespace) return
-    if (!this.#created.has(pod.uid)) {
-      this.#created.set(pod.uid, { name: pod.name, atMs: Date.now() })
-      this.#tell(pod.uid, Date.now(), 'created')
-    }
+    if (!this.#created.has(pod.uid)) this.#podCreated(pod)
     if (pod.running) this.#tell(pod.uid, Date.now(), 'Running')
+  }
+
+  #podCreated({ uid, name }: ObservedPod): void {
+    const early = this.#early.get(uid) ?? []
+    this.#early.delete(uid)
+    const atMs = Math.min(Date.now(), ...early.map(({ time }) => Date.parse(time)))
+    this.#created.set(uid, { name, atMs })
+    this.#tell(uid, atMs, 'created')
+    for (const line of early) this.#extenderLine(line)
   }
 
   #attachmentChanged(attachment: ENIAttachment | undefined): void {
@@ -66,8 +74,13 @@ export class PodTimeline {
     this.#tellAllocate(uid, attachment)
   }
 
-  #extenderLine({ time, msg, podUID, node, asked, passed }: LogLine): void {
+  #extenderLine(line: LogLine): void {
+    const { time, msg, podUID, node, asked, passed } = line
     if (typeof podUID !== 'string') return
+    if (!this.#created.has(podUID)) {
+      this.#early.set(podUID, [...(this.#early.get(podUID) ?? []), line])
+      return
+    }
     const atMs = Date.parse(time)
     if (msg === 'filter answered')
       this.#tell(podUID, atMs, `filter: ${String(passed)} of ${String(asked)} nodes can have its ENI`, msg)
@@ -99,7 +112,9 @@ export class PodTimeline {
     if (created === undefined || this.#told.has(`${uid} ${key}`)) return
     this.#told.add(`${uid} ${key}`)
     if (this.#gathered.length === 0) setTimeout(() => this.#flush(), gatherMs)
-    this.#gathered.push({ pod: created.name, ms: Math.max(0, atMs - created.atMs), atMs, what })
+    // The watch shows a pod a moment after it was created; nothing happens to it before that.
+    const at = Math.max(atMs, created.atMs)
+    this.#gathered.push({ pod: created.name, ms: at - created.atMs, atMs: at, what })
   }
 }
 
