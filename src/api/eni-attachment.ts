@@ -59,6 +59,7 @@ export const eniStatusSchema = z.object({
   attached: z.boolean().optional(),
   plannedTime: time.optional(),
   createdTime: time.optional(),
+  attachCalledTime: time.optional(),
   attachedTime: time.optional(),
   idleSince: time.optional(),
   failure: failureSchema.optional(),

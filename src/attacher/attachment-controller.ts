@@ -3,36 +3,41 @@ import { durationMs } from '../api/duration.ts'
 import { type ENIAttachment, isDeleting, isIdle, phaseOf, terminalFailure } from '../api/eni-attachment.ts'
 import { deviceFinalizer, eniFinalizer } from '../api/names.ts'
 import { attachPolicyOf, type NodeENI, selectsNode } from '../api/node-eni.ts'
-import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isConflict, isNotFound } from '../kube/kube-error.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import type { Ec2 } from './ec2.ts'
-import { isEc2 } from './ec2-error.ts'
-import type { EniLifecycle, GivenUp } from './eni-lifecycle.ts'
-import type { Inventory } from './inventory.ts'
+import { type Ec2Error, isEc2 } from './ec2-error.ts'
+import type { EniAttach } from './eni-attach.ts'
+import type { GivenUp } from './eni-plan.ts'
+import type { EniRelease } from './eni-release.ts'
+import type { FailureReport } from './failure-report.ts'
+import type { InstanceLife } from './instance-life.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
+import type { NodeRefusals } from './node-refusals.ts'
 
-/** How often a release that waits for a node that may be gone asks EC2 about it. */
+/** How often EC2 is asked about an instance that may be gone, and how long a device plugin may be silent. */
 const goneCheckMs = 30_000
 /** After a lost race the other writer's change comes by the watch; this is only for when it does not. */
 const raceMs = 1_000
 /** After a start the instances are described within moments. */
 const notKnownMs = 250
+/** Our watch of NodeENIs may be behind the one in which the extender saw the NodeENI of an intent. */
+const watchLagMs = 10_000
 
 export interface AttachmentControllerParts {
   readonly store: AttachmentStore
-  readonly lifecycle: EniLifecycle
-  readonly ec2: Ec2
+  readonly eniAttach: EniAttach
+  readonly eniRelease: EniRelease
+  readonly life: InstanceLife
   readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
-  readonly inventory: Inventory
-  readonly networks: NodeENIController
-  readonly events: EventRecorder
+  readonly refusals: NodeRefusals
+  readonly nodeENIController: NodeENIController
+  readonly report: FailureReport
   readonly clock: Clock
-  /** An attach failed for good: the node may be fuller than its capacity says, and the pod comes back within a second. */
+  /** A try ended for good: the node can do less than its annotation says, and the pod comes back within a second. */
   readonly onGivenUp: () => void
 }
 
@@ -52,53 +57,93 @@ export class AttachmentController {
       return await this.#serve(attachment, signal)
     } catch (error) {
       if (isConflict(error) || isNotFound(error)) return raceMs
+      if (!signal.aborted && error instanceof Error) await this.#parts.report.note(name, error)
       throw error
     }
   }
 
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const nodeENI = this.#parts.nodeENIs.get(attachment.spec.nodeENI)
+    const { store, nodeENIs, life } = this.#parts
+    const nodeENI = nodeENIs.get(attachment.spec.nodeENI)
+    const failure = attachment.status?.device?.failure
+    if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
     if (isIdle(attachment)) {
       const againMs = await this.#releaseIfDue(attachment, nodeENI)
-      if (againMs !== 'serve') return againMs
+      return againMs === 'serve' ? this.#advance(attachment, nodeENI, signal) : againMs
     }
-    if (nodeENI === undefined || terminalFailure(attachment) !== undefined) return undefined
-    if (attachment.status?.eni?.attached !== true) return this.#attach(attachment, nodeENI, signal)
+    if (!life.mayBeOver(attachment.spec)) return this.#advance(attachment, nodeENI, signal)
+    if ((await life.state(attachment.spec)) !== 'terminated')
+      return (await this.#advance(attachment, nodeENI, signal)) ?? goneCheckMs
+    // Nobody is left on the node to say that its pods are gone. (A stopped instance gets its pods back.)
+    await store.delete(attachment)
+    return undefined
+  }
+
+  async #advance(
+    attachment: ENIAttachment,
+    nodeENI: NodeENI | undefined,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const isAttached = attachment.status?.eni?.attached === true
+    if (terminalFailure(attachment) !== undefined) return undefined
+    if (nodeENI === undefined) return isAttached ? undefined : this.#missNodeENI(attachment)
+    if (!isAttached) return this.#attach(attachment, nodeENI, signal)
     await this.#refreshPhase(attachment)
     return undefined
   }
 
+  async #missNodeENI(attachment: ENIAttachment): Promise<number | undefined> {
+    const ageMs = this.#parts.clock.now() - Date.parse(attachment.metadata.creationTimestamp ?? '')
+    if (ageMs < watchLagMs) return raceMs
+    const message = `there is no NodeENI ${attachment.spec.nodeENI} any more`
+    return this.#giveUp(attachment, undefined, { reason: 'NodeENINotFound', message })
+  }
+
   async #attach(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
-    const { lifecycle, networks } = this.#parts
+    const { eniAttach, refusals, nodeENIController, report } = this.#parts
+    const { nodeName, instanceID } = attachment.spec
+    const reason = refusals.reasonAgainst(instanceID, nodeENI)
+    if (reason !== undefined && attachment.status?.eni?.eniID === undefined) {
+      const message = `ENIs of NodeENI ${nodeENI.metadata.name} cannot be used on node ${nodeName}: ${reason}`
+      return this.#giveUp(attachment, nodeENI, { reason, message })
+    }
     try {
-      const done = await lifecycle.attach(attachment, nodeENI, () => networks.networkOf(nodeENI), signal)
+      const done = await eniAttach.attach(attachment, nodeENI, () => nodeENIController.networkOf(nodeENI), signal)
       if (done === 'wait') return notKnownMs
       if ('reason' in done) return await this.#giveUp(attachment, nodeENI, done)
-      this.#event(
-        done,
-        'Normal',
-        'ENIAttached',
-        `ENI ${done.status?.eni?.eniID} is attached to node ${done.spec.nodeName}`,
-      )
+      report.event(done, 'Normal', 'ENIAttached', `ENI ${done.status?.eni?.eniID} is attached to node ${nodeName}`)
       return isIdle(done) ? 0 : undefined
     } catch (error) {
       if (isEc2(error, 'SubnetExhausted')) return 0
       if (!isEc2(error, 'Configuration')) throw error
-      networks.block(nodeENI, error)
+      this.#blame(attachment, nodeENI, error)
       return this.#giveUp(attachment, nodeENI, { reason: error.code, message: error.message })
     }
   }
 
-  /** Ends this try: its pod goes to another node, and what there is of the ENI is released. */
-  async #giveUp(attachment: ENIAttachment, nodeENI: NodeENI, { reason, message }: GivenUp): Promise<undefined> {
-    const { store, networks, events, clock, onGivenUp } = this.#parts
-    const current = store.get(attachment.metadata.name) ?? attachment
-    const failure = { reason, message: message.slice(0, 1024), terminal: true, time: timestamp(clock) }
-    await store.writeEni(current, { ...current.status?.eni, failure })
+  /** What EC2 says against an attach may be true of this instance only, all else is of the NodeENI or the account. */
+  #blame(attachment: ENIAttachment, nodeENI: NodeENI, error: Ec2Error): void {
+    const { refusals, nodeENIController } = this.#parts
+    if (error.action === 'AttachNetworkInterface') refusals.add(attachment, nodeENI, error.code)
+    else nodeENIController.block(nodeENI, error)
+  }
+
+  /** The device plugin cannot use the ENI: its release follows, and no other is made on this node. */
+  #refuseNode(attachment: ENIAttachment, nodeENI: NodeENI, { reason, message }: GivenUp): void {
+    const { refusals, report, onGivenUp } = this.#parts
+    if (!refusals.add(attachment, nodeENI, reason)) return
     onGivenUp()
-    if (isIdle(current)) networks.restOn(current.spec.nodeName, nodeENI)
-    events.record(involved(nodeENI), 'Warning', reason, message)
-    this.#event(current, 'Warning', reason, message)
+    report.tell(attachment, nodeENI, { reason, message: `node ${attachment.spec.nodeName}: ${message}` })
+  }
+
+  /** Ends this try: its pod goes to another node, and what there is of the ENI is released. */
+  async #giveUp(attachment: ENIAttachment, nodeENI: NodeENI | undefined, failed: GivenUp): Promise<undefined> {
+    const { store, nodeENIController, report, onGivenUp } = this.#parts
+    const current = store.get(attachment.metadata.name) ?? attachment
+    await report.write(current, { ...failed, terminal: true })
+    onGivenUp()
+    if (isIdle(current) && nodeENI !== undefined) nodeENIController.restOn(current.spec.nodeName, nodeENI)
+    report.tell(current, nodeENI, failed)
     return undefined
   }
 
@@ -137,7 +182,7 @@ export class AttachmentController {
   #isKept(attachment: ENIAttachment, nodeENI: NodeENI): boolean {
     if (attachPolicyOf(nodeENI.spec) === 'Eager') return true
     const idle = this.#parts.store
-      .onNode(attachment.spec.nodeName)
+      .onInstance(attachment.spec)
       .filter((other) => other.spec.nodeENI === attachment.spec.nodeENI && isIdle(other) && !isDeleting(other))
       .filter((other) => terminalFailure(other) === undefined)
       .map(({ metadata }) => metadata)
@@ -155,56 +200,45 @@ export class AttachmentController {
   }
 
   async #release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const { store, lifecycle } = this.#parts
+    const { store, eniRelease } = this.#parts
     const finalizers = attachment.metadata.finalizers ?? []
     if (!finalizers.includes(eniFinalizer)) return undefined
     if (finalizers.includes(deviceFinalizer)) {
-      if (!(await this.#isInstanceGone(attachment))) {
-        await this.#refreshPhase(attachment)
+      if (!(await this.#mayTakeCard(attachment))) {
+        if (isIdle(attachment)) await this.#awaitDevicePlugin(attachment)
+        else await this.#refreshPhase(attachment)
         return goneCheckMs
       }
       await store.removeFinalizer(attachment, deviceFinalizer)
       return raceMs
     }
-    await lifecycle.release(attachment, signal)
+    await eniRelease.release(attachment, signal)
     return undefined
   }
 
   /**
    * Only then may a card be taken without its device plugin having let go of it: nothing was ever on the node for an ENI that
-   * EC2 was never asked for, and nothing is on an instance that EC2 calls stopped, terminated or unknown. A node that is there
-   * with a running instance is alive as far as we know, whatever its state; EC2 is asked again before anything is taken.
+   * EC2 was never asked for, and nothing is on an instance that EC2 calls terminated, or does not know. One that is stopped
+   * starts again with the pods that it had.
    */
-  async #isInstanceGone({ spec, status }: ENIAttachment): Promise<boolean> {
-    const { ec2, nodes, inventory } = this.#parts
-    if (status?.eni?.plannedTime === undefined) return true
-    const isNodeThere = nodes.get(spec.nodeName)?.instanceID === spec.instanceID
-    if (isNodeThere && inventory.instance(spec.instanceID)?.state === 'running') return false
-    const [instance] = await ec2.describeInstances([spec.instanceID])
-    return instance === undefined || instance.state === 'terminated' || instance.state === 'stopped'
+  async #mayTakeCard(attachment: ENIAttachment): Promise<boolean> {
+    if (attachment.status?.eni?.plannedTime === undefined) return true
+    const state = await this.#parts.life.state(attachment.spec)
+    return state === 'terminated' || (state === 'stopped' && isIdle(attachment))
   }
 
-  #event(attachment: ENIAttachment, type: 'Normal' | 'Warning', reason: string, message: string): void {
-    const { events } = this.#parts
-    const { claim } = attachment.spec
-    events.record(
-      { apiVersion: attachment.apiVersion, kind: 'ENIAttachment', ...nameOf(attachment) },
-      type,
-      reason,
-      message,
-    )
-    if (claim !== undefined) events.record({ apiVersion: 'v1', kind: 'Pod', ...claim }, type, reason, message)
+  /** A device plugin that does not come is never forced; somebody has to know. */
+  async #awaitDevicePlugin(attachment: ENIAttachment): Promise<void> {
+    const reason = 'WaitingForDevicePlugin'
+    const message = `the device plugin of node ${attachment.spec.nodeName} has not let go of the card yet: does its pod run?`
+    const since = attachment.status?.eni?.failure
+    const { report, clock } = this.#parts
+    const silentMs = clock.now() - Date.parse(since?.reason === reason ? since.time : '')
+    if (silentMs >= goneCheckMs) report.event(attachment, 'Warning', reason, message)
+    await report.write(attachment, { reason, message, terminal: false })
   }
 }
 
 function order({ creationTimestamp, name }: ENIAttachment['metadata']): string {
   return `${creationTimestamp} ${name}`
-}
-
-function nameOf({ metadata: { name, uid } }: ENIAttachment | NodeENI) {
-  return { name, uid }
-}
-
-function involved(nodeENI: NodeENI) {
-  return { apiVersion: nodeENI.apiVersion, kind: 'NodeENI', ...nameOf(nodeENI) }
 }

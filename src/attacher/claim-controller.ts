@@ -29,8 +29,10 @@ export class ClaimController {
 
   /** Work-queue worker: all claims of one node. */
   async reconcile(nodeName: string): Promise<number | undefined> {
-    const byResource = Map.groupBy(this.#store.onNode(nodeName), ({ spec }) => spec.resourceName)
-    for (const [resource, attachments] of byResource) {
+    // A node name comes back for another instance, whose devices are others.
+    const pools = Map.groupBy(this.#store.onNode(nodeName), ({ spec }) => `${spec.instanceID} ${spec.resourceName}`)
+    for (const attachments of pools.values()) {
+      const resource = attachments[0]?.spec.resourceName
       if (resource === undefined) continue
       const ended = await this.#endedPods(attachments)
       const changes = planClaims(
@@ -68,18 +70,22 @@ export class ClaimController {
   async #endedPods(attachments: readonly ENIAttachment[]): Promise<ReadonlySet<string>> {
     const ended = new Set<string>()
     for (const { spec } of attachments) {
-      if (spec.claim !== undefined && (await this.#hasEnded(spec.claim))) ended.add(spec.claim.uid)
+      if (spec.claim !== undefined && (await this.#hasEnded(spec.claim, spec.nodeName))) ended.add(spec.claim.uid)
     }
     return ended
   }
 
-  /** Our cache may be behind the one in which the scheduler saw the pod: asked before a claim is taken from it. */
-  async #hasEnded({ namespace, name, uid }: Claim): Promise<boolean> {
+  /**
+   * For this node a pod has also ended when it is bound to another one. Our cache may be behind the one in which the scheduler
+   * saw the pod: asked before a claim is taken from it.
+   */
+  async #hasEnded({ namespace, name, uid }: Claim, nodeName: string): Promise<boolean> {
+    const hasEnded = (pod: PodFacts) => pod.ended || (pod.nodeName !== undefined && pod.nodeName !== nodeName)
     const cached = this.#pods.get(`${namespace}/${name}`)
-    if (cached?.uid === uid) return cached.ended
+    if (cached?.uid === uid) return hasEnded(cached)
     try {
       const pod = parsePod(await this.#cluster.request<V1Pod>('GET', podPath(namespace, name)))
-      return pod.uid !== uid || pod.ended
+      return pod.uid !== uid || hasEnded(pod)
     } catch (error) {
       if (isNotFound(error)) return true
       throw error

@@ -1,5 +1,5 @@
 // Wires the attacher: which watch feeds which controller. It decides nothing itself.
-import { isIdle } from '../api/eni-attachment.ts'
+import { type ENIAttachment, isIdle } from '../api/eni-attachment.ts'
 import type { Cluster } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import { Informer } from '../kube/informer.ts'
@@ -13,12 +13,16 @@ import { AttachmentController } from './attachment-controller.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import { ClaimController } from './claim-controller.ts'
 import type { Ec2 } from './ec2.ts'
-import { EniLifecycle } from './eni-lifecycle.ts'
+import { EniAttach } from './eni-attach.ts'
+import { EniRelease } from './eni-release.ts'
 import { EniWatch } from './eni-watch.ts'
+import { FailureReport } from './failure-report.ts'
 import { GarbageCollector } from './garbage-collector.ts'
+import { InstanceLife } from './instance-life.ts'
 import { Inventory } from './inventory.ts'
 import { Networks } from './network.ts'
 import { NodeENIController } from './node-eni-controller.ts'
+import { NodeRefusals } from './node-refusals.ts'
 import { NodeSweep } from './node-sweep.ts'
 import type { AttacherSettings } from './settings.ts'
 
@@ -53,7 +57,9 @@ export class Controllers {
     const networks = new Networks(ec2, clock)
     const watch = new EniWatch(ec2, log)
     const clusterName = settings.clusterName
-    const lifecycle = new EniLifecycle({ ec2, watch, store, inventory, networks, clusterName, clock, log })
+    const refusals = new NodeRefusals(clock)
+    const eniAttach = new EniAttach({ ec2, watch, store, inventory, networks, clusterName, clock, log })
+    const eniRelease = new EniRelease({ ec2, watch, store, clock, log })
     const nodeENIController = new NodeENIController({
       cluster,
       store,
@@ -61,19 +67,22 @@ export class Controllers {
       nodeENIs,
       inventory,
       networks,
+      refusals,
       managed: settings.resources,
       events,
       clock,
+      onRefusalEnded: () => sweep.sweepSoon(),
     })
     const attachmentController = new AttachmentController({
       store,
-      lifecycle,
-      ec2,
+      eniAttach,
+      eniRelease,
+      life: new InstanceLife(ec2, nodes, inventory),
       nodes,
       nodeENIs,
-      inventory,
-      networks: nodeENIController,
-      events,
+      refusals,
+      nodeENIController,
+      report: new FailureReport(store, events, clock),
       clock,
       onGivenUp: () => sweep.sweepSoon(),
     })
@@ -88,12 +97,18 @@ export class Controllers {
     const nodeENIQueue = new WorkQueue((name) => nodeENIController.reconcile(name), 1, log, clock)
     const claimQueue = new WorkQueue((nodeName) => claimController.reconcile(nodeName), 10, log, clock)
     const requeueNodeENIs = () => [...nodeENIs.values()].forEach(({ metadata }) => nodeENIQueue.add(metadata.name))
-    const sweep = new NodeSweep({ cluster, store, nodes, nodeENIs, inventory, onSwept: requeueNodeENIs, log })
+    const onSwept = () => {
+      requeueNodeENIs()
+      // Nobody else tells that an instance ended while its node is still there.
+      for (const { metadata, spec } of store.all())
+        if (inventory.instance(spec.instanceID)?.state !== 'running') attachmentQueue.add(metadata.name)
+    }
+    const sweep = new NodeSweep({ cluster, store, nodes, nodeENIs, inventory, refusals, onSwept, log })
     const collector = new GarbageCollector(ec2, store, clusterName, log)
 
     attachments.onChange((name, after, before) => {
       const changed = after ?? before
-      if (changed === undefined) return
+      if (changed === undefined || isNoteOnly(after, before)) return
       attachmentQueue.add(name)
       nodeENIQueue.add(changed.spec.nodeENI)
       claimQueue.add(changed.spec.nodeName)
@@ -102,20 +117,26 @@ export class Controllers {
       for (const { metadata } of store.onNode(changed.spec.nodeName)) attachmentQueue.add(metadata.name)
     })
     pods.onChange((_key, after, before) => {
-      const nodeName = after?.nodeName ?? before?.nodeName
-      if (nodeName !== undefined) claimQueue.add(nodeName)
-      // A pod that ends before it was bound may have a claim on any node.
-      else if (after === undefined) for (const { spec } of claimedBy(store, before?.uid)) claimQueue.add(spec.nodeName)
+      if (JSON.stringify(after) === JSON.stringify(before)) return
+      for (const pod of [before, after]) {
+        if (pod?.nodeName !== undefined) claimQueue.add(pod.nodeName)
+        // Before it is bound, or after it was bound to another node than was tried first, a pod may have a claim on any node.
+        for (const { spec } of claimedBy(store, pod?.uid)) claimQueue.add(spec.nodeName)
+      }
     })
     nodeENIs.onChange((name, after, before) => {
       nodeENIQueue.add(name)
       sweep.nodesChanged()
+      if (after?.metadata.uid !== before?.metadata.uid && refusals.forgetNodeENI(name)) sweep.sweepSoon()
+      // One that is gone stands in the way of no other.
+      if (after === undefined) requeueNodeENIs()
       // Our own writes of its status, one for each ENI, are no news to its ENIs.
       if (after !== undefined && after.metadata.generation === before?.metadata.generation) return
       for (const { metadata } of store.ofNodeENI(name)) attachmentQueue.add(metadata.name)
     })
     nodes.onChange((name, after, before) => {
       sweep.nodesChanged()
+      if (after === undefined) refusals.forgetInstance(before?.instanceID)
       if (JSON.stringify(relevant(after)) === JSON.stringify(relevant(before))) return
       requeueNodeENIs()
       for (const { metadata } of store.onNode(name)) attachmentQueue.add(metadata.name)
@@ -126,6 +147,7 @@ export class Controllers {
       async (stop) => {
         // Decisions on half a picture would release what is in use.
         await Promise.race([Promise.all(informers.map(({ synced }) => synced)), aborted(stop)])
+        refusals.learn(nodes.values())
         await runTogether(stop, [
           (stopping) => sweep.run(stopping),
           (stopping) => watch.run(stopping),
@@ -142,6 +164,20 @@ export class Controllers {
 /** What of a Node matters here; its status changes every few seconds. */
 function relevant(node: NodeFacts | undefined) {
   return node && [node.instanceID, node.labels, node.capacity]
+}
+
+/** Only the note of a failed try has changed. It is our own, and must not cut the wait before the next try short. */
+function isNoteOnly(after: ENIAttachment | undefined, before: ENIAttachment | undefined): boolean {
+  // The same once more is a list that may heal what a watch has missed.
+  if (after?.metadata.resourceVersion === before?.metadata.resourceVersion) return false
+  return JSON.stringify(withoutNote(after)) === JSON.stringify(withoutNote(before))
+}
+
+function withoutNote(attachment: ENIAttachment | undefined) {
+  const { metadata, spec, status } = attachment ?? {}
+  const { failure, ...eni } = status?.eni ?? {}
+  const { uid, deletionTimestamp, finalizers } = metadata ?? {}
+  return [uid, deletionTimestamp, finalizers, spec, status?.device, eni, failure?.terminal === true && failure]
 }
 
 function claimedBy(store: AttachmentStore, podUID: string | undefined) {

@@ -107,8 +107,18 @@ export function instanceTypeFrom(answer: unknown): InstanceType {
       index: card.NetworkCardIndex,
       maxInterfaces: card.MaximumNetworkInterfaces,
     })),
-    sharedAttachments: EbsInfo?.AttachmentLimitType === 'shared' ? EbsInfo.MaximumEbsAttachments : undefined,
+    sharedAttachments: sharedAttachmentsFrom(EbsInfo),
   }
+}
+
+/**
+ * EC2 answers how many volumes fit beside the primary interface alone: 27, of 28 attachments in all (EC2 User Guide, "EBS volume
+ * limits": "28 volumes - 1 network interface = 27").
+ */
+function sharedAttachmentsFrom(info: z.output<typeof instanceTypeSchema>['EbsInfo']): number | undefined {
+  const { AttachmentLimitType, MaximumEbsAttachments } = info ?? {}
+  if (AttachmentLimitType !== 'shared' || MaximumEbsAttachments === undefined) return undefined
+  return MaximumEbsAttachments + 1
 }
 
 const subnetSchema = z.object({

@@ -70,8 +70,9 @@ export class Ec2SdkClient implements Ec2 {
         { ResourceType: 'network-interface', Tags: [...request.tags].map(([Key, Value]) => ({ Key, Value })) },
       ],
     })
-    const { NetworkInterface } = await this.#call('CreateNetworkInterface', () => this.#client.send(command))
-    return eniFrom(NetworkInterface)
+    return this.#call('CreateNetworkInterface', async () =>
+      eniFrom((await this.#client.send(command)).NetworkInterface),
+    )
   }
 
   async attachEni(eniID: string, instanceID: string, deviceIndex: number, networkCard: number): Promise<string> {

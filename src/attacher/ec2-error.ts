@@ -21,6 +21,8 @@ export type Ec2ErrorKind =
   | 'Retry'
 
 export class Ec2Error extends Error {
+  /** The call that failed, such as AttachNetworkInterface. */
+  readonly action: string
   readonly kind: Ec2ErrorKind
   /** EC2's own code, such as InvalidSubnetID.NotFound. */
   readonly code: string
@@ -28,6 +30,7 @@ export class Ec2Error extends Error {
   constructor(action: string, kind: Ec2ErrorKind, code: string, detail: string, cause: unknown) {
     super(`EC2 ${action}: ${code}: ${detail}`, { cause })
     this.name = 'Ec2Error'
+    this.action = action
     this.kind = kind
     this.code = code
   }
@@ -60,13 +63,17 @@ export function translateEc2Error(action: string, error: unknown): Ec2Error {
     const detail = error instanceof Error ? error.message : String(error)
     return new Ec2Error(action, 'Retry', 'NoAnswer', detail, error)
   }
-  const { name, message } = error
+  const { name } = error
+  // Another text in every answer, of a kilobyte: who repeats a call must be able to tell that it is the same refusal.
+  const message = error.message.replace(/\s*Encoded authorization failure message:.*$/s, '')
   const status = error.$metadata.httpStatusCode ?? 0
   return new Ec2Error(action, kindOf(name, message, status), name, message, error)
 }
 
 function kindOf(code: string, message: string, httpStatus: number): Ec2ErrorKind {
   if (httpStatus >= 500) return 'Retry'
+  // Under which code is not documented (cilium knows the words only: errorInstanceNotRunning).
+  if (/is not 'running'/i.test(message)) return 'InstanceNotRunning'
   if (code === 'InvalidParameterValue') return kindOfInvalidValue(message)
   return kindByCode[code] ?? 'Configuration'
 }

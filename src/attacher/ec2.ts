@@ -1,5 +1,10 @@
 // EC2 as the attacher sees it: the calls that it makes, in its own words. ec2-client.ts makes them with the AWS SDK.
 
+/** EC2 may not know a new id for so long (EC2 API eventual consistency). */
+export const consistencyMs = 60_000
+/** Longer than any attach or detach that still comes to an end: the slowest seen took over 100 s (cilium/cilium#47570). */
+export const settleDeadlineMs = 5 * 60_000
+
 export interface EniAttachmentFacts {
   readonly id: string
   readonly instanceID: string | undefined
@@ -54,7 +59,7 @@ export interface Instance {
 export interface InstanceType {
   readonly name: string
   readonly cards: readonly { readonly index: number; readonly maxInterfaces: number }[]
-  /** The one budget of ENIs, EBS volumes and NVMe disks, on types that share it (EbsInfo.AttachmentLimitType). */
+  /** The one budget of ENIs (the primary one too) and EBS volumes, on types that share it (EbsInfo.AttachmentLimitType). */
   readonly sharedAttachments: number | undefined
 }
 

@@ -40,21 +40,28 @@ export class GarbageCollector {
     const attachments = this.#store.all()
     const known = new Set(attachments.flatMap(({ metadata, status }) => [metadata.uid, status?.eni?.eniID]))
     const orphans = tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))
-    for (const eni of orphans) {
-      if (!this.#suspects.has(eni.id) || eni.attachment !== undefined || eni.status !== 'available') continue
-      await this.#delete(eni)
-    }
+    const again = orphans.filter(({ id }) => this.#suspects.has(id))
     this.#suspects = new Set(orphans.map(({ id }) => id))
+    const attached = again.filter(({ attachment }) => attachment !== undefined)
+    if (attached.length > 0) {
+      const enis = attached.map(({ id, attachment }) => `${id} on ${attachment?.instanceID}`)
+      this.#log.warn({ enis }, 'attached ENIs without an ENIAttachment: a pod may use them, so detach them by hand')
+    }
+    for (const eni of again) if (eni.attachment === undefined && eni.status === 'available') await this.#delete(eni)
   }
 
   async #delete(eni: Eni): Promise<void> {
+    const attachmentUID = eni.tags.get(attachmentTag)
     try {
       await this.#ec2.deleteEni(eni.id)
+      this.#log.warn({ eni: eni.id, attachmentUID }, 'ENI without an ENIAttachment deleted')
     } catch (error) {
       // Somebody else was faster.
-      if (!isEc2(error, 'NotFound')) throw error
+      if (isEc2(error, 'NotFound')) return
+      this.#log.warn(
+        { eni: eni.id, attachmentUID, err: error },
+        'ENI without an ENIAttachment not deleted, trying again',
+      )
     }
-    const attachmentUID = eni.tags.get(attachmentTag)
-    this.#log.warn({ eni: eni.id, attachmentUID }, 'ENI without an ENIAttachment deleted')
   }
 }

@@ -1,6 +1,7 @@
 // What EC2 says of the instances behind our nodes: type limits, interfaces, volumes. Refreshed by one describe for all of them.
 import type { NodeCapacity } from '../api/node-capacity.ts'
 import type { Ec2, Instance, InstanceType } from './ec2.ts'
+import { roomOn } from './slot-map.ts'
 
 export class Inventory {
   readonly #ec2: Ec2
@@ -33,9 +34,10 @@ export class Inventory {
     return this.#instances.get(instanceID)
   }
 
-  /** Whether EC2 was asked about it; what it said may be that there is no such instance. */
+  /** Whether EC2 was asked about it and its type; what it said may be that there is no such instance. */
   isLookedUp(instanceID: string): boolean {
-    return this.#instances.has(instanceID) || this.#absent.has(instanceID)
+    const instance = this.#instances.get(instanceID)
+    return instance === undefined ? this.#absent.has(instanceID) : this.#types.has(instance.type)
   }
 
   typeOf(instance: Instance): InstanceType | undefined {
@@ -47,7 +49,10 @@ export class Inventory {
     return [...new Set([...this.#instances.values()].map(({ vpcID }) => vpcID))]
   }
 
-  /** For the node annotation. `ourEnis` are the ENIs that ENIAttachments name; all others on the instance are foreign. */
+  /**
+   * For the node annotation. `ourEnis` are the ENIs that ENIAttachments name; all others on the instance are foreign, and so
+   * is an index 0 that no ENI of ours may have.
+   */
   capacityOf(instanceID: string, ourEnis: ReadonlySet<string>): NodeCapacity | undefined {
     const instance = this.#instances.get(instanceID)
     const type = instance && this.#types.get(instance.type)
@@ -55,10 +60,10 @@ export class Inventory {
     const foreign = instance.interfaces.filter(({ eniID }) => !ourEnis.has(eniID))
     return {
       instanceID,
-      cards: type.cards.map(({ index, maxInterfaces }) => ({
-        index,
-        limit: maxInterfaces,
-        foreign: foreign.filter(({ networkCard }) => networkCard === index).length,
+      cards: type.cards.map((card) => ({
+        index: card.index,
+        limit: card.maxInterfaces,
+        foreign: card.maxInterfaces - roomOn(card, foreign),
       })),
       ...(type.sharedAttachments !== undefined && {
         shared: Math.max(0, type.sharedAttachments - instance.volumes - foreign.length),

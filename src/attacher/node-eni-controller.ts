@@ -1,7 +1,7 @@
 // One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
 import { type AttachmentSpec, isDeleting, newAttachment, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
-import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
+import { attachPolicyOf, type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
 import { createAttachment } from '../kube/attachments.ts'
 import type { Cluster } from '../kube/cluster.ts'
@@ -15,7 +15,9 @@ import type { AttachmentStore } from './attachment-store.ts'
 import type { Ec2Error } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
 import type { Network, Networks } from './network.ts'
+import type { NodeRefusals } from './node-refusals.ts'
 import { aheadOfPods } from './ahead-of-pods.ts'
+import { indexProblem, zoneProblem } from './place-problem.ts'
 import { conflictOf } from './resource-conflict.ts'
 
 /** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
@@ -45,9 +47,12 @@ export interface NodeENIControllerParts {
   readonly nodeENIs: Informer<NodeENI>
   readonly inventory: Inventory
   readonly networks: Networks
+  readonly refusals: NodeRefusals
   readonly managed: ReadonlySet<string>
   readonly events: EventRecorder
   readonly clock: Clock
+  /** Nodes may serve the NodeENI again. */
+  readonly onRefusalEnded: () => void
 }
 
 export class NodeENIController {
@@ -72,11 +77,10 @@ export class NodeENIController {
   }
 
   /**
-   * The subnets and groups to make an ENI with, or what stands against it; undefined while the instances of its nodes are not
-   * known yet, as after a start. @throws Ec2Error
+   * The subnets and groups to make an ENI with, or what stands against it; undefined while no instance is known yet, as after a
+   * start. @throws Ec2Error
    */
   async networkOf(nodeENI: NodeENI): Promise<Network | Problem | undefined> {
-    if (this.#hasUnknownInstances(nodeENI)) return undefined
     const block = this.#blocks.get(nodeENI.metadata.name)
     if (
       block !== undefined &&
@@ -97,6 +101,7 @@ export class NodeENIController {
     if (conflict !== undefined) return { reason: 'ResourceConflict', message: conflict }
     const matching = [...nodes.values()].filter(({ labels }) => selectsNode(spec, labels))
     const [vpcID] = inventory.vpcIDs()
+    if (vpcID === undefined && this.#hasUnknownInstances(nodeENI)) return undefined
     if (vpcID === undefined)
       return {
         reason: 'NoInstances',
@@ -105,54 +110,43 @@ export class NodeENIController {
       }
     const network = await networks.find(spec, vpcID)
     if ('reason' in network) return network
-    return this.#placeProblem(nodeENI, network, matching) ?? network
-  }
-
-  #placeProblem({ spec }: NodeENI, network: Network, matching: readonly NodeFacts[]): Problem | undefined {
-    const zones = new Set(matching.map(({ zone }) => zone).filter((zone) => zone !== undefined))
-    const subnetZones = [...new Set(network.subnets.map(({ zone }) => zone))]
-    if (zones.size > 0 && !subnetZones.some((zone) => zones.has(zone))) {
-      const where = network.subnets.map(({ id, zone }) => `${id} in ${zone}`).join(', ')
-      return {
-        reason: 'NoSubnetInZone',
-        message: `the matching nodes are in ${[...zones].join(', ')}, but the subnets are ${where}`,
-      }
-    }
-    const limits = matching.flatMap(({ capacity }) => capacity?.cards.map(({ limit }) => limit) ?? [])
-    const highest = Math.max(...limits) - 1
-    if (limits.length > 0 && spec.deviceIndex > highest) {
-      return {
-        reason: 'InvalidDeviceIndex',
-        message: `deviceIndex ${spec.deviceIndex} does not exist on any matching node: the highest index is ${highest}`,
-      }
-    }
-    return undefined
+    const instances = matching.flatMap(({ instanceID = '' }) => inventory.instance(instanceID) ?? [])
+    const types = instances.flatMap((instance) => inventory.typeOf(instance) ?? [])
+    return zoneProblem(network, matching) ?? indexProblem(spec, types) ?? network
   }
 
   /** Work-queue worker. */
   async reconcile(name: string): Promise<number | undefined> {
-    const nodeENI = this.#parts.nodeENIs.get(name)
+    const { nodeENIs, refusals, onRefusalEnded } = this.#parts
+    const nodeENI = nodeENIs.get(name)
     if (nodeENI === undefined) {
       this.#blocks.delete(name)
       return undefined
     }
+    if (refusals.haveEnded(nodeENI)) onRefusalEnded()
     if (nodeENI.metadata.deletionTimestamp !== undefined) return this.#finish(nodeENI)
     if (!nodeENI.metadata.finalizers?.includes(nodeENIFinalizer)) {
       await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
       return undefined
     }
-    const network = await this.networkOf(nodeENI)
     // The sweep that gets to know the instances asks for this again.
+    if (this.#hasUnknownInstances(nodeENI)) return undefined
+    const network = await this.networkOf(nodeENI)
     if (network === undefined) return undefined
     await this.#writeStatus(nodeENI, network)
     if (!('reason' in network)) await this.#createAhead(nodeENI, network)
-    return 'reason' in network ? problemRecheckMs : recheckMs
+    return Math.min('reason' in network ? problemRecheckMs : recheckMs, refusals.endsInMs(nodeENI))
   }
 
   /** The NodeENI stays until its last ENI is gone; attachment-controller releases them, each when its pod ends. */
   async #finish(nodeENI: NodeENI): Promise<undefined> {
     const { metadata } = nodeENI
-    if (this.#parts.store.ofNodeENI(metadata.name).length > 0) return undefined
+    const left = this.#parts.store.ofNodeENI(metadata.name).length
+    if (left > 0) {
+      const message = `it is being deleted: ${left} of its ENIs are left, and each goes when its pod has ended`
+      await this.#writeStatus(nodeENI, { reason: 'Releasing', message })
+      return undefined
+    }
     await this.#setFinalizers(
       nodeENI,
       (metadata.finalizers ?? []).filter((finalizer) => finalizer !== nodeENIFinalizer),
@@ -166,16 +160,20 @@ export class NodeENIController {
   }
 
   async #createAhead(nodeENI: NodeENI, network: Network): Promise<void> {
-    const { cluster, store, nodes, inventory } = this.#parts
+    const { cluster, store, nodes, inventory, refusals } = this.#parts
+    if (attachPolicyOf(nodeENI.spec) === 'JustInTime' && nodeENI.spec.warm === 0) return
     for (const node of nodes.values()) {
-      if (node.instanceID === undefined || !selectsNode(nodeENI.spec, node.labels)) continue
-      if (inventory.instance(node.instanceID)?.state !== 'running' || this.#isResting(node.name, nodeENI)) continue
-      const existing = store.onNode(node.name).filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name)
+      const { name: nodeName, instanceID } = node
+      if (instanceID === undefined || !selectsNode(nodeENI.spec, node.labels)) continue
+      if (inventory.instance(instanceID)?.state !== 'running' || this.#isResting(nodeName, nodeENI)) continue
+      if (refusals.reasonAgainst(instanceID, nodeENI) !== undefined) continue
+      const onInstance = store.onInstance({ nodeName, instanceID })
+      const existing = onInstance.filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name)
       for (const name of aheadOfPods(nodeENI, node, network, existing)) {
         const spec: AttachmentSpec = {
           nodeENI: nodeENI.metadata.name,
-          nodeName: node.name,
-          instanceID: node.instanceID,
+          nodeName,
+          instanceID,
           ...(nodeENI.spec.dpdkResourceName !== undefined && { resourceName: nodeENI.spec.dpdkResourceName }),
         }
         const body = newAttachment(name, spec)
@@ -219,7 +217,9 @@ export class NodeENIController {
     await cluster.request('PATCH', `${nodeENIPath(name)}/status`, { as: 'apply', body, query })
     const before = nodeENI.status?.conditions?.find(({ type }) => type === 'Ready')
     if (before?.status === ready.status && before.message === ready.message) return
-    const type = ready.status === 'True' ? 'Normal' : 'Warning'
+    // How many are left is no news.
+    if (before?.reason === 'Releasing' && ready.reason === 'Releasing') return
+    const type = ready.status === 'True' || ready.reason === 'Releasing' ? 'Normal' : 'Warning'
     events.record({ apiVersion, kind: 'NodeENI', name, uid }, type, ready.reason, ready.message)
   }
 

@@ -3,17 +3,22 @@ import type { V1Node } from '@kubernetes/client-node'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { capacityAnnotation } from '../api/names.ts'
+import type { NodeCapacity } from '../api/node-capacity.ts'
 import { type NodeENI, selectsNode } from '../api/node-eni.ts'
 import type { Cluster } from '../kube/cluster.ts'
 import type { Informer } from '../kube/informer.ts'
+import { isNotFound } from '../kube/kube-error.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { nodePath } from '../kube/resource.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { Inventory } from './inventory.ts'
+import type { NodeRefusals } from './node-refusals.ts'
 
 const sweepMs = 60_000
 const retryMs = 5_000
+/** As many as the annotation may name. */
+const refusedMax = 64
 /** Nodes and NodeENIs come in groups; one describe serves them all. */
 const gatherMs = 100
 
@@ -23,6 +28,7 @@ export interface NodeSweepParts {
   readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
   readonly inventory: Inventory
+  readonly refusals: NodeRefusals
   /** Called after each sweep: NodeENIs may have become usable, or the reverse. */
   readonly onSwept: () => void
   readonly log: Log
@@ -42,7 +48,7 @@ export class NodeSweep {
     if (this.#hasUnknownInstances()) this.#asked.resolve()
   }
 
-  /** EC2 contradicted what we know: the extender must hear of it before the pod is scheduled again. */
+  /** EC2 or a device plugin contradicted what we know: the extender must hear of it before the pod is scheduled again. */
   sweepSoon(): void {
     this.#isContradicted = true
     this.#asked.resolve()
@@ -79,8 +85,10 @@ export class NodeSweep {
     await inventory.refresh(nodes.map(({ instanceID }) => instanceID))
     // An ENI whose object came or went while EC2 answered is ours all the same.
     const ours = new Set([...before, ...ourEnis()])
-    for (const node of nodes) await this.#annotate(node, ours)
+    for (const node of nodes) await this.#tryAnnotate(node, ours)
     this.#parts.onSwept()
+    const unknown = nodes.filter(({ instanceID }) => !inventory.isLookedUp(instanceID)).map(({ name }) => name)
+    if (unknown.length > 0) throw new Error(`EC2 does not describe the instance types of nodes ${unknown.join(', ')}`)
   }
 
   #hasUnknownInstances(): boolean {
@@ -99,12 +107,25 @@ export class NodeSweep {
     return wanted
   }
 
+  /** A node that is just being deleted, or that we may not write, keeps no other from being written. */
+  async #tryAnnotate(node: NodeFacts & { readonly instanceID: string }, ours: ReadonlySet<string>): Promise<void> {
+    try {
+      await this.#annotate(node, ours)
+    } catch (error) {
+      if (!isNotFound(error)) this.#parts.log.warn({ node: node.name, err: error }, 'ENI capacity of node not written')
+    }
+  }
+
   async #annotate(node: NodeFacts & { readonly instanceID: string }, ours: ReadonlySet<string>): Promise<void> {
-    const capacity = this.#parts.inventory.capacityOf(node.instanceID, ours)
-    if (capacity === undefined || JSON.stringify(capacity) === JSON.stringify(node.capacity)) return
+    const { inventory, refusals, nodeENIs, cluster, log } = this.#parts
+    const slots = inventory.capacityOf(node.instanceID, ours)
+    if (slots === undefined) return
+    const refused = refusals.on(node.instanceID, nodeENIs.values()).slice(0, refusedMax)
+    const capacity: NodeCapacity = { ...slots, ...(refused.length > 0 && { refused }) }
+    if (JSON.stringify(capacity) === JSON.stringify(node.capacity)) return
     const body = { metadata: { annotations: { [capacityAnnotation]: JSON.stringify(capacity) } } }
-    await this.#parts.cluster.request<V1Node>('PATCH', nodePath(node.name), { as: 'merge', body })
-    this.#parts.log.info({ node: node.name, capacity }, 'ENI capacity of node written')
+    await cluster.request<V1Node>('PATCH', nodePath(node.name), { as: 'merge', body })
+    log.info({ node: node.name, capacity }, 'ENI capacity of node written')
   }
 }
 

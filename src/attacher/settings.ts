@@ -28,7 +28,6 @@ const schema = z
     statusListen: env.JIT_ENI_STATUS_LISTEN,
     identity: `${env.POD_NAME ?? hostname()}_${randomUUID()}`,
     kubeconfig: env.KUBECONFIG,
-    logLevel: env.LOG_LEVEL,
   }))
 
 export type AttacherSettings = z.output<typeof schema>

@@ -6,20 +6,32 @@ export interface Slot {
   readonly deviceIndex: number
 }
 
+type Card = InstanceType['cards'][number]
+
 /**
  * The lowest free index from `firstIndex` up, else the lowest free one below it; card 0 first. An index stays below the card's
  * own maximum: EKS's resource controller indexes an array of that length by it (amazon-vpc-resource-controller-k8s, instance.go).
  * Index 0 is the primary interface's on card 0, and efa-only's on the others.
  */
-export function chooseSlot(cards: InstanceType['cards'], taken: readonly Slot[], firstIndex: number): Slot | undefined {
-  for (const { index: networkCard, maxInterfaces } of cards) {
-    const onCard = taken.filter((slot) => slot.networkCard === networkCard)
-    if (onCard.length >= maxInterfaces) continue
-    const used = new Set(onCard.map(({ deviceIndex }) => deviceIndex))
-    const indexes = Array.from({ length: maxInterfaces - 1 }, (_, i) => i + 1)
-    const free = indexes.filter((deviceIndex) => !used.has(deviceIndex))
+export function chooseSlot(cards: readonly Card[], taken: readonly Slot[], firstIndex: number): Slot | undefined {
+  for (const card of cards) {
+    if (roomOn(card, taken) === 0) continue
+    const free = freeIndexes(card, taken)
     const deviceIndex = free.find((index) => index >= firstIndex) ?? free[0]
-    if (deviceIndex !== undefined) return { networkCard, deviceIndex }
+    if (deviceIndex !== undefined) return { networkCard: card.index, deviceIndex }
   }
   return undefined
+}
+
+/** How many times `chooseSlot` can still choose this card. */
+export function roomOn(card: Card, taken: readonly Slot[]): number {
+  const onCard = taken.filter(({ networkCard }) => networkCard === card.index).length
+  return Math.max(0, Math.min(card.maxInterfaces - onCard, freeIndexes(card, taken).length))
+}
+
+function freeIndexes({ index, maxInterfaces }: Card, taken: readonly Slot[]): number[] {
+  const onCard = taken.filter(({ networkCard }) => networkCard === index)
+  const used = new Set(onCard.map(({ deviceIndex }) => deviceIndex))
+  const indexes = Array.from({ length: maxInterfaces - 1 }, (_, i) => i + 1)
+  return indexes.filter((deviceIndex) => !used.has(deviceIndex))
 }

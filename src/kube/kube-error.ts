@@ -23,6 +23,11 @@ export function isConflict(error: unknown): boolean {
   return error instanceof KubeError && error.code === 409
 }
 
+/** 422: among others, a patch that names the uid of an object whose name another one has now. */
+export function isInvalid(error: unknown): boolean {
+  return error instanceof KubeError && error.code === 422
+}
+
 export function isGone(error: unknown): boolean {
   return error instanceof KubeError && error.code === 410
 }

@@ -24,6 +24,8 @@ interface Observed {
   readonly atMs: number
 }
 
+class LostLease extends Error {}
+
 export class LeaderLease {
   readonly #cluster: Cluster
   readonly #options: LeaseOptions
@@ -36,67 +38,81 @@ export class LeaderLease {
     this.#log = log
   }
 
-  /** Waits to become leader, then leads. Ends when the signal aborts; a lost lease is an error, since two must not lead. */
+  /**
+   * Waits to become leader, then leads. Ends when the signal aborts and the work has ended. A lost lease is an error at once,
+   * whatever the work still does: somebody else may lead from then on, so the process must die.
+   */
   async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    const { retryMs } = this.#options
-    while (!(await this.#tryHold(signal))) {
-      if (signal.aborted) return
-      await delay(retryMs, undefined, { signal }).catch(() => undefined)
-    }
+    const heldSince = await this.#waitForLease(signal)
+    if (heldSince === undefined) return
     this.#log.info({ identity: this.#options.identity }, 'became leader')
     const term = new AbortController()
-    const until = AbortSignal.any([signal, term.signal])
-    const leading = lead(until)
-    const renewing = this.#renewUntilLost(until)
+    const leading = lead(AbortSignal.any([signal, term.signal]))
+    // Also while the work is being stopped.
+    const renewing = this.#renewUntilLost(heldSince, term.signal)
     try {
       await Promise.race([leading, renewing])
-    } finally {
-      term.abort()
-      await Promise.allSettled([leading, renewing])
-      await this.#release()
+    } catch (error) {
+      if (error instanceof LostLease) {
+        term.abort()
+        throw error
+      }
     }
+    term.abort()
+    await renewing.catch(() => undefined)
+    await this.#release()
+    await leading
   }
 
-  async #renewUntilLost(signal: AbortSignal): Promise<void> {
+  async #waitForLease(signal: AbortSignal): Promise<number | undefined> {
+    while (!signal.aborted) {
+      const heldSince = await this.#tryHold(signal)
+      if (heldSince !== undefined) return heldSince
+      await delay(this.#options.retryMs, undefined, { signal }).catch(() => undefined)
+    }
+    return undefined
+  }
+
+  async #renewUntilLost(heldSince: number, signal: AbortSignal): Promise<void> {
     const { durationMs, retryMs, name } = this.#options
-    // A third of the lease is kept as the time in which the old leader stops before a new one may start.
+    // A third of the lease is kept as the time in which the old leader dies before a new one may start.
     const deadlineMs = (durationMs * 2) / 3
-    let renewedAt = performance.now()
+    let renewedAt = heldSince
     while (!signal.aborted) {
       await delay(retryMs, undefined, { signal }).catch(() => undefined)
       if (signal.aborted) return
-      const triedAt = performance.now()
       // A renewal that hangs must not outlast the deadline: somebody else may lead from then on.
-      const remaining = AbortSignal.timeout(Math.max(0, Math.ceil(renewedAt + deadlineMs - triedAt)))
-      if (await this.#tryHold(AbortSignal.any([signal, remaining]))) renewedAt = triedAt
-      else if (performance.now() - renewedAt >= deadlineMs) throw new Error(`lost the leader lease ${name}`)
+      const remaining = AbortSignal.timeout(Math.max(0, Math.ceil(renewedAt + deadlineMs - performance.now())))
+      const renewed = await this.#tryHold(AbortSignal.any([signal, remaining]))
+      if (renewed !== undefined) renewedAt = renewed
+      else if (performance.now() - renewedAt >= deadlineMs) throw new LostLease(`lost the leader lease ${name}`)
     }
   }
 
-  async #tryHold(signal: AbortSignal): Promise<boolean> {
+  /** Answers the time from which the lease counts as ours, that before it was written: the answer may come late. */
+  async #tryHold(signal: AbortSignal): Promise<number | undefined> {
     try {
       return await this.#hold(signal)
     } catch (error) {
       if (!signal.aborted && !isConflict(error))
         this.#log.warn({ lease: this.#options.name, err: error }, 'leader lease not written')
-      return false
+      return undefined
     }
   }
 
-  async #hold(signal: AbortSignal): Promise<boolean> {
+  async #hold(signal: AbortSignal): Promise<number | undefined> {
     const { namespace, name } = this.#options
     const path = leasePath(namespace, name)
     const lease = await this.#cluster.request<V1Lease>('GET', path, { signal }).catch((error: unknown) => {
       if (isNotFound(error)) return undefined
       throw error
     })
-    if (lease === undefined) {
-      await this.#cluster.request('POST', leasesPath(namespace), { body: this.#body(undefined), signal })
-      return true
-    }
-    if (!this.#mayTake(lease)) return false
-    await this.#cluster.request('PUT', path, { body: this.#body(lease), signal })
-    return true
+    if (lease !== undefined && !this.#mayTake(lease)) return undefined
+    const writtenAt = performance.now()
+    const body = this.#body(lease)
+    if (lease === undefined) await this.#cluster.request('POST', leasesPath(namespace), { body, signal })
+    else await this.#cluster.request('PUT', path, { body, signal })
+    return writtenAt
   }
 
   #mayTake({ spec }: V1Lease): boolean {

@@ -8,7 +8,8 @@ import { type SimulatedEc2, startEc2 } from '../../sim/ec2/start-ec2.ts'
 import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
 import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
 import { type AttachmentSpec, type Claim, type ENIAttachment, newAttachment } from '../../src/api/eni-attachment.ts'
-import { zoneLabel } from '../../src/api/names.ts'
+import { capacityAnnotation, zoneLabel } from '../../src/api/names.ts'
+import { type NodeCapacity, parseNodeCapacity } from '../../src/api/node-capacity.ts'
 import { type NodeENI, type NodeENISpec, nodeENISchema } from '../../src/api/node-eni.ts'
 import { Controllers } from '../../src/attacher/controllers.ts'
 import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
@@ -100,13 +101,50 @@ export class AttacherUnderTest {
     this.foreign.add(eniId)
   }
 
+  /** Somebody else takes it away again. */
+  detachForeign(eniId: string): void {
+    this.ec2.detachByHand(eniId)
+    this.ec2.state.removeEni(this.ec2.state.eni(eniId))
+    this.foreign.delete(eniId)
+  }
+
+  /** EC2 takes the instance with all its ENIs that are to go with it. */
+  terminateInstance(instanceId: string): void {
+    this.ec2.terminateInstance(instanceId)
+    for (const id of this.foreign) if (this.ec2.state.findEni(id) === undefined) this.foreign.delete(id)
+  }
+
+  /** Resolves with what the node's annotation says once it is as told. */
+  async capacityIs(name: string, is: (capacity: NodeCapacity) => boolean): Promise<NodeCapacity> {
+    const read = (object: KubeObject | undefined) =>
+      parseNodeCapacity(object?.metadata.annotations?.[capacityAnnotation])
+    const reached = await this.api.until('nodes', name, (object) => {
+      const capacity = read(object)
+      return capacity !== undefined && is(capacity)
+    })
+    return read(reached) ?? assert.fail()
+  }
+
   changeNodeENI(name: string, spec: Partial<NodeENISpec>): void {
     const change = (object: KubeObject) => ({ ...object, spec: { ...(object['spec'] as object), ...spec } })
     this.api.store('nodeenis').update(name, change)
   }
 
-  addPod(name: string, nodeName: string | undefined = 'a1'): Claim {
-    const spec = { schedulerName: 'jit-eni', ...(nodeName !== undefined && { nodeName }) }
+  addPod(name: string, nodeName = 'a1'): Claim {
+    return this.#createPod(name, { schedulerName: 'jit-eni', nodeName })
+  }
+
+  /** As a pod is while the extender waits for its ENI. */
+  addUnboundPod(name: string): Claim {
+    return this.#createPod(name, { schedulerName: 'jit-eni' })
+  }
+
+  bindPod({ namespace, name }: Claim, nodeName: string): void {
+    const bound = (pod: KubeObject) => ({ ...pod, spec: { ...(pod['spec'] as object), nodeName } })
+    this.api.store('pods').update(`${namespace}/${name}`, bound)
+  }
+
+  #createPod(name: string, spec: object): Claim {
     const pod = this.api.store('pods').create({ metadata: { name, namespace: 'cnf' }, spec })
     return { namespace: 'cnf', name, uid: pod.metadata.uid }
   }

@@ -33,6 +33,9 @@ export const attacherWorld = {
     { instanceId: 'i-a1', instanceType: 'm5.xlarge', subnetId: 'subnet-a1' },
     { instanceId: 'i-a2', instanceType: 'm5.xlarge', subnetId: 'subnet-a1' },
     { instanceId: 'i-b1', instanceType: 'm5.xlarge', subnetId: 'subnet-b1' },
-    { instanceId: 'i-full', instanceType: 'm5.4xlarge', subnetId: 'subnet-a1', ebsVolumes: 26 },
+    { instanceId: 'i-full', instanceType: 'm5.4xlarge', subnetId: 'subnet-a1', ebsVolumes: 27 },
+    { instanceId: 'i-volumes', instanceType: 'm5.4xlarge', subnetId: 'subnet-a1', ebsVolumes: 26 },
+    { instanceId: 'i-cards', instanceType: 'c6in.32xlarge', subnetId: 'subnet-a1' },
+    { instanceId: 'i-dedicated', instanceType: 'm7i.4xlarge', subnetId: 'subnet-a1' },
   ],
 } satisfies World

@@ -77,3 +77,32 @@ test('a claim for a pod that the attacher has not seen yet is left alone', optio
   await isClaimedBy(attacher, 'eni-a', undefined)
   assert.equal(attacher.attachment('eni-b').spec.claim?.name, 'c')
 })
+
+test('the claim of a pod that was bound to another node after all is freed at once', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  attacher.addNodeENI('upf', { dpdkResourceName: resource, releaseAfter: '1h' })
+  await attacher.ready('upf', 'True')
+  const claim = attacher.addUnboundPod('a')
+  attacher.addIntent('first-try', claim)
+  attacher.addIntent('second-try', claim, { nodeName: 'a2', instanceID: 'i-a2' })
+  await Promise.all([attacher.attached('first-try'), attacher.attached('second-try')])
+  attacher.bindPod(claim, 'a2')
+  await isClaimedBy(attacher, 'first-try', undefined)
+  assert.equal(attacher.attachment('second-try').spec.claim?.name, 'a')
+})
+
+test('a device of an instance that had the same node name is no use to a pod that waits', options, async (t) => {
+  const attacher = await AttacherUnderTest.prepare(t)
+  const [a, b] = [attacher.addPod('a'), attacher.addPod('b')]
+  attacher.addIntent('0-old', { namespace: 'cnf', name: 'ended', uid: 'uid-of-nobody' }, { instanceID: 'i-a2' })
+  attacher.addIntent('eni-a', a)
+  attacher.addIntent('eni-b', b)
+  attacher.devicePlugin.report('eni-b', { inUseBy: { namespace: 'cnf', name: 'a' } })
+  attacher.api.store('eniattachments').onChange(() => {
+    const old = attacher.attachments().find(({ metadata }) => metadata.name === '0-old')
+    assert.notEqual(old?.spec.claim?.name, 'b')
+  })
+  attacher.startControllers()
+  await isClaimedBy(attacher, 'eni-a', 'b')
+  await isClaimedBy(attacher, 'eni-b', 'a')
+})

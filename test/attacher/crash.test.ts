@@ -39,7 +39,7 @@ async function dieAfterEachCall(
 
 test('from intent to release', async (t) => {
   const calls = await dieAfterEachCall(t, async (attacher) => {
-    attacher.addNodeENI('upf', { dpdkResourceName: resource, releaseAfter: '0s' })
+    attacher.addNodeENI('upf', { dpdkResourceName: resource, releaseAfter: '0s', sourceDestCheck: false })
     const claim = attacher.addPod('upf-0')
     attacher.addIntent('upf-1', claim)
     const { status } = await attacher.attached('upf-1')
@@ -47,12 +47,20 @@ test('from intent to release', async (t) => {
     const eni = attacher.ec2.state.eni(status?.eni?.eniID ?? '')
     assert.equal(eni.attachment?.status, 'attached')
     assert.equal(eni.attachment.deleteOnTermination, true)
+    assert.equal(eni.sourceDestCheck, false)
     checkAccount(attacher)
     attacher.endPod(claim)
     await attacher.gone('upf-1')
     checkEmpty(attacher)
   })
-  for (const call of ['createEni', 'attachEni', 'setDeleteOnTermination', 'detachEni', 'deleteEni']) {
+  for (const call of [
+    'createEni',
+    'setSourceDestCheck',
+    'attachEni',
+    'setDeleteOnTermination',
+    'detachEni',
+    'deleteEni',
+  ]) {
     assert.ok(calls.includes(call), `it has died after ${call}`)
   }
 })

@@ -1,5 +1,8 @@
 // The Ec2 port on the wire: what the real SDK sends for each method, and what is made of EC2's answers.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 
 import { type SimulatedEc2, startEc2 } from '../../sim/ec2/start-ec2.ts'
@@ -119,8 +122,8 @@ test('an ENI is found by its tag', async (t) => {
 test('an instance comes with its type, zone, interfaces and volumes, a type with its cards and shared budget', async (t) => {
   const { client } = await clientUnderTest(t)
   const { id } = await client.createEni(request('1'))
-  await client.attachEni(id, 'i-full', 3, 0)
-  const [instance, ...others] = await client.describeInstances(['i-full', 'i-unknown'])
+  await client.attachEni(id, 'i-volumes', 3, 0)
+  const [instance, ...others] = await client.describeInstances(['i-volumes', 'i-unknown'])
   assert.deepEqual(others, [])
   const { type, state, vpcID, zone, volumes, interfaces } = instance ?? assert.fail()
   assert.deepEqual([type, state, vpcID, zone, volumes], ['m5.4xlarge', 'running', 'vpc-1', 'eu-north-1a', 26])
@@ -135,8 +138,9 @@ test('an instance comes with its type, zone, interfaces and volumes, a type with
     sharedAttachments,
   ])
   assert.deepEqual(facts.toSorted(), [
-    ['c6in.32xlarge', '8+8', 27],
-    ['m5.4xlarge', '8', 27],
+    // The primary interface draws on it too.
+    ['c6in.32xlarge', '8+8', 28],
+    ['m5.4xlarge', '8', 28],
     ['m7i.4xlarge', '8', undefined],
   ])
 })
@@ -180,9 +184,10 @@ test('refusals are classified, and the metrics have their codes', async (t) => {
 
 test('a lost answer is tried again by the SDK, and is of unknown outcome when it stays lost', async (t) => {
   const { ec2, client } = await clientUnderTest(t)
+  const before = ec2.state.eniCount
   ec2.faults.add({ action: 'CreateNetworkInterface', when: 'after', kind: 'reset' })
   await client.createEni(request('1'))
-  assert.equal(ec2.state.eniCount, 5)
+  assert.equal(ec2.state.eniCount, before + 1)
   ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind: 'http500', times: 3 })
   await assert.rejects(client.deleteEni('eni-1'), refusedAs('Retry'))
 })
@@ -194,4 +199,17 @@ test('throttling by a code of any name is for later', async (t) => {
     await assert.rejects(client.describeSubnets({ ids: ['subnet-a1'] }), refusedAs('Retry'))
     ec2.faults.clear()
   }
+})
+
+test('an answer without what EC2 promises is an Ec2Error too', async (t) => {
+  const empty = '<CreateNetworkInterfaceResponse><requestId>1</requestId></CreateNetworkInterfaceResponse>'
+  const server = createServer((_request, response) => void response.end(empty)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    server.closeAllConnections()
+  })
+  const { client } = await clientUnderTest(t)
+  process.env['AWS_ENDPOINT_URL'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  await assert.rejects(client.createEni(request('1')), refusedAs('Retry'))
 })

@@ -23,6 +23,8 @@ const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, s
   ['EniInUse', 'InvalidParameterValue', "Network interface 'eni-1' is currently in use."],
   ['EniInUse', 'InvalidNetworkInterface.InUse', 'Interface: [eni-1] in use.'],
   ['InstanceNotRunning', 'IncorrectState', "Instance 'i-1' is not 'running'."],
+  ['InstanceNotRunning', 'InvalidParameterValue', "Instance 'i-1' is not 'running'."],
+  ['InstanceNotRunning', 'SomethingNew', "Instance 'i-1' is not 'running'."],
   ['InstanceNotRunning', 'IncorrectInstanceState'],
   ['InstanceNotRunning', 'InvalidInstanceID.NotFound'],
   ['SubnetExhausted', 'InsufficientFreeAddressesInSubnet'],
@@ -49,6 +51,7 @@ for (const [kind, code, message = code, httpStatusCode = 400] of kinds) {
     )
     assert.equal(error.kind, kind)
     assert.equal(error.code, code)
+    assert.equal(error.action, 'Act')
     assert.equal(error.message, `EC2 Act: ${code}: ${message}`)
     assert.ok(isEc2(error, kind))
   })
@@ -64,4 +67,11 @@ test('no answer at all: the outcome is unknown, and what went wrong is kept', ()
 
 test('an error that is not of EC2 is of no kind', () => {
   assert.equal(isEc2(new Error('Retry'), 'Retry'), false)
+})
+
+test('what differs in every answer to the same call is cut away', () => {
+  const message =
+    'You are not authorized to perform: ec2:DetachNetworkInterface. Encoded authorization failure message: kT2vX'
+  const error = new EC2ServiceException({ name: 'UnauthorizedOperation', message, $fault: 'client', $metadata: {} })
+  assert.match(translateEc2Error('Act', error).message, /ec2:DetachNetworkInterface\.$/)
 })

@@ -19,7 +19,8 @@ import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 
 import { attacherWorld } from './attacher-world.ts'
 
-const log = pino({ level: 'silent' })
+const logged: { msg: string; eni?: string; enis?: string[] }[] = []
+const log = pino({ level: 'warn' }, { write: (line: string) => void logged.push(JSON.parse(line)) })
 
 async function collectorUnderTest(t: TestContext) {
   const ec2 = await startEc2({ world: attacherWorld })
@@ -101,4 +102,33 @@ test('an orphan that somebody else deletes first keeps no other from being colle
   ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'after', kind })
   await collector.pass()
   for (const id of orphans) assert.equal(ec2.state.findEni(id), undefined)
+})
+
+test('an orphan that EC2 does not let go keeps no other from being collected, and is tried again', async (t) => {
+  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const [stuck, ...others] = [1, 2, 3].map(() => addEni({ [clusterTag]: 'ours' }))
+  await collector.pass()
+  const late = addEni({ [clusterTag]: 'ours' })
+  const kind = { code: 'UnauthorizedOperation', status: 403 }
+  ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind })
+  await collector.pass()
+  for (const id of others) assert.equal(ec2.state.findEni(id), undefined)
+  assert.notEqual(ec2.state.findEni(stuck ?? ''), undefined)
+  assert.ok(logged.some(({ eni, msg }) => eni === stuck && /not deleted/.test(msg)))
+  await collector.pass()
+  for (const id of [stuck ?? '', late]) assert.equal(ec2.state.findEni(id), undefined)
+})
+
+test('attached orphans are named once a pass, since nobody else does', async (t) => {
+  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const [first, second] = [addEni({ [clusterTag]: 'ours' }), addEni({ [clusterTag]: 'ours' })]
+  attachNetworkInterface(ec2.state, { eniId: first, instanceId: 'i-a1', deviceIndex: 1, networkCard: 0 })
+  attachNetworkInterface(ec2.state, { eniId: second, instanceId: 'i-a2', deviceIndex: 1, networkCard: 0 })
+  await collector.pass()
+  logged.length = 0
+  await collector.pass()
+  assert.deepEqual(
+    logged.map(({ enis }) => enis),
+    [[`${first} on i-a1`, `${second} on i-a2`]],
+  )
 })

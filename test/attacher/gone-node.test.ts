@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import { deviceFinalizer } from '../../src/api/names.ts'
 
 import { checkAccount, checkEmpty } from './account-check.ts'
 import { AttacherUnderTest } from './attacher-under-test.ts'
+import { resource } from './attacher-world.ts'
 
 const options = { timeout: 15_000 }
 
@@ -58,8 +60,7 @@ test('a Node object that is gone proves nothing: the instance may run', options,
 test('a terminated instance: EC2 has deleted the ENI, and the object goes', options, async (t) => {
   const attacher = await AttacherUnderTest.start(t)
   await abandoned(attacher)
-  attacher.ec2.terminateInstance('i-a1')
-  attacher.foreign.delete([...attacher.foreign].find((id) => attacher.ec2.state.findEni(id) === undefined) ?? '')
+  attacher.terminateInstance('i-a1')
   await instancesDescribed(attacher)
   await attacher.clock.jumpUntil(31_000, attacher.gone('upf-1'))
   assert.equal(attacher.ec2.calls.count('DetachNetworkInterface'), 0)
@@ -90,8 +91,7 @@ test(
     const attacher = await AttacherUnderTest.start(t)
     const claim = await attacher.addStory({ releaseAfter: '1h' })
     await attacher.attached('upf-1')
-    attacher.ec2.terminateInstance('i-a1')
-    attacher.foreign.delete([...attacher.foreign].find((id) => attacher.ec2.state.findEni(id) === undefined) ?? '')
+    attacher.terminateInstance('i-a1')
     attacher.devicePlugin.isThere = false
     attacher.api.store('nodes').update('a1', (node) => ({ ...node, spec: { providerID: 'aws:///eu-north-1a/i-a2' } }))
     attacher.endPod(claim)
@@ -101,3 +101,102 @@ test(
     checkAccount(attacher)
   },
 )
+
+/** A pod on node a1 holds its device, and nobody on the node will ever say that it does not. */
+async function heldOnDyingNode(attacher: AttacherUnderTest): Promise<void> {
+  await attacher.addStory()
+  await attacher.attached('upf-1')
+  attacher.devicePlugin.isThere = false
+  attacher.devicePlugin.report('upf-1', { inUseBy: { namespace: 'cnf', name: 'upf-0' } })
+  await attacher.attachmentIs('upf-1', ({ status }) => status?.phase === 'InUse')
+}
+
+const isDeleted = ({ metadata }: ENIAttachment) => metadata.deletionTimestamp !== undefined
+
+test('an instance that ended under a running pod: the ENI goes, and so can its NodeENI', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  await heldOnDyingNode(attacher)
+  attacher.terminateInstance('i-a1')
+  attacher.api.store('nodes').delete('a1')
+  await attacher.gone('upf-1')
+  attacher.api.store('nodeenis').delete('upf')
+  await attacher.api.until('nodeenis', 'upf', (object) => object === undefined)
+  checkEmpty(attacher)
+})
+
+test('an instance that ended while its node object is still there', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  await heldOnDyingNode(attacher)
+  attacher.terminateInstance('i-a1')
+  await instancesDescribed(attacher)
+  await attacher.gone('upf-1')
+  checkEmpty(attacher)
+})
+
+test(
+  'a node object that is gone takes no ENI from a pod: EC2 is asked again until it calls the instance ended',
+  options,
+  async (t) => {
+    const attacher = await AttacherUnderTest.start(t)
+    await heldOnDyingNode(attacher)
+    attacher.api.store('nodes').delete('a1')
+    for (let look = 0; look < 3; look++) await attacher.clock.jumpUntil(31_000, attacher.call('DescribeInstances'))
+    assert.equal(isDeleted(attacher.attachment('upf-1')), false)
+    attacher.terminateInstance('i-a1')
+    await attacher.clock.jumpUntil(31_000, attacher.gone('upf-1'))
+    checkEmpty(attacher)
+  },
+)
+
+test('a stopped instance keeps the ENI of a pod: it starts again with it', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  await heldOnDyingNode(attacher)
+  attacher.ec2.stopInstance('i-a1')
+  await instancesDescribed(attacher)
+  for (let look = 0; look < 2; look++) await attacher.clock.jumpUntil(31_000, attacher.call('DescribeInstances'))
+  assert.equal(isDeleted(attacher.attachment('upf-1')), false)
+  // Nor does kubectl delete take it.
+  attacher.api.store('eniattachments').delete('upf-1')
+  for (let look = 0; look < 2; look++) await attacher.clock.jumpUntil(31_000, attacher.call('DescribeInstances'))
+  checkStillAttached(attacher)
+})
+
+test('Eager: a node name that comes back with another instance gets its own ENI at once', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  attacher.addNodeENI('n6', { nodeSelector: { node: 'a1' } })
+  const [first] = await attacher.attachmentsAre(([one]) => one?.status?.eni?.attached === true)
+  const name = first?.metadata.name ?? ''
+  attacher.devicePlugin.isThere = false
+  attacher.devicePlugin.report(name, { inUseBy: { namespace: 'cnf', name: 'smf-0' } })
+  attacher.terminateInstance('i-a1')
+  attacher.api.store('nodes').update('a1', (node) => ({ ...node, spec: { providerID: 'aws:///eu-north-1a/i-a2' } }))
+  const isOnNew = ({ spec, status }: ENIAttachment) => spec.instanceID === 'i-a2' && status?.eni?.attached === true
+  await attacher.attachmentsAre((all) => all.some(isOnNew))
+  await attacher.clock.jumpUntil(31_000, attacher.gone(name))
+  checkAccount(attacher)
+})
+
+test('a slot that a dead instance of the same node name has taken is free on the new one', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  attacher.addNodeENI('upf', { dpdkResourceName: resource, maxPerNode: 1 })
+  await attacher.ready('upf', 'True')
+  attacher.addIntent('old', attacher.addPod('old'))
+  await attacher.attached('old')
+  attacher.devicePlugin.isThere = false
+  attacher.api.store('nodes').update('a1', (node) => ({ ...node, spec: { providerID: 'aws:///eu-north-1a/i-a2' } }))
+  attacher.addIntent('new', attacher.addPod('new'), { instanceID: 'i-a2' })
+  const { status } = await attacher.attached('new')
+  assert.equal(status?.eni?.deviceIndex, 1)
+  checkAccount(attacher)
+})
+
+test('who waits for a device plugin that does not come says so', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  await abandoned(attacher)
+  await instancesDescribed(attacher)
+  const { status } = await attacher.attachmentIs('upf-1', (one) => one.status?.eni?.failure !== undefined)
+  assert.equal(status?.eni?.failure?.terminal, false)
+  assert.match(status.eni.failure.message, /the device plugin of node a1 has not let go of the card yet/)
+  const event = attacher.event('ENIAttachment', 'upf-1', 'WaitingForDevicePlugin')
+  assert.match(await attacher.clock.jumpUntil(31_000, event), /does its pod run\?/)
+})

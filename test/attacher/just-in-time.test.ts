@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { attachmentTag } from '../../src/api/names.ts'
+
 import { checkAccount, checkEmpty } from './account-check.ts'
 import { AttacherUnderTest } from './attacher-under-test.ts'
 import { resource } from './attacher-world.ts'
@@ -82,6 +84,30 @@ test(
   },
 )
 
+test('the source/destination check is off before the card can be there', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  const checks: (boolean | undefined)[] = []
+  attacher.ec2.calls.on(({ action }) => {
+    const made = attacher.ec2.state.enis().find(({ tags }) => tags.has(attachmentTag))
+    if (action === 'AttachNetworkInterface') checks.push(made?.sourceDestCheck)
+  })
+  await attachedFor(attacher, 'upf-0', { sourceDestCheck: false })
+  assert.deepEqual(checks, [false])
+  checkAccount(attacher)
+})
+
+test("the Name tag is ours unless the user's tags have one, and no longer than EC2 allows", options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  attacher.addNode('dedicated')
+  attacher.addNodeENI('n'.repeat(253), { nodeSelector: { node: 'dedicated' } })
+  attacher.addNodeENI('named', { nodeSelector: { node: 'a2' }, tags: { Name: 'N6' } })
+  const all = await attacher.attachmentsAre(
+    (both) => both.length === 2 && both.every((one) => one.status?.eni?.attached),
+  )
+  const names = all.map(({ status }) => attacher.ec2.state.eni(status?.eni?.eniID ?? '').tags.get('Name'))
+  assert.deepEqual(names.toSorted(), ['N6', `${'n'.repeat(253)}/de`])
+})
+
 test('several intents for one node at once get an index each', options, async (t) => {
   const attacher = await AttacherUnderTest.start(t)
   attacher.addNodeENI('upf', { dpdkResourceName: resource, deviceIndex: 2 })
@@ -133,7 +159,8 @@ test('with releaseAfter 0s the ENI goes at once', options, async (t) => {
   const { claim } = await attachedFor(attacher, 'upf-0', { releaseAfter: '0s' })
   attacher.endPod(claim)
   await attacher.gone('upf-1')
-  assert.equal(attacher.ec2.calls.count('DescribeInstances'), 1, 'asked once at the start, and not for a release')
+  const asked = attacher.ec2.calls.count('DescribeInstances')
+  assert.equal(asked, 1, 'at the start, and neither for an attach far below the limits nor for a release')
   checkEmpty(attacher)
 })
 
@@ -157,7 +184,7 @@ test('an ENI whose pod ended before it was made is given back', options, async (
   const attacher = await AttacherUnderTest.start(t)
   attacher.addNodeENI('upf', { dpdkResourceName: resource, releaseAfter: '0s' })
   await attacher.ready('upf', 'True')
-  const claim = attacher.addPod('upf-0', undefined)
+  const claim = attacher.addUnboundPod('upf-0')
   attacher.addIntent('upf-1', claim)
   attacher.endPod(claim)
   await attacher.gone('upf-1')

@@ -131,7 +131,7 @@ test('an intent whose NodeENI is wrong fails for good, and its pod is told why',
   const attacher = await AttacherUnderTest.start(t)
   attacher.addNodeENI('upf', { dpdkResourceName: resource, subnetIDs: ['subnet-0'] })
   await attacher.ready('upf', 'False')
-  const claim = attacher.addPod('upf-0', undefined)
+  const claim = attacher.addUnboundPod('upf-0')
   attacher.addIntent('upf-1', claim)
   const { status } = await attacher.failed('upf-1')
   assert.equal(status?.phase, 'Failed')
@@ -168,4 +168,52 @@ test('a deleted NodeENI ends when its last ENI is gone, and that when its pod ha
   attacher.endPod(claim)
   await attacher.api.until('nodeenis', 'upf', (object) => object === undefined)
   checkEmpty(attacher)
+})
+
+test('a NodeENI that is being deleted says how many ENIs keep it', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  const [first, second] = [await attacher.addStory(), attacher.addPod('upf-1')]
+  attacher.addIntent('upf-2', second)
+  await Promise.all(['upf-1', 'upf-2'].map((name) => attacher.attached(name)))
+  await attacher.nodeENIIs('upf', ({ status }) => status?.attached === 2)
+  attacher.api.store('nodeenis').delete('upf')
+  const { reason, message } = await attacher.ready('upf', 'False')
+  assert.deepEqual(
+    [reason, message],
+    ['Releasing', 'it is being deleted: 2 of its ENIs are left, and each goes when its pod has ended'],
+  )
+  attacher.endPod(first)
+  const isLeft = (text: string) => text.includes('1 of its ENIs are left')
+  const { status } = await attacher.nodeENIIs('upf', (one) => isLeft(one.status?.conditions?.[0]?.message ?? ''))
+  assert.equal(status?.attached, 1)
+  attacher.endPod(second)
+  await attacher.api.until('nodeenis', 'upf', (object) => object === undefined)
+  const events = attacher.api.store('events').list() as unknown as { reason: string }[]
+  assert.equal(events.filter((event) => event.reason === 'Releasing').length, 1)
+  checkEmpty(attacher)
+})
+
+test('a device index is judged by what EC2 says, before it is written to any node', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  attacher.api.disturb = ({ method, path }) =>
+    method === 'PATCH' && path.startsWith('/api/v1/nodes/') ? { when: 'before', answer: 403 } : undefined
+  attacher.addNodeENI('n6', { nodeSelector: { node: 'a1' }, deviceIndex: 4 })
+  const { reason } = await attacher.ready('n6', 'False')
+  assert.equal(reason, 'InvalidDeviceIndex')
+  assert.deepEqual(attacher.attachments(), [])
+})
+
+test('a matching node that is not known yet keeps no intent on another waiting', options, async (t) => {
+  const attacher = await AttacherUnderTest.start(t)
+  attacher.addNode('dedicated')
+  attacher.addNodeENI('upf', { dpdkResourceName: resource })
+  await attacher.capacityIs('dedicated', () => true)
+  attacher.ec2.faults.add({ action: 'DescribeInstances', when: 'before', kind: 'http500', times: Infinity })
+  const asked = attacher.call('DescribeInstances')
+  attacher.addNode('ghost')
+  await asked
+  const spec = { nodeName: 'dedicated', instanceID: 'i-dedicated' }
+  attacher.addIntent('upf-1', attacher.addPod('upf-0', 'dedicated'), spec)
+  await attacher.attached('upf-1')
+  checkAccount(attacher)
 })

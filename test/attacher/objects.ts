@@ -14,12 +14,12 @@ export function attachmentOf(name: string, { spec, status, deletionTimestamp }: 
   return eniAttachmentSchema.parse({ ...object, metadata, status })
 }
 
-export function nodeENIOf(name: string, spec: Partial<NodeENISpec> = {}, createdAt = 0): NodeENI {
+export function nodeENIOf(name: string, spec: Partial<NodeENISpec> = {}, createdAt = 0, generation = 1): NodeENI {
   const creationTimestamp = new Date(createdAt).toISOString()
   return nodeENISchema.parse({
     apiVersion: 'networking.k8s.aws/v1alpha1',
     kind: 'NodeENI',
-    metadata: { name, uid: `uid-${name}`, resourceVersion: '1', creationTimestamp },
+    metadata: { name, uid: `uid-${name}`, resourceVersion: '1', creationTimestamp, generation },
     spec: { nodeSelector: {}, subnetIDs: ['subnet-a1'], securityGroupIDs: ['sg-upf'], ...spec },
   })
 }

@@ -2,7 +2,7 @@
 import { fieldSelector } from './field-selector.ts'
 import type { NewObject, ObjectStore } from './object-store.ts'
 import { applyPatch, jsonPatch, mergePatch, strategicPatch } from './patch.ts'
-import { conflict, notFound, Refusal } from './refusal.ts'
+import { conflict, invalid, notFound, Refusal } from './refusal.ts'
 import { keyOf, type KubeObject, type Meta, type Target } from './resources.ts'
 
 export interface ApiRequest {
@@ -57,8 +57,8 @@ export function bound(store: ObjectStore, key: string, request: ApiRequest): Kub
 
 export function replaced(store: ObjectStore, key: string, target: Target, request: ApiRequest): KubeObject {
   const body = request.body as Body
-  const only = { resourceVersion: body.metadata?.resourceVersion, uid: body.metadata?.uid }
-  return store.update(key, (object) => written(target, object, { ...object, ...body } as KubeObject), only)
+  const only = { resourceVersion: body.metadata?.resourceVersion }
+  return store.update(key, (object) => written(target, object, { ...object, ...body } as KubeObject, body), only)
 }
 
 export function patched(
@@ -71,8 +71,8 @@ export function patched(
   const { body } = request
   if (request.contentType.startsWith('application/apply-patch')) return appliedTo(store, key, target, request, applied)
   const { metadata } = body as Body
-  const only = { resourceVersion: metadata?.resourceVersion, uid: metadata?.uid }
-  return store.update(key, (object) => written(target, object, patchedObject(object, request)), only)
+  const only = { resourceVersion: metadata?.resourceVersion }
+  return store.update(key, (object) => written(target, object, patchedObject(object, request), body as Body), only)
 }
 
 function patchedObject(object: KubeObject, { contentType, body }: ApiRequest): KubeObject {
@@ -97,12 +97,9 @@ function appliedTo(store: ObjectStore, key: string, target: Target, request: Api
   const slot = `${uid}/${target.subresource ?? ''}`
   const managers = applied.get(slot) ?? new Map<string, unknown>()
   const others = [...managers].filter(([other]) => other !== manager).map(([, applied_]) => applied_)
-  const only = { resourceVersion: metadata?.resourceVersion, uid: metadata?.uid }
-  const object = store.update(
-    key,
-    (before) => written(target, before, applyPatch(before, managers.get(manager), fields, others) as KubeObject),
-    only,
-  )
+  const only = { resourceVersion: metadata?.resourceVersion }
+  const patch = (before: KubeObject) => applyPatch(before, managers.get(manager), fields, others) as KubeObject
+  const object = store.update(key, (before) => written(target, before, patch(before), request.body as Body), only)
   applied.set(slot, managers.set(manager, structuredClone(fields)))
   return object
 }
@@ -113,7 +110,13 @@ export function deleted(store: ObjectStore, key: string, request: ApiRequest): K
 }
 
 /** A write to the object leaves its status alone, and one to its status leaves all else. */
-function written(target: Target, before: KubeObject, after: KubeObject): KubeObject {
+function written(target: Target, before: KubeObject, after: KubeObject, body: Body): KubeObject {
+  // For the status of a custom resource nothing looks at the uid (tried on 1.36.3).
+  const isLookedAt = target.subresource !== 'status' || target.resource === 'pods'
+  const { uid } = body.metadata ?? {}
+  if (isLookedAt && uid !== undefined && uid !== before.metadata.uid) {
+    throw invalid(`metadata.uid: Invalid value: ${uid}: field is immutable`)
+  }
   if (target.subresource === 'status') return { ...before, status: after['status'] }
   const hasStatus = target.resource !== 'leases' && target.resource !== 'events'
   if (!hasStatus) return after

@@ -43,7 +43,7 @@ function candidate(t: TestContext, kubeconfig: string, identity: string, leaders
     leaders.add(identity)
     assert.equal(leaders.size, 1, `${[...leaders].join(' and ')} lead at once`)
     leading.resolve()
-    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    await aborted(signal)
     leaders.delete(identity)
   })
   const stop = async () => {
@@ -52,6 +52,10 @@ function candidate(t: TestContext, kubeconfig: string, identity: string, leaders
   }
   t.after(stop)
   return { leading: leading.promise, ended, stop }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
 }
 
 async function requestsAfter(api: FakeApiServer, count: number): Promise<void> {
@@ -151,6 +155,62 @@ test('a renewal that hangs does not keep a leader beyond its lease', { timeout: 
   const first = candidate(t, server.kubeconfig, 'first')
   await first.leading
   await assert.rejects(first.ended, /lost the leader lease attacher/)
+})
+
+test('work that does not end when the lease is lost is not waited for', { timeout: 5_000 }, async (t) => {
+  const clock = clockAhead(t)
+  const api = await apiServer(t)
+  const lease = new LeaderLease(new Cluster(api.kubeconfig), { ...name, ...timing, identity: 'first' }, log)
+  const stopped = Promise.withResolvers<void>()
+  const leading = Promise.withResolvers<void>()
+  const ended = lease.run(t.signal, async (signal) => {
+    signal.addEventListener('abort', () => stopped.resolve())
+    leading.resolve()
+    await new Promise(() => undefined)
+  })
+  await leading.promise
+  api.disturb = () => ({ when: 'before', answer: 500 })
+  clock.advance(timing.durationMs)
+  await assert.rejects(ended, /lost the leader lease attacher/)
+  await stopped.promise
+})
+
+test('the lease counts from before it was asked for: an answer that comes late leaves less of it', async (t) => {
+  const clock = clockAhead(t)
+  const api = await apiServer(t)
+  const spec = { holderIdentity: '', leaseDurationSeconds: 60, renewTime: '0' }
+  api.store('leases').create({ metadata: name, spec })
+  api.disturb = ({ method }) => {
+    if (method === 'PUT') {
+      clock.advance(40_000)
+      api.disturb = () => ({ when: 'before', answer: 500 })
+    }
+    return undefined
+  }
+  const options = { ...name, retryMs: 5, durationMs: 60_000, identity: 'first' }
+  const signal = AbortSignal.any([t.signal, AbortSignal.timeout(3_000)])
+  const ended = new LeaderLease(new Cluster(api.kubeconfig), options, log).run(signal, aborted)
+  await assert.rejects(ended, /lost the leader lease attacher/)
+})
+
+test('a leader that is stopped keeps its lease until its work has ended', async (t) => {
+  const api = await apiServer(t)
+  const leading = Promise.withResolvers<void>()
+  const work = Promise.withResolvers<void>()
+  const abort = new AbortController()
+  const lease = new LeaderLease(new Cluster(api.kubeconfig), { ...name, ...timing, identity: 'first' }, log)
+  const ended = lease.run(abort.signal, () => {
+    leading.resolve()
+    return work.promise
+  })
+  await leading.promise
+  abort.abort()
+  const before = api.requests.length
+  while (!api.requests.slice(before).some(({ method }) => method === 'PUT')) await new Promise(setImmediate)
+  assert.equal(leaseOf(api)?.holderIdentity, 'first')
+  work.resolve()
+  await ended
+  assert.equal(leaseOf(api)?.holderIdentity, '')
 })
 
 test('a leader that loses the lease to another writer stops', async (t) => {

@@ -1,0 +1,294 @@
+// How an intent becomes an attached ENI: planned, created, attached, settled. Every step is stored or idempotent, so that a crash
+// between any two of them is repaired by going through them again. eni-release.ts is the way back.
+import { createHash } from 'node:crypto'
+
+import { type ENIAttachment, type EniStatus } from '../api/eni-attachment.ts'
+import { attachmentTag, clusterTag, nodeENITag, noManageTag } from '../api/names.ts'
+import type { NodeENI } from '../api/node-eni.ts'
+import { type Clock, timestamp } from '../process/clock.ts'
+import { KeyMutex } from '../process/key-mutex.ts'
+import type { Log } from '../process/log.ts'
+import type { AttachmentStore } from './attachment-store.ts'
+import { consistencyMs, type Ec2, type Eni, type Instance, type InstanceType, settleDeadlineMs } from './ec2.ts'
+import { isEc2 } from './ec2-error.ts'
+import { type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
+import { ourEnis } from './eni-release.ts'
+import type { EniWatch } from './eni-watch.ts'
+import type { Inventory } from './inventory.ts'
+import type { Network, Networks } from './network.ts'
+import { chooseSlot, type Slot } from './slot-map.ts'
+
+/** Beyond this many taken indexes in a row the node is not what we think it is. */
+const indexTriesMax = 5
+/** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
+const unseenVolumesMax = 8
+/** A tag value of EC2. */
+const tagValueMax = 256
+
+export interface EniAttachParts {
+  readonly ec2: Ec2
+  readonly watch: EniWatch
+  readonly store: AttachmentStore
+  readonly inventory: Inventory
+  readonly networks: Networks
+  readonly clusterName: string
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** An ENI as it is stored and as EC2 has just shown it. */
+interface Made {
+  readonly attachment: ENIAttachment
+  readonly eni: Eni
+}
+
+export class EniAttach {
+  readonly #parts: EniAttachParts
+  /** Two plans for one instance at the same time would choose the same device index. */
+  readonly #planning = new KeyMutex()
+
+  constructor(parts: EniAttachParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Takes the intent to an attached ENI. `networkOf` is asked only while there is no ENI yet: what is wrong with a NodeENI now
+   * must not end what was made before. 'wait': it does not know yet. @throws Ec2Error or KubeError to be tried again.
+   */
+  async attach(
+    intent: ENIAttachment,
+    nodeENI: NodeENI,
+    networkOf: () => Promise<Network | GivenUp | undefined>,
+    signal: AbortSignal,
+  ): Promise<ENIAttachment | GivenUp | 'wait'> {
+    let attachment = intent
+    if (attachment.status?.eni?.attachmentID === undefined) {
+      const made = await this.#make(attachment, nodeENI, networkOf, signal)
+      if (made === 'wait' || 'reason' in made) return made
+      signal.throwIfAborted()
+      const attached = await this.#attachToInstance(made, nodeENI, signal)
+      if ('reason' in attached) return attached
+      attachment = attached
+    }
+    return attachment.status?.eni?.attached === true ? attachment : this.#settle(attachment, nodeENI, signal)
+  }
+
+  async #make(
+    intent: ENIAttachment,
+    nodeENI: NodeENI,
+    networkOf: () => Promise<Network | GivenUp | undefined>,
+    signal: AbortSignal,
+  ): Promise<Made | GivenUp | 'wait'> {
+    // An attach may have been asked for, and its answer lost: EC2 knows no client token for it.
+    if (intent.status?.eni?.eniID !== undefined) return { attachment: intent, eni: await this.#find(intent) }
+    const network = await networkOf()
+    if (network === undefined) return 'wait'
+    if ('reason' in network) return network
+    if (intent.status?.eni?.subnetID !== undefined) return this.#create(intent, nodeENI, network)
+    const planned = await this.#planning.run(intent.spec.instanceID, () => this.#plan(intent, nodeENI, network))
+    if ('reason' in planned) return planned
+    signal.throwIfAborted()
+    return this.#create(planned, nodeENI, network)
+  }
+
+  /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */
+  async #plan(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<ENIAttachment | GivenUp> {
+    const { store, clock } = this.#parts
+    const plan = await this.#choosePlace(intent, nodeENI, network)
+    if ('reason' in plan) return plan
+    const { subnet, networkCard, deviceIndex } = plan
+    const attempt = (intent.status?.eni?.attempt ?? 0) + 1
+    const plannedTime = timestamp(clock)
+    const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex }
+    return store.writeEni(intent, { attempt, ...place, plannedTime })
+  }
+
+  async #choosePlace(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
+    const { inventory, networks } = this.#parts
+    const { instanceID } = intent.spec
+    const subnets = network.subnets.filter((subnet) => !networks.isExhausted(subnet))
+    const planOn = (instance: Instance) => {
+      const type = this.#typeOf(instance)
+      return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent) })
+    }
+    const known = inventory.instance(instanceID)
+    // Its type is described a moment after it.
+    const plan = known && inventory.typeOf(known) && planOn(known)
+    if (plan !== undefined && !('reason' in plan) && plan.attachmentsLeft >= unseenVolumesMax) return plan
+    // What is known may be a minute old: a pod is refused, and the last attachments are given, only by what EC2 says now.
+    const instance = await inventory.refreshOne(instanceID)
+    if (instance === undefined) return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}` }
+    return planOn(instance)
+  }
+
+  #siblings({ spec, metadata }: ENIAttachment): ENIAttachment[] {
+    return this.#parts.store.onInstance(spec).filter((other) => other.metadata.uid !== metadata.uid)
+  }
+
+  #typeOf(instance: Instance): InstanceType {
+    const type = this.#parts.inventory.typeOf(instance)
+    if (type !== undefined) return type
+    throw new Error(`EC2 has not described instance type ${instance.type} of ${instance.id} yet, asking again`)
+  }
+
+  async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<Made> {
+    const { ec2, store, networks, clock, log } = this.#parts
+    const eni = eniStatusOf(planned)
+    try {
+      const created = await ec2.createEni({
+        clientToken: this.#clientToken(planned, eni.attempt ?? 0),
+        subnetID: eni.subnetID ?? '',
+        securityGroupIDs: network.securityGroupIDs,
+        description: nodeENI.spec.description ?? `jit-eni ${planned.metadata.name}`,
+        tags: this.#tags(planned, nodeENI),
+        secondaryPrivateIPv4AddressCount: nodeENI.spec.secondaryPrivateIPv4AddressCount,
+        ipv6AddressCount: nodeENI.spec.ipv6AddressCount,
+      })
+      log.info({ attachment: planned.metadata.name, node: planned.spec.nodeName, eni: created.id }, 'ENI created')
+      const attachment = await store.writeEni(planned, createdStatus(eni, created, timestamp(clock)))
+      return { attachment, eni: created }
+    } catch (error) {
+      if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')
+      // EC2 answers a token that made an ENI with that ENI: refused, there is none to look for.
+      if (isEc2(error, 'SubnetExhausted', 'Configuration')) await this.#forgetPlan(planned)
+      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni)
+      throw error
+    }
+  }
+
+  /** The NodeENI changed between two tries of one create: the ENI of the first try exists or will show, and it is ours. */
+  async #adopt(planned: ENIAttachment, eni: EniStatus): Promise<Made> {
+    const { store, clock } = this.#parts
+    const [found] = await ourEnis(this.#parts.ec2, planned)
+    if (found !== undefined) {
+      return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
+    }
+    if (this.#ageMs(eni.plannedTime) < consistencyMs)
+      throw new Error(`ENI of ${planned.metadata.name} was made without EC2 showing it yet, looking again`)
+    await this.#forgetPlan(planned)
+    throw new Error(`ENI of ${planned.metadata.name}: the client token is used up, trying with the next`)
+  }
+
+  async #forgetPlan(planned: ENIAttachment): Promise<void> {
+    const { attempt } = eniStatusOf(planned)
+    await this.#parts.store.writeEni(planned, attempt === undefined ? {} : { attempt })
+  }
+
+  /** EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another. */
+  async #find(created: ENIAttachment): Promise<Eni> {
+    const { eniID = '', createdTime } = eniStatusOf(created)
+    const [found] = await this.#parts.ec2.describeEnis([eniID])
+    if (found !== undefined) return found
+    if (this.#ageMs(createdTime) < consistencyMs) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
+    await this.#forgetPlan(created)
+    throw new Error(`ENI ${eniID} was deleted by somebody else, making another`)
+  }
+
+  async #attachToInstance(made: Made, nodeENI: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
+    const { ec2, store, clock } = this.#parts
+    const { attachment } = made
+    const { instanceID, nodeName } = attachment.spec
+    if (made.eni.attachment !== undefined) return this.#adoptAttachment(made)
+    // Before the attach: a pod may run as soon as the card is there, whatever EC2 says of the attachment.
+    if (made.eni.sourceDestCheck !== nodeENI.spec.sourceDestCheck)
+      await ec2.setSourceDestCheck(made.eni.id, nodeENI.spec.sourceDestCheck)
+    let eni = eniStatusOf(attachment)
+    for (let attempt = 0; attempt < indexTriesMax; attempt++) {
+      signal.throwIfAborted()
+      const { eniID = '', deviceIndex = 0, networkCard = 0 } = eni
+      const attachCalledTime = timestamp(clock)
+      try {
+        const attachmentID = await ec2.attachEni(eniID, instanceID, deviceIndex, networkCard)
+        return await store.writeEni(attachment, { ...eni, attachmentID, attachCalledTime })
+      } catch (error) {
+        if (!isEc2(error, 'IndexTaken', 'EniInUse', 'NodeFull', 'InstanceNotRunning')) throw error
+        // The SDK repeats a call whose answer was lost: what stands in the way may be our own ENI.
+        const now = await this.#find(attachment)
+        if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
+        if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return { reason: error.code, message: error.message }
+        if (isEc2(error, 'EniInUse')) throw error
+      }
+      const slot = await this.#nextSlot(attachment, nodeENI, { networkCard, deviceIndex })
+      if (slot === undefined)
+        return { reason: 'NodeFull', message: `instance ${instanceID} of node ${nodeName} has no free device index` }
+      eni = { ...eni, ...slot }
+    }
+    return {
+      reason: 'NoFreeDeviceIndex',
+      message: `instance ${instanceID}: ${indexTriesMax} device indexes in a row were taken`,
+    }
+  }
+
+  async #adoptAttachment({ attachment, eni }: Made): Promise<ENIAttachment | GivenUp> {
+    const { store, clock } = this.#parts
+    const { id: attachmentID, instanceID, networkCard, deviceIndex } = eni.attachment ?? {}
+    if (attachmentID === undefined || instanceID !== attachment.spec.instanceID)
+      return { reason: 'ENILost', message: `ENI ${eni.id} was attached to ${instanceID} by somebody else` }
+    const place = { networkCard: networkCard ?? 0, deviceIndex: deviceIndex ?? 0 }
+    const attachCalledTime = timestamp(clock)
+    return store.writeEni(attachment, { ...eniStatusOf(attachment), ...place, attachmentID, attachCalledTime })
+  }
+
+  async #nextSlot(created: ENIAttachment, nodeENI: NodeENI, refused: Slot): Promise<Slot | undefined> {
+    const instance = await this.#parts.inventory.refreshOne(created.spec.instanceID)
+    if (instance === undefined) return undefined
+    const taken = [...takenSlots(this.#siblings(created), instance.interfaces), refused]
+    return chooseSlot(this.#typeOf(instance).cards, taken, nodeENI.spec.deviceIndex)
+  }
+
+  /** Waits for `attached`, and makes what belongs to the attachment as the NodeENI says. */
+  async #settle(attaching: ENIAttachment, { spec }: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
+    const { ec2, watch, store, clock, log } = this.#parts
+    const { eniID = '', attachCalledTime } = eniStatusOf(attaching)
+    const sinceMs = () => this.#ageMs(attachCalledTime)
+    const isOver = (now: Eni | undefined) =>
+      now?.attachment?.status === 'attached' ||
+      (now?.attachment === undefined && sinceMs() > consistencyMs) ||
+      sinceMs() > settleDeadlineMs
+    const seen = await watch.until(eniID, isOver, signal)
+    if (seen?.attachment === undefined) {
+      return { reason: 'ENILost', message: `ENI ${eniID} was detached or deleted by somebody else` }
+    }
+    if (seen.attachment.status !== 'attached') {
+      const state = `is still ${seen.attachment.status} ${settleDeadlineMs / 60_000} minutes after the attach`
+      return { reason: 'AttachStuck', message: `ENI ${eniID} ${state} to instance ${attaching.spec.instanceID}` }
+    }
+    if (seen.attachment.deleteOnTermination !== spec.deleteOnTermination) {
+      signal.throwIfAborted()
+      await ec2.setDeleteOnTermination(seen.id, seen.attachment.id, spec.deleteOnTermination)
+    }
+    log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
+    const current = store.get(attaching.metadata.name) ?? attaching
+    return store.writeEni(current, { ...eniStatusOf(current), attached: true, attachedTime: timestamp(clock) })
+  }
+
+  /** NaN when the time is not known, and so neither less nor more than anything. */
+  #ageMs(time: string | undefined): number {
+    return this.#parts.clock.now() - Date.parse(time ?? '')
+  }
+
+  #clientToken({ metadata }: ENIAttachment, attempt: number): string {
+    return createHash('sha256').update(`${this.#parts.clusterName}\0${metadata.uid}\0${attempt}`).digest('hex')
+  }
+
+  #tags({ metadata, spec }: ENIAttachment, nodeENI: NodeENI): Map<string, string> {
+    return new Map([
+      ['Name', `${spec.nodeENI}/${spec.nodeName}`.slice(0, tagValueMax)],
+      ...Object.entries(nodeENI.spec.tags ?? {}),
+      [noManageTag, 'true'],
+      [clusterTag, this.#parts.clusterName],
+      [attachmentTag, metadata.uid],
+      [nodeENITag, spec.nodeENI],
+    ])
+  }
+}
+
+/** Without what was noted of a failed try: the next step that succeeds ends it. */
+function eniStatusOf({ status }: ENIAttachment): EniStatus {
+  const { failure: _, ...rest } = status?.eni ?? {}
+  return rest
+}
+
+function createdStatus(planned: EniStatus, eni: Eni, createdTime: string): EniStatus {
+  return { ...planned, eniID: eni.id, mac: eni.mac, addresses: [...eni.addresses], createdTime }
+}

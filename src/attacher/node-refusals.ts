@@ -1,0 +1,98 @@
+// Which NodeENIs a node cannot serve, as its device plugin or EC2's attach found: no ENI of them is made there again until the
+// NodeENI changes, or for a while. The extender reads it in the node's eni-capacity annotation, and so does the next attacher.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
+import type { RefusedNodeENI } from '../api/node-capacity.ts'
+import type { NodeENI } from '../api/node-eni.ts'
+import type { NodeFacts } from '../kube/objects.ts'
+import type { Clock } from '../process/clock.ts'
+
+/** A driver may be installed at any time, and nothing tells us. */
+const restMs = 5 * 60_000
+/** What only a change of the NodeENI can put right (design.md, section 2). */
+const lasting: ReadonlySet<string> = new Set(['PCIAddressMismatch'])
+
+interface Refusal extends RefusedNodeENI {
+  readonly instanceID: string
+  readonly untilMs: number
+  /** Unknown after a restart. */
+  readonly attachmentUID: string | undefined
+  isOver: boolean
+}
+
+export class NodeRefusals {
+  readonly #clock: Clock
+  #refusals: Refusal[] = []
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** After a start: what the attacher before this one has written. A rest begins anew. */
+  learn(nodes: Iterable<NodeFacts>): void {
+    for (const { instanceID, capacity } of nodes) {
+      if (instanceID === undefined || capacity?.instanceID !== instanceID) continue
+      for (const refused of capacity.refused ?? []) this.#put(instanceID, refused, undefined)
+    }
+  }
+
+  /** Answers false when it is known that this attachment failed: a change of the NodeENI since then is not held against it. */
+  add({ metadata: { uid }, spec: { instanceID } }: ENIAttachment, nodeENI: NodeENI, reason: string): boolean {
+    if (this.#refusals.some(({ attachmentUID }) => attachmentUID === uid)) return false
+    const { name, generation = 0 } = nodeENI.metadata
+    this.#put(instanceID, { nodeENI: name, generation, reason }, uid)
+    return true
+  }
+
+  /** Why no ENI of this NodeENI is to be made on this instance now. */
+  reasonAgainst(instanceID: string, nodeENI: NodeENI): string | undefined {
+    return this.#of(nodeENI).find((refusal) => refusal.instanceID === instanceID)?.reason
+  }
+
+  /** For the annotation of the node. */
+  on(instanceID: string, nodeENIs: Iterable<NodeENI>): RefusedNodeENI[] {
+    return [...nodeENIs].flatMap((nodeENI) => {
+      const reason = this.reasonAgainst(instanceID, nodeENI)
+      const { name, generation = 0 } = nodeENI.metadata
+      return reason === undefined ? [] : [{ nodeENI: name, generation, reason }]
+    })
+  }
+
+  /** Milliseconds until the next refusal of this NodeENI ends by itself; Infinity: none does. */
+  endsInMs(nodeENI: NodeENI): number {
+    return Math.min(...this.#of(nodeENI).map(({ untilMs }) => untilMs - this.#clock.now()))
+  }
+
+  /** Whether a refusal of this NodeENI has ended since this was asked the last time. */
+  haveEnded(nodeENI: NodeENI): boolean {
+    const still = new Set(this.#of(nodeENI))
+    const isEnded = (one: Refusal) => one.nodeENI === nodeENI.metadata.name && !one.isOver && !still.has(one)
+    const ended = this.#refusals.filter(isEnded)
+    for (const refusal of ended) refusal.isOver = true
+    return ended.length > 0
+  }
+
+  /** Its generations begin anew when another gets its name. Answers whether there was something to forget. */
+  forgetNodeENI(name: string): boolean {
+    const before = this.#refusals.length
+    this.#refusals = this.#refusals.filter(({ nodeENI }) => nodeENI !== name)
+    return this.#refusals.length < before
+  }
+
+  forgetInstance(instanceID: string | undefined): void {
+    this.#refusals = this.#refusals.filter((refusal) => refusal.instanceID !== instanceID)
+  }
+
+  #of({ metadata: { name, generation = 0 } }: NodeENI): Refusal[] {
+    const now = this.#clock.now()
+    return this.#refusals.filter(
+      (refusal) => refusal.nodeENI === name && refusal.generation === generation && refusal.untilMs > now,
+    )
+  }
+
+  #put(instanceID: string, refused: RefusedNodeENI, attachmentUID: string | undefined): void {
+    const untilMs = lasting.has(refused.reason) ? Infinity : this.#clock.now() + restMs
+    const isSame = (other: Refusal) => other.instanceID === instanceID && other.nodeENI === refused.nodeENI
+    this.#refusals = this.#refusals.filter((other) => !(other.isOver && isSame(other)))
+    this.#refusals.push({ ...refused, instanceID, untilMs, attachmentUID, isOver: false })
+  }
+}

@@ -1,0 +1,28 @@
+// What stands against a NodeENI because of where its nodes are and what they are. Pure.
+import type { NodeENISpec } from '../api/node-eni.ts'
+import type { NodeFacts } from '../kube/objects.ts'
+import type { InstanceType } from './ec2.ts'
+import type { GivenUp } from './eni-plan.ts'
+import type { Network } from './network.ts'
+
+export function zoneProblem(network: Network, matching: readonly NodeFacts[]): GivenUp | undefined {
+  const zones = new Set(matching.map(({ zone }) => zone).filter((zone) => zone !== undefined))
+  const subnetZones = [...new Set(network.subnets.map(({ zone }) => zone))]
+  if (zones.size === 0 || subnetZones.some((zone) => zones.has(zone))) return undefined
+  const where = network.subnets.map(({ id, zone }) => `${id} in ${zone}`).join(', ')
+  return {
+    reason: 'NoSubnetInZone',
+    message: `the matching nodes are in ${[...zones].join(', ')}, but the subnets are ${where}`,
+  }
+}
+
+/** `types` are those of the matching nodes' instances. */
+export function indexProblem({ deviceIndex }: NodeENISpec, types: readonly InstanceType[]): GivenUp | undefined {
+  const limits = types.flatMap(({ cards }) => cards.map(({ maxInterfaces }) => maxInterfaces))
+  const highest = Math.max(...limits) - 1
+  if (limits.length === 0 || deviceIndex <= highest) return undefined
+  return {
+    reason: 'InvalidDeviceIndex',
+    message: `deviceIndex ${deviceIndex} does not exist on any matching node: the highest index is ${highest}`,
+  }
+}

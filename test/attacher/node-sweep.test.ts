@@ -1,0 +1,94 @@
+// What EC2 says of our instances reaches every node, whatever is wrong with one of them.
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { pino } from 'pino'
+
+import { capacityAnnotation } from '../../src/api/names.ts'
+import type { NodeENI } from '../../src/api/node-eni.ts'
+import type { Ec2, Instance, InstanceType } from '../../src/attacher/ec2.ts'
+import { AttachmentStore } from '../../src/attacher/attachment-store.ts'
+import { Inventory } from '../../src/attacher/inventory.ts'
+import { NodeRefusals } from '../../src/attacher/node-refusals.ts'
+import { NodeSweep } from '../../src/attacher/node-sweep.ts'
+import { Cluster } from '../../src/kube/cluster.ts'
+import { Informer } from '../../src/kube/informer.ts'
+import { attachmentParser, type NodeFacts, nodeENIParser, parseNode } from '../../src/kube/objects.ts'
+import { attachmentsPath, nodeENIsPath, nodesPath } from '../../src/kube/resource.ts'
+import { FakeApiServer } from '../kube-api/fake-api-server.ts'
+import { TestClock } from './test-clock.ts'
+
+const options = { timeout: 10_000 }
+const log = pino({ level: 'silent' })
+const known: InstanceType = { name: 'known', cards: [{ index: 0, maxInterfaces: 4 }], sharedAttachments: undefined }
+
+async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => string = () => 'known') {
+  const api = await FakeApiServer.start()
+  const stop = new AbortController()
+  const cluster = new Cluster(api.kubeconfig)
+  const nodes = new Informer<NodeFacts>({ cluster, path: nodesPath, parse: parseNode, log })
+  const nodeENIs = new Informer<NodeENI>({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log })
+  const attachments = new Informer({ cluster, path: attachmentsPath, parse: attachmentParser(log), log })
+  const instanceOf = (id: string): Instance => ({
+    id,
+    type: typeOf(id),
+    state: 'running',
+    vpcID: 'vpc-1',
+    zone: 'eu-north-1a',
+    interfaces: [{ eniID: `eni-${id}`, networkCard: 0, deviceIndex: 0 }],
+    volumes: 1,
+  })
+  const ec2: Partial<Ec2> = {
+    describeInstances: async (ids) => ids.map(instanceOf),
+    describeInstanceTypes: async (names) => [known].filter(({ name }) => names.includes(name)),
+  }
+  for (const name of ['a1', 'a2', 'a3'])
+    api.store('nodes').create({ metadata: { name }, spec: { providerID: `aws:///eu-north-1a/i-${name}` } })
+  const spec = { nodeSelector: {}, subnetIDs: ['subnet-a1'], securityGroupIDs: ['sg-upf'] }
+  api.store('nodeenis').create({ metadata: { name: 'n6' }, spec })
+  const inventory = new Inventory(ec2 as Ec2)
+  const swept = Promise.withResolvers<void>()
+  const sweep = new NodeSweep({
+    cluster,
+    store: new AttachmentStore(cluster, attachments),
+    nodes,
+    nodeENIs,
+    inventory,
+    refusals: new NodeRefusals(new TestClock()),
+    onSwept: swept.resolve,
+    log,
+  })
+  const running: Promise<void>[] = [nodes, nodeENIs, attachments].map((informer) => informer.run(stop.signal))
+  t.after(async () => {
+    stop.abort()
+    await Promise.all(running)
+    await api.stop()
+  })
+  await Promise.all([nodes.synced, nodeENIs.synced, attachments.synced])
+  const start = () => void running.push(sweep.run(stop.signal))
+  const annotated = () =>
+    api
+      .store('nodes')
+      .list()
+      .filter(({ metadata }) => metadata.annotations?.[capacityAnnotation] !== undefined)
+      .map(({ metadata }) => metadata.name)
+  return { api, inventory, start, swept: swept.promise, annotated }
+}
+
+for (const answer of [403, 404, 500]) {
+  test(`a node whose annotation is answered with ${answer} keeps no other from being written`, options, async (t) => {
+    const { api, start, swept, annotated } = await sweepUnderTest(t)
+    api.disturb = ({ method, path }) =>
+      method === 'PATCH' && path.endsWith('/nodes/a1') ? { when: 'before', answer } : undefined
+    start()
+    await swept
+    assert.deepEqual(annotated(), ['a2', 'a3'])
+  })
+}
+
+test('a node whose instance type EC2 does not describe keeps no other from being written', options, async (t) => {
+  const { start, swept, annotated, inventory } = await sweepUnderTest(t, (id) => (id === 'i-a2' ? 'new' : 'known'))
+  start()
+  await swept
+  assert.deepEqual(annotated(), ['a1', 'a3'])
+  assert.equal(inventory.isLookedUp('i-a2'), false)
+})
