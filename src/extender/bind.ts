@@ -10,7 +10,7 @@ import { podPath } from '../kube/resource.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import { KeyMutex } from '../process/key-mutex.ts'
-import { isUsable, type Ledger } from './ledger.ts'
+import { deviceFailure, isUsable, type Ledger } from './ledger.ts'
 import type { BindingArgs } from './protocol.ts'
 import { Reservations } from './reservation.ts'
 
@@ -115,14 +115,25 @@ export class Binder {
     // The claim stays: the scheduler calls again, or the attacher frees it when the pod is gone.
     if (ends.hangUp.aborted) return hungUp
     if (standing === 'acknowledged') return undefined
-    if (standing === 'attaching') {
+    if (typeof standing === 'object') return this.#giveUp(claim, nodeName, standing.reason)
+    if (ends.late.aborted) {
       const seconds = bindDeadlineMs / 1000
       return `node ${nodeName}: ENI was not ready within ${seconds} s; see kubectl describe enia, trying again`
     }
-    if (standing === 'attached') this.#ledger.suspend(nodeName, this.#clock.now() + suspendMs)
+    const failure = this.#ledger
+      .claimsOf(claim.uid)
+      .map(deviceFailure)
+      .find((found) => found !== undefined)
+    if (failure !== undefined) return this.#giveUp(claim, nodeName, failure.message)
+    this.#ledger.suspend(nodeName, this.#clock.now() + suspendMs)
+    const silent = `ENI device plugin did not acknowledge the device within ${deadlineMs / 1000} s; is its pod running?`
+    return this.#giveUp(claim, nodeName, silent)
+  }
+
+  /** Another node may do better. */
+  async #giveUp(claim: Claim, nodeName: string, reason: string): Promise<BindOutcome> {
     await this.#reservations.free(this.#ledger.claimsOf(claim.uid))
-    if (standing !== 'attached') return standing.reason
-    return `node ${nodeName}: ENI device plugin did not acknowledge the device within ${deadlineMs / 1000} s; is its pod running?`
+    return `node ${nodeName}: ${reason}`
   }
 
   /** Resolves with the standing when it is enough, or with the last one when the signal aborts. */
@@ -182,11 +193,11 @@ function standingOf(ledger: Ledger, nodeName: string, podUID: string, demand: De
   const onNode = ledger.attachmentsOn(nodeName).filter((attachment) => ledger.isOnItsInstance(attachment))
   const claims = onNode.filter(({ spec }) => spec.claim?.uid === podUID)
   const failure = claims.map(terminalFailure).find((found) => found !== undefined)
-  if (failure !== undefined) return { reason: `node ${nodeName}: ${failure.message}` }
+  if (failure !== undefined) return { reason: failure.message }
   let acknowledged = true
   for (const [resource, count] of demand) {
     const forResource = claims.filter((claim) => claim.spec.resourceName === resource && isUsable(claim))
-    if (forResource.length < count) return { reason: `node ${nodeName}: the claim was withdrawn` }
+    if (forResource.length < count) return { reason: 'the claim was withdrawn' }
     const confirmed = forResource.filter(({ status }) => status?.device?.acknowledged === podUID)
     if (confirmed.length < count) acknowledged = false
   }

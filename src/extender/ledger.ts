@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 
 import { isReady, type NodeENI } from '../api/node-eni.ts'
-import { type ENIAttachment, isDeleting, terminalFailure } from '../api/eni-attachment.ts'
+import { type ENIAttachment, type Failure, isDeleting, terminalFailure } from '../api/eni-attachment.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 
 /** An own write that no watch has confirmed after this time is forgotten: the object was deleted unseen. */
@@ -151,6 +151,11 @@ function offerOf(nodeENI: NodeENI | undefined) {
 /** May serve a pod: not being released, not failed for good. */
 export function isUsable(attachment: ENIAttachment): boolean {
   return !isDeleting(attachment) && terminalFailure(attachment) === undefined
+}
+
+/** Why the device plugin cannot offer it now, though it tries again. */
+export function deviceFailure({ status }: ENIAttachment): Failure | undefined {
+  return status?.device?.inUseBy === undefined ? status?.device?.failure : undefined
 }
 
 /** Resource versions of one resource are ordered decimal numbers (KEP-5504, GA in Kubernetes 1.35). */

@@ -5,7 +5,7 @@ import { slotsFor } from '../api/node-capacity.ts'
 import { attachPolicyOf, isReady, type NodeENI, selectsNode } from '../api/node-eni.ts'
 import type { Demand } from '../api/pod-demand.ts'
 import type { NodeFacts } from '../kube/objects.ts'
-import { isUsable, type Ledger } from './ledger.ts'
+import { deviceFailure, isUsable, type Ledger } from './ledger.ts'
 
 /** Constant texts: kube-scheduler counts nodes by identical reason, and a text that changes re-queues the pod for ever. */
 export const refusals = {
@@ -15,10 +15,11 @@ export const refusals = {
   noNodeENI: 'no NodeENI serves the resource on this node',
   noSubnetInZone: "NodeENI has no subnet in the node's zone",
   nodeENINotReady: 'NodeENI is not ready (see kubectl describe neni)',
-  cardRefused: "node cannot use NodeENI's card (see kubectl describe neni)",
+  nodeRefuses: 'node refuses the NodeENI (see its annotation eni-capacity)',
   eagerInUse: 'no free ENI of an Eager NodeENI on this node',
   subnetsExhausted: "NodeENI's subnets in the zone have no free address",
   maxPerNode: 'NodeENI maxPerNode is reached',
+  deviceFailed: 'an ENI on the node cannot be used (kubectl describe enia)',
   capacityUnknown: "instance's ENI capacity is not known yet",
   noSlot: 'no free ENI slot',
   claimedElsewhere: 'pod has its ENI claimed on another node',
@@ -30,7 +31,7 @@ const nodeENIRefusals: readonly Refusal[] = [
   refusals.noNodeENI,
   refusals.noSubnetInZone,
   refusals.nodeENINotReady,
-  refusals.cardRefused,
+  refusals.nodeRefuses,
   refusals.eagerInUse,
   refusals.subnetsExhausted,
   refusals.maxPerNode,
@@ -66,6 +67,7 @@ export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podU
     const attach = nodeENIsFor(ledger.nodeENIsOf(resource), node, ours, Math.min(missing, Math.max(0, slotsLeft) + 1))
     if (!Array.isArray(attach)) return refuse(attach)
     if (count > 0 && !node.registered.has(resource)) return refuse(refusals.pluginNotRegistered)
+    if (missing > 0 && ours.some((one) => isFailing(one, resource))) return refuse(refusals.deviceFailed)
     if (missing > 0 && node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
     slotsLeft -= Math.max(0, missing)
     if (missing > 0 && slotsLeft < 0) return refuse(refusals.noSlot)
@@ -98,6 +100,11 @@ function progress({ status }: ENIAttachment): number {
   if (status?.device?.advertised === true) return 3
   if (status?.eni?.attached === true) return 2
   return status?.eni?.eniID === undefined ? 0 : 1
+}
+
+/** One more ENI would fail alike, and each stays for releaseAfter. What failed for good stands in `capacity.refused`. */
+function isFailing(attachment: ENIAttachment, resource: string): boolean {
+  return attachment.spec.resourceName === resource && isUsable(attachment) && deviceFailure(attachment) !== undefined
 }
 
 /** One NodeENI per missing device, or why there is none. Of several the first by name with a usable subnet serves. */
@@ -138,7 +145,7 @@ function whyUnusable(nodeENI: NodeENI, node: NodeFacts): Refusal | undefined {
   if (inZone.length === 0) return refusals.noSubnetInZone
   const refused = node.capacity?.refused ?? []
   if (refused.some((one) => one.nodeENI === metadata.name && one.generation === metadata.generation))
-    return refusals.cardRefused
+    return refusals.nodeRefuses
   if (attachPolicyOf(spec) === 'Eager') return refusals.eagerInUse
   return inZone.every(({ exhausted }) => exhausted) ? refusals.subnetsExhausted : undefined
 }

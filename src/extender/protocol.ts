@@ -23,7 +23,6 @@ export const extenderArgsSchema = z.object({
   ),
 })
 export type RequestPod = z.output<typeof podSchema>
-export type ExtenderArgs = z.output<typeof extenderArgsSchema>
 
 export interface FilterResult {
   readonly NodeNames: readonly string[]

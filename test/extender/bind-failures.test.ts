@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { refusals } from '../../src/extender/node-check.ts'
 import { filter } from '../../src/extender/filter.ts'
 import { ExtenderUnderTest } from './extender-under-test.ts'
-import { advertised, attachment, terminal, upf } from './ledger-world.ts'
+import { advertised, attachment, failing, terminal, upf } from './ledger-world.ts'
 
 const one = new Map([[upf, 1]])
 const idle = { attachments: [attachment('idle', { status: advertised })] }
@@ -152,6 +152,33 @@ test('an attached ENI whose plugin is silent is given up after 60 s, and its nod
   assert.deepEqual(filter(extender.ledger, claim.uid, one, ['a']).FailedAndUnresolvableNodes, {
     a: refusals.pluginSilent,
   })
+})
+
+test('a card that the device plugin cannot offer is the reason that the pod hears, and no reason to leave the node out', async (t) => {
+  const extender = await ExtenderUnderTest.start(t)
+  const { claim, bound, name } = await waiting(extender)
+  extender.setEni(name, advertised.eni)
+  extender.setDevice(name, { health: 'Unhealthy', failure: failing('interface ens6 has an address of the node') })
+  await extender.clock.timerFor(60_000)
+  extender.clock.advance(60_000)
+  assert.equal(await bound, 'node a: interface ens6 has an address of the node')
+  await extender.claimed(claim, 0)
+  assert.equal(extender.ledger.isSuspended('a'), false)
+  assert.equal(await extender.bind(claim), `node a: ${refusals.deviceFailed}`)
+  assert.equal(extender.attachments().length, 1, 'no ENI more')
+})
+
+test('an ENI that is attached only at the end of the bind keeps its claim, and its plugin is not called silent', async (t) => {
+  const extender = await ExtenderUnderTest.start(t)
+  const { claim, bound, name } = await waiting(extender)
+  await extender.clock.timerFor(300_000)
+  extender.clock.advance(299_000)
+  extender.setEni(name, advertised.eni)
+  await extender.clock.timerFor(60_000)
+  extender.clock.advance(1_000)
+  assert.match((await bound) ?? '', /^node a: ENI was not ready within 300 s/)
+  await extender.claimed(claim, 1)
+  assert.equal(extender.ledger.isSuspended('a'), false)
 })
 
 test('a claim is given back although another writer changes the object at that moment', async (t) => {

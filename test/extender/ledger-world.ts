@@ -123,6 +123,11 @@ export function terminal(message: string): { reason: string; message: string; te
   return { reason: 'Failed', message, terminal: true, time: '2026-01-01T00:00:00Z' }
 }
 
+/** A failure of which the device plugin makes another try. */
+export function failing(message: string): Omit<ReturnType<typeof terminal>, 'terminal'> & { terminal: false } {
+  return { ...terminal(message), terminal: false }
+}
+
 export interface World {
   readonly nodes?: readonly NodeFacts[]
   readonly nodeENIs?: readonly NodeENI[]

@@ -3,7 +3,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { checkNode, type Refusal, refusals, type Verdict } from '../../src/extender/node-check.ts'
-import { advertised, attachment, ledgerOf, n3, node, nodeENI, terminal, upf, type World } from './ledger-world.ts'
+import {
+  advertised,
+  attachment,
+  failing,
+  ledgerOf,
+  n3,
+  node,
+  nodeENI,
+  terminal,
+  upf,
+  type World,
+} from './ledger-world.ts'
 
 const one = new Map([[upf, 1]])
 const two = new Map([[upf, 2]])
@@ -57,7 +68,16 @@ const refused: [why: string, world: World, refusal: Refusal][] = [
   [
     'a NodeENI whose card this node cannot use',
     { nodes: [node('a', { refused: [{ nodeENI: 'upf', generation: 3, reason: 'PCIAddressMismatch' }] })] },
-    refusals.cardRefused,
+    refusals.nodeRefuses,
+  ],
+  [
+    'an ENI whose card the device plugin cannot offer: one more would fail alike',
+    {
+      attachments: [
+        attachment('x', { status: { ...advertised, device: { health: 'Unhealthy', failure: failing('no driver') } } }),
+      ],
+    },
+    refusals.deviceFailed,
   ],
   [
     'one NodeENI at its maxPerNode, and one of another zone: what is nearest to a device is told',
