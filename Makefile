@@ -15,7 +15,7 @@ fast_tests := 'test/{api,kube,process,extender,attacher,device-plugin,deploy,sim
 # A test that hangs fails, with its name.
 run_tests := --test --test-timeout=600000
 
-# The cluster tests measure time out of the machine's two processors: nothing else runs beside them.
+# The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
 .PHONY: setup demo test check test-fast test-node24 test-cluster bench crd format clean
 

@@ -42,6 +42,8 @@ const failureSchema = z.object({
   reason: z.string().max(128),
   message: z.string().max(1024),
   terminal: z.boolean(),
+  /** Of the NodeENI by which it was judged. */
+  observedGeneration: z.int32().min(0).optional(),
   time,
 })
 

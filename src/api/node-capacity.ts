@@ -9,11 +9,11 @@ const cardSchema = z.object({
   foreign: z.int().min(0),
 })
 
-/** A NodeENI whose ENIs cannot work on this node, as its device plugin found; another generation of it is tried anew. */
+/** A NodeENI whose ENIs cannot work on this node, as its device plugin or EC2's attach found; another generation is tried anew. */
 const refusedSchema = z.object({
   nodeENI: z.string(),
   generation: z.int(),
-  /** Reason of the failure in the device status, such as PCIAddressMismatch or DriverMissing. */
+  /** Reason of the failure in the device status, such as PCIAddressMismatch or DriverMissing, or EC2's error code. */
   reason: z.string(),
 })
 

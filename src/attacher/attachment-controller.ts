@@ -1,10 +1,17 @@
 // Decides what happens next to one ENIAttachment: attach it, mark it idle, start its release, or finish that.
 import { durationMs } from '../api/duration.ts'
-import { type ENIAttachment, isDeleting, isIdle, phaseOf, terminalFailure } from '../api/eni-attachment.ts'
+import {
+  type ENIAttachment,
+  type Failure,
+  isDeleting,
+  isIdle,
+  phaseOf,
+  terminalFailure,
+} from '../api/eni-attachment.ts'
 import { deviceFinalizer, eniFinalizer } from '../api/names.ts'
 import { attachPolicyOf, type NodeENI, selectsNode } from '../api/node-eni.ts'
 import type { Informer } from '../kube/informer.ts'
-import { isConflict, isNotFound } from '../kube/kube-error.ts'
+import { isConflict, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
@@ -56,7 +63,7 @@ export class AttachmentController {
       if (isDeleting(attachment)) return await this.#release(attachment, signal)
       return await this.#serve(attachment, signal)
     } catch (error) {
-      if (isConflict(error) || isNotFound(error)) return raceMs
+      if (isConflict(error) || isNotFound(error) || isInvalid(error)) return raceMs
       if (!signal.aborted && error instanceof Error) await this.#parts.report.note(name, error)
       throw error
     }
@@ -129,9 +136,10 @@ export class AttachmentController {
   }
 
   /** The device plugin cannot use the ENI: its release follows, and no other is made on this node. */
-  #refuseNode(attachment: ENIAttachment, nodeENI: NodeENI, { reason, message }: GivenUp): void {
+  #refuseNode(attachment: ENIAttachment, nodeENI: NodeENI, failure: Failure): void {
     const { refusals, report, onGivenUp } = this.#parts
-    if (!refusals.add(attachment, nodeENI, reason)) return
+    const { reason, message, observedGeneration } = failure
+    if (!refusals.add(attachment, nodeENI, reason, observedGeneration)) return
     onGivenUp()
     report.tell(attachment, nodeENI, { reason, message: `node ${attachment.spec.nodeName}: ${message}` })
   }

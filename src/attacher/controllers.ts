@@ -136,7 +136,7 @@ export class Controllers {
     })
     nodes.onChange((name, after, before) => {
       sweep.nodesChanged()
-      if (after === undefined) refusals.forgetInstance(before?.instanceID)
+      if (after?.instanceID !== before?.instanceID) refusals.forgetInstance(before?.instanceID)
       if (JSON.stringify(relevant(after)) === JSON.stringify(relevant(before))) return
       requeueNodeENIs()
       for (const { metadata } of store.onNode(name)) attachmentQueue.add(metadata.name)

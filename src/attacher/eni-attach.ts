@@ -12,10 +12,10 @@ import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, type Instance, type InstanceType, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import { type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
-import { ourEnis } from './eni-release.ts'
 import type { EniWatch } from './eni-watch.ts'
 import type { Inventory } from './inventory.ts'
 import type { Network, Networks } from './network.ts'
+import { ourEnis } from './our-enis.ts'
 import { chooseSlot, type Slot } from './slot-map.ts'
 
 /** Beyond this many taken indexes in a row the node is not what we think it is. */

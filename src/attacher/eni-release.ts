@@ -1,13 +1,14 @@
 // How an ENI goes: detached and deleted in EC2, then its object is let go. Every step is idempotent, so that a crash between any two
 // of them is repaired by going through them again.
 import { type ENIAttachment } from '../api/eni-attachment.ts'
-import { attachmentTag, eniFinalizer } from '../api/names.ts'
+import { eniFinalizer } from '../api/names.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import type { EniWatch } from './eni-watch.ts'
+import { ourEnis } from './our-enis.ts'
 
 export interface EniReleaseParts {
   readonly ec2: Ec2
@@ -66,18 +67,6 @@ export class EniRelease {
     const since = createdTime ?? plannedTime
     return since !== undefined && this.#parts.clock.now() - Date.parse(since) < consistencyMs
   }
-}
-
-/**
- * By our tag, which finds a second one too, whose create was cut off; by id as well where somebody took the tag away; and nothing
- * where EC2 was never called. @throws Ec2Error
- */
-export async function ourEnis(ec2: Ec2, { metadata, status }: ENIAttachment): Promise<Eni[]> {
-  const { eniID, attempt } = status?.eni ?? {}
-  if (attempt === undefined) return []
-  const tagged = await ec2.describeEnisByTag(attachmentTag, metadata.uid)
-  if (eniID === undefined || tagged.some(({ id }) => id === eniID)) return tagged
-  return [...tagged, ...(await ec2.describeEnis([eniID]))]
 }
 
 async function ignoreNotFound(call: Promise<void>): Promise<void> {

@@ -12,12 +12,12 @@ import type { NodeFacts } from '../kube/objects.ts'
 import { nodeENIPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import type { Ec2Error } from './ec2-error.ts'
+import { type Ec2Error, isEc2 } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
 import type { Network, Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { aheadOfPods } from './ahead-of-pods.ts'
-import { indexProblem, zoneProblem } from './place-problem.ts'
+import { indexProblem, zoneProblem } from './node-eni-problem.ts'
 import { conflictOf } from './resource-conflict.ts'
 
 /** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
@@ -129,9 +129,8 @@ export class NodeENIController {
       await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
       return undefined
     }
+    const network = await this.networkOf(nodeENI).catch(configurationProblem)
     // The sweep that gets to know the instances asks for this again.
-    if (this.#hasUnknownInstances(nodeENI)) return undefined
-    const network = await this.networkOf(nodeENI)
     if (network === undefined) return undefined
     await this.#writeStatus(nodeENI, network)
     if (!('reason' in network)) await this.#createAhead(nodeENI, network)
@@ -261,6 +260,12 @@ export class NodeENIController {
 /** A change of the NodeENI ends the rest. */
 function restKey(nodeName: string, { metadata }: NodeENI): string {
   return [metadata.uid, metadata.generation, nodeName].join('/')
+}
+
+/** Rights that are missing, say: until somebody mends that, the condition tells of it. */
+function configurationProblem(error: unknown): Problem {
+  if (!isEc2(error, 'Configuration')) throw error
+  return { reason: reasonFrom(error.code), message: error.message }
 }
 
 /** A condition's reason is one CamelCase word; EC2's codes have dots. */

@@ -35,10 +35,18 @@ export class NodeRefusals {
     }
   }
 
-  /** Answers false when it is known that this attachment failed: a change of the NodeENI since then is not held against it. */
-  add({ metadata: { uid }, spec: { instanceID } }: ENIAttachment, nodeENI: NodeENI, reason: string): boolean {
+  /**
+   * `generation` is that of the NodeENI which failed: a change since then is not held against it. Answers false when it is known
+   * that this attachment failed.
+   */
+  add(
+    { metadata: { uid }, spec: { instanceID } }: ENIAttachment,
+    nodeENI: NodeENI,
+    reason: string,
+    generation: number = nodeENI.metadata.generation ?? 0,
+  ): boolean {
     if (this.#refusals.some(({ attachmentUID }) => attachmentUID === uid)) return false
-    const { name, generation = 0 } = nodeENI.metadata
+    const { name } = nodeENI.metadata
     this.#put(instanceID, { nodeENI: name, generation, reason }, uid)
     return true
   }

@@ -25,13 +25,16 @@ export function chooseSlot(cards: readonly Card[], taken: readonly Slot[], first
 
 /** How many times `chooseSlot` can still choose this card. */
 export function roomOn(card: Card, taken: readonly Slot[]): number {
-  const onCard = taken.filter(({ networkCard }) => networkCard === card.index).length
-  return Math.max(0, Math.min(card.maxInterfaces - onCard, freeIndexes(card, taken).length))
+  return Math.max(0, Math.min(card.maxInterfaces - usedIndexes(card, taken).size, freeIndexes(card, taken).length))
 }
 
-function freeIndexes({ index, maxInterfaces }: Card, taken: readonly Slot[]): number[] {
-  const onCard = taken.filter(({ networkCard }) => networkCard === index)
-  const used = new Set(onCard.map(({ deviceIndex }) => deviceIndex))
-  const indexes = Array.from({ length: maxInterfaces - 1 }, (_, i) => i + 1)
+function freeIndexes(card: Card, taken: readonly Slot[]): number[] {
+  const used = usedIndexes(card, taken)
+  const indexes = Array.from({ length: card.maxInterfaces - 1 }, (_, i) => i + 1)
   return indexes.filter((deviceIndex) => !used.has(deviceIndex))
+}
+
+/** A slot may be told of twice: by EC2, and by an attach that it has just refused. */
+function usedIndexes({ index }: Card, taken: readonly Slot[]): ReadonlySet<number> {
+  return new Set(taken.filter(({ networkCard }) => networkCard === index).map(({ deviceIndex }) => deviceIndex))
 }

@@ -16,7 +16,7 @@ import { Journal } from './journal.ts'
 import { PodResourcesClient } from './pod-resources.ts'
 import { devicePluginSettings } from './settings.ts'
 
-const programLog = createLog('device-plugin', process.env['LOG_LEVEL'] ?? 'info')
+const programLog = createLog('device-plugin', process.env['LOG_LEVEL'])
 
 await runProgram(programLog, async (signal) => {
   const settings = devicePluginSettings(process.env)

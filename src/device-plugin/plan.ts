@@ -21,6 +21,7 @@ export interface StepFailure {
   readonly message: string
   /** Ends this attachment: its claim is freed and the pod goes elsewhere. */
   readonly terminal: boolean
+  readonly observedGeneration?: number
 }
 
 /** What is under way, or was last tried, for this attachment. */
@@ -39,6 +40,8 @@ export interface Situation {
   readonly driverExists: boolean
   /** NodeENI's dpdkPCIAddress. */
   readonly expectedAddress: string | undefined
+  /** Of the NodeENI; undefined while that is not known. */
+  readonly generation: number | undefined
   readonly host: HostNetwork
   /** Whose device is in the kubelet's list at this card's address. */
   readonly listed: 'nobody' | 'ours' | 'another'
@@ -86,7 +89,7 @@ function useStep(situation: Situation): Step {
   if (wanted === 'unknown') return wait('the NodeENI is not known')
   if (card.entry === undefined && expectedAddress !== undefined && expectedAddress !== card.pciAddress) {
     const message = `the card with MAC ${macOf(attachment)} is at ${card.pciAddress}, dpdkPCIAddress says ${expectedAddress}`
-    return { kind: 'refuse', failure: { reason: 'PCIAddressMismatch', message, terminal: true } }
+    return refuseForGood(situation, 'PCIAddressMismatch', message)
   }
   return wanted === 'kernel' ? kernelStep(situation, card) : userspaceStep(situation, card, wanted.userspace)
 }
@@ -102,7 +105,7 @@ function userspaceStep(situation: Situation, card: KnownCard, driver: string): S
   if (inUse !== undefined) return refuse('InterfaceInUse', inUse)
   if (!situation.driverExists) {
     const message = `the kernel has no driver ${driver}; load its module on the node`
-    return { kind: 'refuse', failure: { reason: 'DriverMissing', message, terminal: true } }
+    return refuseForGood(situation, 'DriverMissing', message)
   }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
@@ -176,6 +179,12 @@ function wait(why: string): Step {
 
 function refuse(reason: StepFailure['reason'], message: string): Step {
   return { kind: 'refuse', failure: { reason, message, terminal: false } }
+}
+
+/** By what the NodeENI says now: when it says something else, the node is tried again. */
+function refuseForGood({ generation }: Situation, reason: StepFailure['reason'], message: string): Step {
+  const judgedBy = generation === undefined ? {} : { observedGeneration: generation }
+  return { kind: 'refuse', failure: { reason, message, terminal: true, ...judgedBy } }
 }
 
 /** What the node itself uses of the card, in one line. */

@@ -36,7 +36,6 @@ const schema = z
     podResourcesSocket: env.JIT_ENI_POD_RESOURCES_SOCKET,
     stateDir: env.JIT_ENI_STATE_DIR,
     statusListen: env.JIT_ENI_STATUS_LISTEN,
-    logLevel: env.LOG_LEVEL,
   }))
 
 export type DevicePluginSettings = z.output<typeof schema>

@@ -48,6 +48,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     wanted,
     driverExists: typeof wanted === 'string' || knowledge.hasDriver(wanted.userspace),
     expectedAddress: nodeENI?.spec.dpdkPCIAddress,
+    generation: nodeENI?.metadata.generation,
     host: findings.host,
     listed: listedFor(uid, resourceName, address, knowledge.lists),
     occupancy: occupancyOf(key, knowledge.occupancy),

@@ -76,11 +76,20 @@ export class Reservations {
     const podUID = attachment.spec.claim?.uid
     try {
       const freed = await this.#writeClaim(attachment, undefined, ({ spec }) => spec.claim?.uid === podUID)
-      if (freed !== undefined && freed.status?.eni === undefined) await deleteAttachment(this.#cluster, freed)
+      if (freed !== undefined && freed.status?.eni === undefined) await this.#withdraw(freed)
     } catch (error) {
       // The attacher frees the claims of pods that ended or are bound elsewhere, so nothing leaks when this fails.
       if (isNotFound(error)) return
       this.#log.warn({ attachment: attachment.metadata.name, err: error }, 'claim not freed')
+    }
+  }
+
+  async #withdraw(intent: ENIAttachment): Promise<void> {
+    try {
+      await deleteAttachment(this.#cluster, intent)
+    } catch (error) {
+      // The attacher has begun with it meanwhile: it is an idle ENI like any other.
+      if (!isConflict(error)) throw error
     }
   }
 

@@ -15,7 +15,6 @@ const schema = z
     resources: env.JIT_ENI_RESOURCES,
     listen: env.JIT_ENI_LISTEN,
     kubeconfig: env.KUBECONFIG,
-    logLevel: env.LOG_LEVEL,
   }))
 
 export type ExtenderSettings = z.output<typeof schema>

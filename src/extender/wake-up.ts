@@ -3,7 +3,7 @@
 import { wakeUpCondition } from '../api/names.ts'
 import type { Demand } from '../api/pod-demand.ts'
 import type { Cluster } from '../kube/cluster.ts'
-import { isInvalid, isNotFound } from '../kube/kube-error.ts'
+import { isForbidden, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import { podPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
@@ -110,6 +110,7 @@ export class WakeUp {
       // A pod that is gone, or whose name another one has now, leaves its turn to the next.
       if (isNotFound(error) || isInvalid(error)) return this.#gather(nodeName)
       this.#log.warn({ pod: `${namespace}/${name}`, err: error }, 'refused pod not woken up')
+      if (isForbidden(error)) return
       this.refused(pod)
       this.#clock.after(retryMs, () => this.#gather(nodeName))
     }

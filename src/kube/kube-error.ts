@@ -28,6 +28,11 @@ export function isInvalid(error: unknown): boolean {
   return error instanceof KubeError && error.code === 422
 }
 
+/** The API server will not do it, whenever it is asked. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof KubeError && error.code === 403
+}
+
 export function isGone(error: unknown): boolean {
   return error instanceof KubeError && error.code === 410
 }

@@ -11,7 +11,6 @@ import type { Log } from '../process/log.ts'
 /** What is kept of a Node. */
 export interface NodeFacts {
   readonly name: string
-  readonly uid: string
   readonly labels: Readonly<Record<string, string>>
   readonly zone: string | undefined
   /** EC2 instance id, the last part of spec.providerID (aws:///zone/i-...). */
@@ -27,7 +26,6 @@ export function parseNode(raw: unknown): NodeFacts {
   const instance = spec?.providerID?.split('/').at(-1)
   return {
     name: metadata?.name ?? '',
-    uid: metadata?.uid ?? '',
     labels,
     zone: labels[zoneLabel],
     instanceID: instance !== undefined && /^i-[0-9a-z]+$/.test(instance) ? instance : undefined,

@@ -217,3 +217,33 @@ test('a matching node that is not known yet keeps no intent on another waiting',
   await attacher.attached('upf-1')
   checkAccount(attacher)
 })
+
+test(
+  'what needs no EC2 stands in the condition although EC2 does not say what the instances are',
+  options,
+  async (t) => {
+    const attacher = await AttacherUnderTest.start(t)
+    const kind = { code: 'UnauthorizedOperation', status: 403 }
+    attacher.ec2.faults.add({ action: 'DescribeInstances', when: 'before', times: Infinity, kind })
+    attacher.addNodeENI('upf', { dpdkResourceName: 'example.com/other' })
+    const { reason } = await attacher.ready('upf', 'False')
+    assert.equal(reason, 'ResourceNotManaged')
+  },
+)
+
+test(
+  'a right that is missing for the look-up of subnets stands in the condition, until it is given',
+  options,
+  async (t) => {
+    const attacher = await AttacherUnderTest.start(t)
+    const kind = { code: 'UnauthorizedOperation', status: 403 }
+    const give = attacher.ec2.faults.add({ action: 'DescribeSubnets', when: 'before', times: Infinity, kind })
+    attacher.addNodeENI('upf', { dpdkResourceName: resource })
+    const { reason, message } = await attacher.ready('upf', 'False')
+    assert.equal(reason, 'UnauthorizedOperation')
+    assert.match(message, /EC2 DescribeSubnets/)
+    give()
+    attacher.clock.jump(5_000)
+    await attacher.ready('upf', 'True')
+  },
+)

@@ -50,6 +50,13 @@ test('an attachment that failed before the NodeENI changed is not held against w
   assert.equal(refusals.reasonAgainst('i-a1', changed), 'PCIAddressMismatch')
 })
 
+test('after a restart, too, what failed by an older NodeENI is not held against what it is now', () => {
+  const { refusals } = refusalsUnderTest()
+  assert.equal(refusals.add(attachmentOf('1'), changed, 'PCIAddressMismatch', 1), true)
+  assert.equal(refusals.reasonAgainst('i-a1', changed), undefined)
+  assert.deepEqual(refusals.on('i-a1', [changed]), [])
+})
+
 test('two that failed in the same way are one refusal', () => {
   const { refusals } = refusalsUnderTest()
   refusals.add(attachmentOf('1'), upf, 'DriverMissing')

@@ -26,5 +26,5 @@ export function nodeENIOf(name: string, spec: Partial<NodeENISpec> = {}, created
 
 export function nodeOf(name: string, zone = 'eu-north-1a'): NodeFacts {
   const known = { labels: {}, capacity: undefined, registered: new Set<string>() }
-  return { name, uid: `uid-${name}`, zone, instanceID: `i-${name}`, ...known }
+  return { name, zone, instanceID: `i-${name}`, ...known }
 }

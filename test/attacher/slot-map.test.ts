@@ -86,3 +86,7 @@ test('an interface at an index beyond the maximum fills the card all the same', 
 test('an instance whose type is not known has no slot', () => {
   assert.equal(chooseSlot([], [primary], 1), undefined)
 })
+
+test('a slot that is told of twice is one slot', () => {
+  assert.deepEqual(chooseSlot(single, onCard0(1, 2, 2), 2), { networkCard: 0, deviceIndex: 3 })
+})

@@ -35,9 +35,14 @@ export class Scenario implements AsyncDisposable {
 
   static async start(options: Omit<InstallationOptions, 'log'>): Promise<Scenario> {
     const installation = await startInstallation({ ...options, log: () => undefined })
-    const observer = new Observer(installation.cluster.adminKubeconfig)
-    await observer.start()
-    return new Scenario(installation, observer)
+    try {
+      const observer = new Observer(installation.cluster.adminKubeconfig)
+      await observer.start()
+      return new Scenario(installation, observer)
+    } catch (error) {
+      await installation.stop()
+      throw error
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

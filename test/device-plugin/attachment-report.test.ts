@@ -36,6 +36,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       wanted: { userspace: 'vfio-pci' },
       driverExists: true,
       expectedAddress: undefined,
+      generation: 3,
       host: { used: new Set(), uplinks: new Set(), addresses: new Set() },
       listed: 'ours',
       occupancy: held ? 'taken' : 'free',

@@ -29,7 +29,6 @@ export class ClusterInMemory implements AttachmentWrites {
 
   readonly node: NodeFacts = {
     name: 'node-a',
-    uid: 'node-uid',
     labels: { upf: 'yes' },
     zone: 'eu-central-1a',
     instanceID,

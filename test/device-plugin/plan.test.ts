@@ -22,6 +22,7 @@ function stepWhen(more: Partial<Situation>) {
     wanted: { userspace: 'vfio-pci' },
     driverExists: true,
     expectedAddress: undefined,
+    generation: 3,
     host: unused,
     listed: 'nobody',
     occupancy: 'free',
@@ -117,8 +118,8 @@ suite('a card that is refused', () => {
   })
 
   test('is not at the address that the NodeENI asserts: that ends the attachment, and names both', () => {
-    const { reason, terminal, message } = failureWhen({ expectedAddress: '0000:00:07.0' })
-    assert.deepEqual([reason, terminal], ['PCIAddressMismatch', true])
+    const { reason, terminal, message, observedGeneration } = failureWhen({ expectedAddress: '0000:00:07.0' })
+    assert.deepEqual([reason, terminal, observedGeneration], ['PCIAddressMismatch', true, 3])
     assert.match(message, /0000:00:06\.0.*0000:00:07\.0/)
   })
 

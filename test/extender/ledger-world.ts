@@ -20,7 +20,6 @@ export function node(name: string, more: Partial<NodeFacts> & NodeParts = {}): N
   const instanceID = `i-${name}`
   return {
     name,
-    uid: `uid-${name}`,
     labels: { ng: 'multi-eni' },
     zone: zoneA,
     instanceID,
