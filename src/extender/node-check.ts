@@ -64,13 +64,16 @@ export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podU
     const plan = planFrom(ours, resource, count, podUID)
     const missing = count - plan.mine.length - plan.reuse.length
     // One more than there are slots says as much as a million.
-    const attach = nodeENIsFor(ledger.nodeENIsOf(resource), node, ours, Math.min(missing, Math.max(0, slotsLeft) + 1))
+    const countable = Math.min(missing, Math.max(0, slotsLeft) + 1)
+    const attach = missing > 0 ? nodeENIsFor(ledger.nodeENIsOf(resource), node, ours, countable) : []
     if (!Array.isArray(attach)) return refuse(attach)
     if (count > 0 && !node.registered.has(resource)) return refuse(refusals.pluginNotRegistered)
-    if (missing > 0 && ours.some((one) => isFailing(one, resource))) return refuse(refusals.deviceFailed)
-    if (missing > 0 && node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
-    slotsLeft -= Math.max(0, missing)
-    if (missing > 0 && slotsLeft < 0) return refuse(refusals.noSlot)
+    if (missing > 0) {
+      if (ours.some((one) => isFailing(one, resource))) return refuse(refusals.deviceFailed)
+      if (node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
+      slotsLeft -= missing
+      if (slotsLeft < 0) return refuse(refusals.noSlot)
+    }
     plans.push({ ...plan, attach })
   }
   return { fits: true, plans, slotsLeft }

@@ -6,18 +6,12 @@ import { pino } from 'pino'
 import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
 import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
 import { startEc2 } from '../../sim/ec2/start-ec2.ts'
-import { type ENIAttachment, newAttachment } from '../../src/api/eni-attachment.ts'
 import { attachmentTag, clusterTag } from '../../src/api/names.ts'
-import { AttachmentStore } from '../../src/attacher/attachment-store.ts'
 import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
 import { GarbageCollector } from '../../src/attacher/garbage-collector.ts'
-import { Cluster } from '../../src/kube/cluster.ts'
-import { Informer } from '../../src/kube/informer.ts'
-import { attachmentParser } from '../../src/kube/objects.ts'
-import { attachmentsPath } from '../../src/kube/resource.ts'
-import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 
 import { attacherWorld } from './attacher-world.ts'
+import { storeUnderTest } from './store-under-test.ts'
 
 const logged: { msg: string; eni?: string; enis?: string[] }[] = []
 const log = pino({ level: 'warn' }, { write: (line: string) => void logged.push(JSON.parse(line)) })
@@ -25,30 +19,13 @@ const log = pino({ level: 'warn' }, { write: (line: string) => void logged.push(
 async function collectorUnderTest(t: TestContext) {
   const ec2 = await startEc2({ world: attacherWorld })
   Object.assign(process.env, ec2.environment())
-  const api = await FakeApiServer.start()
-  const stop = new AbortController()
-  const cluster = new Cluster(api.kubeconfig)
-  const watched = new Informer<ENIAttachment>({ cluster, path: attachmentsPath, parse: attachmentParser(log), log })
-  const store = new AttachmentStore(cluster, watched)
-  const running = watched.run(stop.signal)
-  t.after(async () => {
-    stop.abort()
-    await running
-    await api.stop()
-    await ec2.stop()
-  })
-  await watched.synced
+  t.after(() => ec2.stop())
+  const { store, add } = await storeUnderTest(t, log)
   const collector = new GarbageCollector(new Ec2SdkClient(() => undefined), store, 'ours', log)
   const addEni = (tags: Record<string, string>) =>
     createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
   /** Returns the uid of the object once the collector's store knows it. */
-  const addObject = async (name: string) => {
-    const spec = { nodeENI: 'upf', nodeName: 'a1', instanceID: 'i-a1' }
-    const known = new Promise<void>((resolve) => watched.onChange((key) => key === name && resolve()))
-    const object = api.store('eniattachments').create(newAttachment(name, spec) as { metadata: { name: string } })
-    await known
-    return object.metadata.uid
-  }
+  const addObject = async (name: string) => (await add(name)).metadata.uid
   return { ec2, collector, addEni, addObject }
 }
 

@@ -1,6 +1,7 @@
 // Informer: the cache is what the API server has, whatever happens to the way there.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { test, type TestContext } from 'node:test'
 import { pino } from 'pino'
 
@@ -153,7 +154,8 @@ test('an API server that fails or resets for a while only delays the first list'
 const item = (name: string, resourceVersion: string) => ({ metadata: { name, resourceVersion } })
 const list = (resourceVersion: string, items: object[]) => ({ metadata: { resourceVersion }, items })
 
-test('a bookmark moves the version from which the next watch goes on, and no list is made', async (t) => {
+/** One list, then a first watch that ends as told: the version from which each of the two watches went on. */
+async function secondWatch(t: TestContext, endFirst: (response: ServerResponse) => void) {
   const watched: (string | null)[] = []
   const second = Promise.withResolvers<void>()
   let lists = 0
@@ -165,13 +167,31 @@ test('a bookmark moves the version from which the next watch goes on, and no lis
     assert.equal(url.searchParams.get('allowWatchBookmarks'), 'true')
     watched.push(url.searchParams.get('resourceVersion'))
     if (watched.length === 2) return second.resolve()
-    response.end(`${JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: '42' } } })}\n`)
+    endFirst(response)
   })
-  const { changes } = start(t, server.kubeconfig)
+  const running = start(t, server.kubeconfig)
   await second.promise
+  return { ...running, watched, lists }
+}
+
+test('a bookmark moves the version from which the next watch goes on, and no list is made', async (t) => {
+  const bookmark = { type: 'BOOKMARK', object: { metadata: { resourceVersion: '42' } } }
+  const { changes, watched, lists } = await secondWatch(t, (response) => {
+    response.end(`${JSON.stringify(bookmark)}\n`)
+  })
   assert.deepEqual(watched, ['5', '42'])
   assert.equal(lists, 1)
   assert.equal(changes.length, 1)
+})
+
+test('a watch that is cut off goes on from where it was, and no list is made', async (t) => {
+  const added = { type: 'ADDED', object: item('b', '7') }
+  const { informer, watched, lists } = await secondWatch(t, (response) => {
+    response.write(`${JSON.stringify(added)}\n`, () => response.destroy())
+  })
+  assert.deepEqual(watched, ['5', '7'])
+  assert.equal(lists, 1)
+  assert.deepEqual(names(informer), ['a', 'b'])
 })
 
 for (const how of ['as the answer', 'inside the stream'] as const) {
@@ -195,26 +215,6 @@ for (const how of ['as the answer', 'inside the stream'] as const) {
     await closed.promise
   })
 }
-
-test('a watch that is cut off goes on from where it was, and no list is made', async (t) => {
-  const watched: (string | null)[] = []
-  const second = Promise.withResolvers<void>()
-  let lists = 0
-  const server = await scriptedServer(t, (url, _request, response) => {
-    if (!url.searchParams.has('watch')) {
-      lists += 1
-      return sendJson(response, 200, list('5', [item('a', '3')]))
-    }
-    watched.push(url.searchParams.get('resourceVersion'))
-    if (watched.length === 2) return second.resolve()
-    response.write(`${JSON.stringify({ type: 'ADDED', object: item('b', '7') })}\n`, () => response.destroy())
-  })
-  const { informer } = start(t, server.kubeconfig)
-  await second.promise
-  assert.deepEqual(watched, ['5', '7'])
-  assert.equal(lists, 1)
-  assert.deepEqual(names(informer), ['a', 'b'])
-})
 
 test('a watch without a line for longer than a bookmark takes is opened anew', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })

@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, watch, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { BinaryGroup } from '../../sim/cluster/binaries/group.ts'
 import { binaryPlaces, obtainGroup } from '../../sim/cluster/binaries/obtain.ts'
@@ -190,8 +189,13 @@ test('Ctrl-C ends a build, and leaves nothing in the cache', async (t) => {
   at.goCommands = [join(at.executable('slow', 'go', go), 'go')]
   at.writeModule('package main\n\nfunc main() {}\n')
   const interrupted = new AbortController()
+  const watcher = watch(at.root)
+  t.after(() => watcher.close())
+  const isStarted = new Promise<void>((resolve) =>
+    watcher.on('change', (_event, name) => name === basename(started) && resolve()),
+  )
   const obtaining = assert.rejects(at.obtain(at.group(), undefined, interrupted.signal), /^Error: interrupted$/)
-  while (!existsSync(started)) await sleep(5)
+  await isStarted
   interrupted.abort(new Error('interrupted'))
   await obtaining
   assert.deepEqual(readdirSync(at.cacheDir), [])
