@@ -1,7 +1,7 @@
 // A real control plane with two real nodes runs pods, survives what tests do to it, and leaves no trace.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { get as httpsGet } from 'node:https'
 import { after, before, describe, test } from 'node:test'
@@ -9,7 +9,7 @@ import type { Cluster } from '../../sim/cluster/cluster.ts'
 import { startCluster } from '../../sim/cluster/start-cluster.ts'
 import { upfImage } from '../../sim/cluster/image/node-images.ts'
 import type { NodeSpec } from '../../sim/cluster/node/cluster-node.ts'
-
+import { heldDevices } from './kubelet-devices.ts'
 import {
   assertNothingLeft,
   linkOf,
@@ -161,7 +161,7 @@ describe('a cluster with two nodes', { skip }, () => {
     assert.match(await node.ctr(['tasks', 'list']), /RUNNING/)
     await node.startKubelet()
     assert.notEqual(node.kubeletPid, firstKubelet)
-    assert.equal(existsSync(node.podResourcesSocket), true)
+    assert.deepEqual(await heldDevices(node.name, node.podResourcesSocket), [])
     // A pod that starts now proves that the new kubelet is at work, so that what it would restart, it has.
     await cluster.kubectl(['scale', 'deployment/upf', '--replicas=4'])
     await cluster.kubectl(['rollout', 'status', 'deployment/upf', '--timeout=60s'])

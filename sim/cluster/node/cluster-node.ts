@@ -1,4 +1,5 @@
 // One real node: kubelet, containerd and runc, in namespaces of their own on this machine.
+import { connect } from 'node:net'
 import path from 'node:path'
 import type { ApiClient } from '../api-client.ts'
 import type { BinaryDirs } from '../binaries/obtain.ts'
@@ -84,7 +85,7 @@ export class ClusterNode {
     await this.importImages(imageArchive, signal)
   }
 
-  /** Resolves when the kubelet answers; the node becomes Ready in the API a little later. */
+  /** Resolves when the kubelet answers, its pod-resources API too, which it opens a moment after its healthz; the node becomes Ready in the API a little later. */
   async startKubelet(signal?: AbortSignal): Promise<void> {
     const { spec } = this
     const { cgroup, address, kubeconfig, clientCAFile, dnsAddress } = this.#surroundings
@@ -114,7 +115,8 @@ export class ClusterNode {
       ],
       this.kubeletLog,
     )
-    await this.#kubelet.waitUntil('healthy', () => this.#kubeletHealthy(), readyDeadlineMs, signal)
+    const answers = async () => (await this.#kubeletHealthy()) && (await acceptsConnections(this.podResourcesSocket))
+    await this.#kubelet.waitUntil('answering', answers, readyDeadlineMs, signal)
   }
 
   /** Ready, and the taint of a node that is not has been taken away: pods can be scheduled to it. */
@@ -241,4 +243,16 @@ export class ClusterNode {
       return false
     }
   }
+}
+
+/** False also for the file that a killed server has left behind. */
+async function acceptsConnections(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath)
+    socket.once('error', () => resolve(false))
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+  })
 }
