@@ -1,7 +1,7 @@
 // What the device plugin writes to the API server: its part of an ENIAttachment's status, and the end of its finalizer.
 import { type DeviceStatus, type ENIAttachment, phaseOf } from '../api/eni-attachment.ts'
 import { apiVersion, deviceFinalizer, devicePluginManager } from '../api/names.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import { attachmentPath } from '../kube/resource.ts'
 
@@ -13,9 +13,9 @@ export interface AttachmentWrites {
 }
 
 export class ClusterAttachmentWrites implements AttachmentWrites {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
 
-  constructor(cluster: Cluster) {
+  constructor(cluster: KubeClient) {
     this.#cluster = cluster
   }
 

@@ -4,7 +4,7 @@ import type { V1Pod } from '@kubernetes/client-node'
 
 import { type Claim, terminalFailure } from '../api/eni-attachment.ts'
 import { type Demand, podDemand } from '../api/pod-demand.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import { isConflict, isNotFound } from '../kube/kube-error.ts'
 import { podPath } from '../kube/resource.ts'
 import type { Clock } from '../process/clock.ts'
@@ -29,7 +29,7 @@ export type BindOutcome = string | undefined
 const hungUp = 'the scheduler hung up'
 
 export class Binder {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #ledger: Ledger
   readonly #managed: ReadonlySet<string>
   readonly #clock: Clock
@@ -38,7 +38,7 @@ export class Binder {
   readonly #podMutex = new KeyMutex()
   readonly #reservations: Reservations
 
-  constructor(cluster: Cluster, ledger: Ledger, managed: ReadonlySet<string>, clock: Clock, log: Log) {
+  constructor(cluster: KubeClient, ledger: Ledger, managed: ReadonlySet<string>, clock: Clock, log: Log) {
     this.#cluster = cluster
     this.#ledger = ledger
     this.#managed = managed

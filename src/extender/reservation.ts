@@ -5,7 +5,7 @@ import { extenderManager } from '../api/names.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Demand } from '../api/pod-demand.ts'
 import { createAttachment, deleteAttachment, readAttachment, setClaim } from '../kube/attachments.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import { isConflict, isNotFound } from '../kube/kube-error.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
@@ -21,12 +21,12 @@ export type Reserved =
   { readonly ok: true; readonly ready: boolean } | { readonly ok: false; readonly reason: string }
 
 export class Reservations {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #ledger: Ledger
   readonly #clock: Clock
   readonly #log: Log
 
-  constructor(cluster: Cluster, ledger: Ledger, clock: Clock, log: Log) {
+  constructor(cluster: KubeClient, ledger: Ledger, clock: Clock, log: Log) {
     this.#cluster = cluster
     this.#ledger = ledger
     this.#clock = clock

@@ -2,7 +2,7 @@
 // re-queues that pod and no other (kube-scheduler 1.36), which no event of ours could do.
 import { wakeUpCondition } from '../api/names.ts'
 import type { Demand } from '../api/pod-demand.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import { isForbidden, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import { podPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
@@ -25,7 +25,7 @@ export interface RefusedPod {
 }
 
 export class WakeUp {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #ledger: Ledger
   readonly #clock: Clock
   readonly #log: Log
@@ -33,7 +33,7 @@ export class WakeUp {
   readonly #refused = new Map<string, RefusedPod>()
   readonly #changedNodes = new Set<string>()
 
-  constructor(cluster: Cluster, ledger: Ledger, clock: Clock, log: Log) {
+  constructor(cluster: KubeClient, ledger: Ledger, clock: Clock, log: Log) {
     this.#cluster = cluster
     this.#ledger = ledger
     this.#clock = clock

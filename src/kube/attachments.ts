@@ -1,21 +1,25 @@
 // Writes to ENIAttachments that more than one program makes, each with the precondition that makes it safe.
 import type { Claim, ENIAttachment } from '../api/eni-attachment.ts'
 import { eniAttachmentSchema } from '../api/eni-attachment.ts'
-import type { Cluster } from './cluster.ts'
+import type { KubeClient } from './cluster.ts'
 import { attachmentPath, attachmentsPath } from './resource.ts'
 
 /** @throws KubeError 409 when the name exists. */
-export async function createAttachment(cluster: Cluster, body: object, fieldManager: string): Promise<ENIAttachment> {
+export async function createAttachment(
+  cluster: KubeClient,
+  body: object,
+  fieldManager: string,
+): Promise<ENIAttachment> {
   return eniAttachmentSchema.parse(await cluster.request('POST', attachmentsPath, { body, query: { fieldManager } }))
 }
 
-export async function readAttachment(cluster: Cluster, name: string): Promise<ENIAttachment> {
+export async function readAttachment(cluster: KubeClient, name: string): Promise<ENIAttachment> {
   return eniAttachmentSchema.parse(await cluster.request('GET', attachmentPath(name)))
 }
 
 /** Sets or frees the claim, if the object is still as it was read. @throws KubeError 409 when it is not. */
 export async function setClaim(
-  cluster: Cluster,
+  cluster: KubeClient,
   { metadata }: ENIAttachment,
   claim: Claim | undefined,
   fieldManager: string,
@@ -32,7 +36,7 @@ export async function setClaim(
 }
 
 /** Starts the release, if the object is still as it was read: nobody has claimed it meanwhile. */
-export async function deleteAttachment(cluster: Cluster, { metadata }: ENIAttachment): Promise<void> {
+export async function deleteAttachment(cluster: KubeClient, { metadata }: ENIAttachment): Promise<void> {
   const body = { preconditions: { uid: metadata.uid, resourceVersion: metadata.resourceVersion } }
   await cluster.request('DELETE', attachmentPath(metadata.name), { body })
 }

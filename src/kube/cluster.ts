@@ -10,7 +10,7 @@ import { KubeError } from './kube-error.ts'
 
 const requestDeadlineMs = 15_000
 
-const contentTypes = {
+export const contentTypes = {
   json: 'application/json',
   merge: 'application/merge-patch+json',
   strategic: 'application/strategic-merge-patch+json',
@@ -35,6 +35,9 @@ class PooledKubeConfig extends KubeConfig {
     if (this.#pool !== undefined) context.setDispatcher(this.#pool)
   }
 }
+
+/** What controllers need of the API server, so that a test can put another door in the place of this one. */
+export type KubeClient = Pick<Cluster, 'request' | 'lines'>
 
 export class Cluster {
   readonly #config: PooledKubeConfig
@@ -73,8 +76,11 @@ export class Cluster {
     const stream = response.body.stream()
     if (stream === null) return
     const body = Readable.fromWeb(stream as ReadableStream, { signal: options.signal })
+    const lines = createInterface(body)
+    // Who aborts and leaves in the same turn hears the abort no more; the lines tell it all the same.
+    lines.on('error', () => undefined)
     try {
-      for await (const line of createInterface(body)) {
+      for await (const line of lines) {
         if (line !== '') yield JSON.parse(line)
       }
     } finally {

@@ -1,8 +1,9 @@
 // Kubernetes Events, where users look first. One that repeats within ten minutes is not written again.
 import { hostname } from 'node:os'
 
+import { type Clock, realClock, timestamp } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
-import type { Cluster } from './cluster.ts'
+import type { KubeClient } from './cluster.ts'
 import { eventsPath } from './resource.ts'
 
 export interface InvolvedObject {
@@ -19,26 +20,28 @@ const rememberedMax = 4096
 const messageMax = 1024
 
 export class EventRecorder {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #component: string
   readonly #log: Log
+  readonly #clock: Clock
   readonly #lastSent = new Map<string, number>()
 
-  constructor(cluster: Cluster, component: string, log: Log) {
+  constructor(cluster: KubeClient, component: string, log: Log, clock: Clock = realClock) {
     this.#cluster = cluster
     this.#component = component
     this.#log = log
+    this.#clock = clock
   }
 
   /** Never waits and never throws: an event is a courtesy, not a step. */
   record(object: InvolvedObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const key = [object.uid, type, reason, message].join('\0')
-    const now = Date.now()
-    if (now - (this.#lastSent.get(key) ?? 0) < repeatMs) return
+    const now = this.#clock.monotonic()
+    if (now - (this.#lastSent.get(key) ?? -Infinity) < repeatMs) return
     if (this.#lastSent.size >= rememberedMax) this.#lastSent.clear()
     this.#lastSent.set(key, now)
     const namespace = object.namespace ?? 'default'
-    const time = new Date(now).toISOString()
+    const time = timestamp(this.#clock)
     const body = {
       apiVersion: 'v1',
       kind: 'Event',

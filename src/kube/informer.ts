@@ -1,9 +1,8 @@
 // A cache of one kind of object, kept by list and watch, that never stops by itself. client-node's ListWatch ends for ever
 // on a reset connection, a 5xx or a failed list, asks for no bookmarks and re-opens idle watches every 30 s.
-import { setTimeout as delay } from 'node:timers/promises'
-
+import { type Clock, realClock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
-import type { Cluster } from './cluster.ts'
+import type { KubeClient } from './cluster.ts'
 import { isGone, KubeError } from './kube-error.ts'
 
 const pageSize = 500
@@ -33,12 +32,13 @@ interface NamedObject {
 }
 
 export interface InformerOptions<T> {
-  readonly cluster: Cluster
+  readonly cluster: KubeClient
   readonly path: string
   readonly fieldSelector?: string
   /** undefined: this object is not for us (or is not what its CRD says; say so in the log). */
   readonly parse: (raw: unknown) => T | undefined
   readonly log: Log
+  readonly clock?: Clock
 }
 
 /** `before` is undefined for a new object, `after` for a deleted one. Listeners must not throw. */
@@ -46,6 +46,7 @@ export type ChangeListener<T> = (key: string, after: T | undefined, before: T | 
 
 export class Informer<T> {
   readonly #options: InformerOptions<T>
+  readonly #clock: Clock
   readonly #objects = new Map<string, T>()
   readonly #listeners: ChangeListener<T>[] = []
   readonly #synced = Promise.withResolvers<void>()
@@ -54,6 +55,7 @@ export class Informer<T> {
 
   constructor(options: InformerOptions<T>) {
     this.#options = options
+    this.#clock = options.clock ?? realClock
   }
 
   get hasSynced(): boolean {
@@ -80,29 +82,30 @@ export class Informer<T> {
 
   /** Lists and watches until the signal aborts. A watch that breaks goes on from where it was, without a new list. */
   async run(signal: AbortSignal): Promise<void> {
+    const clock = this.#clock
     let backoffMs = firstBackoffMs
-    let listAt = performance.now()
+    let listAt = clock.monotonic()
     while (!signal.aborted) {
-      const startedAt = performance.now()
+      const startedAt = clock.monotonic()
       let goodAfterMs = endedWatchMs
       try {
         if (startedAt >= listAt) {
           await this.#list(signal)
-          listAt = performance.now() + relistMs
+          listAt = clock.monotonic() + relistMs
         }
         await this.#watch(signal)
       } catch (error) {
         if (signal.aborted) return
         goodAfterMs = lastBackoffMs
         // What we have is too old to go on from.
-        if (isGone(error)) listAt = performance.now()
+        if (isGone(error)) listAt = clock.monotonic()
         else this.#options.log.warn({ path: this.#options.path, err: error }, 'list or watch failed, trying again')
       }
-      if (performance.now() - startedAt > goodAfterMs) {
+      if (clock.monotonic() - startedAt > goodAfterMs) {
         backoffMs = firstBackoffMs
         continue
       }
-      await delay(backoffMs * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => undefined)
+      await sleep(clock, backoffMs * (0.5 + Math.random() / 2), signal)
       backoffMs = Math.min(backoffMs * 2, lastBackoffMs)
     }
   }
@@ -130,7 +133,8 @@ export class Informer<T> {
   async #watch(signal: AbortSignal): Promise<void> {
     const { cluster, path, fieldSelector } = this.#options
     const stall = new AbortController()
-    const timer = setTimeout(() => stall.abort(), watchStallMs)
+    const arm = () => this.#clock.after(watchStallMs, () => stall.abort())
+    let disarm = arm()
     const query = {
       watch: true,
       allowWatchBookmarks: true,
@@ -141,11 +145,12 @@ export class Informer<T> {
     try {
       const lines = cluster.lines(path, { query, signal: AbortSignal.any([signal, stall.signal]) })
       for await (const line of lines) {
-        timer.refresh()
+        disarm()
+        disarm = arm()
         this.#apply(line as WatchEvent)
       }
     } finally {
-      clearTimeout(timer)
+      disarm()
     }
   }
 

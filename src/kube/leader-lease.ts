@@ -3,7 +3,7 @@ import type { V1Lease } from '@kubernetes/client-node'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import type { Log } from '../process/log.ts'
-import type { Cluster } from './cluster.ts'
+import type { KubeClient } from './cluster.ts'
 import { isConflict, isNotFound } from './kube-error.ts'
 import { leasePath, leasesPath } from './resource.ts'
 
@@ -27,12 +27,12 @@ interface Observed {
 class LostLease extends Error {}
 
 export class LeaderLease {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #options: LeaseOptions
   readonly #log: Log
   #observed: Observed | undefined
 
-  constructor(cluster: Cluster, options: LeaseOptions, log: Log) {
+  constructor(cluster: KubeClient, options: LeaseOptions, log: Log) {
     this.#cluster = cluster
     this.#options = options
     this.#log = log

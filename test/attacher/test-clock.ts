@@ -17,6 +17,10 @@ export class TestClock implements Clock {
     return Date.now() + this.#aheadMs
   }
 
+  monotonic(): number {
+    return this.now()
+  }
+
   after(ms: number, callback: () => void): () => void {
     const timer: Timer = { due: this.now() + ms, callback, handle: undefined }
     this.#timers.add(timer)

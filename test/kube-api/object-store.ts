@@ -1,13 +1,16 @@
 // The objects of one resource with what the API server does to every write: uid, resource versions, generation, finalizers,
-// preconditions, and the history that watches are served from. Nothing here knows HTTP.
-import { randomUUID } from 'node:crypto'
+// preconditions, owners of fields, and the history that watches are served from. Nothing here knows of requests.
 import { isDeepStrictEqual } from 'node:util'
 
+import { afterUpdate, type FieldOwners, isSameOwners, type Manager, nobody } from './field-owners.ts'
+import { settled } from './json.ts'
 import { conflict, exists, gone, invalid, notFound } from './refusal.ts'
-import { keyOf, type KubeObject, type Resource } from './resources.ts'
+import { keyOf, type KubeObject, type Meta, type Resource } from './resources.ts'
+import type { Stamps } from './stamps.ts'
 
 export interface Change {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
+  /** Of a deleted object the last state, with the version of its end. */
   readonly object: KubeObject
   readonly before: KubeObject | undefined
 }
@@ -23,91 +26,104 @@ export interface NewObject {
   readonly [field: string]: unknown
 }
 
+/** Who owns which fields after a write. */
+export type Owning = (owners: FieldOwners, before: KubeObject | undefined, after: KubeObject) => FieldOwners
+
+interface Stored {
+  readonly object: KubeObject
+  readonly owners: FieldOwners
+}
+
+/** A write by a test itself. */
+const byHand: Manager = { name: 'test', operation: 'Update', subresource: undefined }
+
+export function ownedBy(manager: Manager): Owning {
+  return (owners, before, after) => afterUpdate(owners, manager, before ?? {}, after)
+}
+
 export class ObjectStore {
   readonly resource: Resource
-  readonly #nextVersion: () => number
-  readonly #objects = new Map<string, KubeObject>()
+  readonly #stamps: Stamps
+  readonly #objects = new Map<string, Stored>()
   readonly #listeners = new Set<(change: Change) => void>()
   #history: Change[] = []
   #forgottenUntil = 0
 
-  /** All stores of a server share one counter of versions. */
-  constructor(resource: Resource, nextVersion: () => number) {
+  /** All stores of a server share its stamps, and so one counter of versions. */
+  constructor(resource: Resource, stamps: Stamps) {
     this.resource = resource
-    this.#nextVersion = nextVersion
+    this.#stamps = stamps
   }
 
   get(key: string): KubeObject | undefined {
-    return this.#objects.get(key)
+    return this.#objects.get(key)?.object
+  }
+
+  ownersOf(key: string): FieldOwners {
+    return this.#objects.get(key)?.owners ?? nobody
   }
 
   /** In order of keys, as the API server lists. */
   list(): KubeObject[] {
-    return [...this.#objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object)
+    return [...this.#objects].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, { object }]) => object)
   }
 
-  create(given: NewObject): KubeObject {
-    const { apiVersion, kind } = this.resource
-    const generated = `${given.metadata.generateName}${randomUUID().slice(0, 5)}`
-    const object: KubeObject = {
-      ...structuredClone(given),
-      apiVersion,
-      kind,
-      metadata: {
-        creationTimestamp: `${new Date().toISOString().slice(0, 19)}Z`,
-        ...given.metadata,
-        name: given.metadata.name ?? generated,
-        uid: randomUUID(),
-        generation: 1,
-        resourceVersion: '',
-      },
+  create(given: NewObject, owning: Owning = ownedBy(byHand)): KubeObject {
+    const { apiVersion, kind, hasGeneration = false } = this.resource
+    const metadata = {
+      creationTimestamp: this.#stamps.time(),
+      ...withoutEmptyFields(given.metadata),
+      name: given.metadata.name ?? `${given.metadata.generateName}${this.#stamps.nameSuffix()}`,
+      uid: this.#stamps.uid(),
+      ...(hasGeneration && { generation: 1 }),
+      resourceVersion: '',
     }
-    const key = keyOf(object.metadata)
+    const object = this.#checked({ ...given, apiVersion, kind, metadata }, undefined)
+    const key = keyOf(metadata)
     if (this.#objects.has(key)) throw exists(`${kind} ${key}`)
-    this.#check(object, undefined)
-    return this.#record('ADDED', object, undefined)
+    return this.#record('ADDED', object, undefined, owning(nobody, undefined, object))
   }
 
   /** Writes what `change` makes of the object; a write that changes nothing makes no new version. */
-  update(key: string, change: (object: KubeObject) => unknown, only: Preconditions = {}): KubeObject {
-    const before = this.#existing(key, only)
-    const after = structuredClone(change(structuredClone(before))) as KubeObject
-    const {
-      name,
-      namespace,
-      uid,
-      resourceVersion,
-      generation = 1,
-      creationTimestamp,
-      deletionTimestamp,
-    } = before.metadata
-    const isNewSpec = !isDeepStrictEqual(after['spec'], before['spec'])
-    after.metadata = {
-      ...after.metadata,
-      name,
-      uid,
-      resourceVersion,
-      generation: isNewSpec ? generation + 1 : generation,
-      ...(namespace !== undefined && { namespace }),
-      ...(creationTimestamp !== undefined && { creationTimestamp }),
-      ...(deletionTimestamp !== undefined && { deletionTimestamp }),
+  update(
+    key: string,
+    change: (object: KubeObject) => unknown,
+    only: Preconditions = {},
+    owning: Owning = ownedBy(byHand),
+  ): KubeObject {
+    const { object: before, owners } = this.#existing(key, only)
+    const changed = change(before) as KubeObject
+    const metadata = metadataAfter(changed.metadata, before.metadata)
+    const after = this.#checked({ ...changed, metadata }, before)
+    const nextOwners = owning(owners, before, after)
+    if (isDeepStrictEqual(after, before) && isSameOwners(nextOwners, owners)) return before
+    if (isToEnd(after)) {
+      this.#end(before)
+      return after
     }
-    if (after.metadata.finalizers?.length === 0) delete after.metadata.finalizers
-    if (isDeepStrictEqual(after, before)) return before
-    this.#check(after, before)
-    const ends = deletionTimestamp !== undefined && after.metadata.finalizers === undefined
-    return this.#record(ends ? 'DELETED' : 'MODIFIED', after, before)
+    return this.#record('MODIFIED', withGeneration(after, before), before, nextOwners)
   }
 
-  /** With finalizers the object stays until the last of them is gone. */
-  delete(key: string, only: Preconditions = {}): KubeObject {
-    const before = this.#existing(key, only)
-    if (before.metadata.finalizers === undefined) return this.#record('DELETED', structuredClone(before), before)
-    if (before.metadata.deletionTimestamp !== undefined) return before
-    const after = structuredClone(before)
-    after.metadata.deletionTimestamp = `${new Date().toISOString().slice(0, 19)}Z`
-    after.metadata.generation = (after.metadata.generation ?? 1) + 1
-    return this.#record('MODIFIED', after, before)
+  /** With finalizers the object stays until the last of them is gone. Undefined: it is gone already. */
+  delete(key: string, only: Preconditions = {}): KubeObject | undefined {
+    const { object: before } = this.#existing(key, only)
+    if (before.metadata.finalizers !== undefined) return this.markDeleted(key, 0)
+    this.#end(before)
+    return undefined
+  }
+
+  /** Only says that it is to go, and when. */
+  markDeleted(key: string, graceSeconds: number, only: Preconditions = {}): KubeObject {
+    const { object: before, owners } = this.#existing(key, only)
+    const { generation, deletionGracePeriodSeconds: granted = Infinity } = before.metadata
+    if (granted <= graceSeconds) return before
+    const metadata = {
+      ...before.metadata,
+      deletionTimestamp: this.#stamps.time(graceSeconds),
+      deletionGracePeriodSeconds: graceSeconds,
+      ...(generation !== undefined && { generation: generation + 1 }),
+    }
+    return this.#record('MODIFIED', { ...before, metadata }, before, owners)
   }
 
   /** Calls the listener after each change, until the returned function is called. */
@@ -118,43 +134,88 @@ export class ObjectStore {
 
   /** @throws 410 when the history does not go back so far. */
   changesSince(resourceVersion: number): Change[] {
-    if (resourceVersion < this.#forgottenUntil) throw gone()
-    return this.#history.filter(({ object }) => Number(object.metadata.resourceVersion) > resourceVersion)
+    if (resourceVersion < this.#forgottenUntil) throw gone(resourceVersion, this.#forgottenUntil)
+    const first = this.#history.findLastIndex(({ object }) => versionOf(object) <= resourceVersion) + 1
+    return this.#history.slice(first)
   }
 
-  /** As etcd's compaction does: watches from before this moment get 410. */
+  /** As an API server that was restarted: a watch from before this moment gets 410. */
   forgetHistory(): void {
-    this.#forgottenUntil = this.#nextVersion()
+    this.#forgottenUntil = this.#stamps.nextVersion()
     this.#history = []
   }
 
-  #existing(key: string, { uid, resourceVersion }: Preconditions): KubeObject {
-    const object = this.#objects.get(key)
+  #existing(key: string, { uid, resourceVersion }: Preconditions): Stored {
+    const stored = this.#objects.get(key)
     const what = `${this.resource.kind} ${key}`
-    if (object === undefined) throw notFound(what)
-    if (uid !== undefined && uid !== object.metadata.uid) throw conflict(what)
-    if (resourceVersion !== undefined && resourceVersion !== object.metadata.resourceVersion) throw conflict(what)
-    return object
+    if (stored === undefined) throw notFound(what)
+    const { metadata } = stored.object
+    if (uid !== undefined && uid !== metadata.uid) throw conflict(what)
+    if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) throw conflict(what)
+    return stored
   }
 
-  #check(after: KubeObject, before: KubeObject | undefined): void {
-    const specOf = (object: KubeObject | undefined) => object?.['spec'] as Record<string, unknown> | undefined
-    for (const field of before === undefined ? [] : (this.resource.immutable ?? [])) {
-      if (!isDeepStrictEqual(specOf(after)?.[field], specOf(before)?.[field]))
-        throw invalid(`spec.${field} is immutable`)
-    }
-    const problem = this.resource.invalid?.({ ...after, metadata: { ...after.metadata, resourceVersion: '0' } })
-    if (problem !== undefined) throw invalid(problem)
+  #checked(after: KubeObject, before: KubeObject | undefined): KubeObject {
+    const object = settled(after)
+    return settled(this.resource.checked?.(object, before) ?? object)
   }
 
-  #record(type: Change['type'], object: KubeObject, before: KubeObject | undefined): KubeObject {
-    object.metadata.resourceVersion = String(this.#nextVersion())
+  #end(before: KubeObject): void {
+    this.#record('DELETED', before, before, nobody)
+  }
+
+  #record(type: Change['type'], state: KubeObject, before: KubeObject | undefined, owners: FieldOwners): KubeObject {
+    const resourceVersion = String(this.#stamps.nextVersion())
+    const object = settled({ ...state, metadata: { ...state.metadata, resourceVersion } })
     const key = keyOf(object.metadata)
     if (type === 'DELETED') this.#objects.delete(key)
-    else this.#objects.set(key, object)
+    else this.#objects.set(key, { object, owners })
     const change = { type, object, before }
     this.#history.push(change)
     for (const listener of this.#listeners) listener(change)
     return object
   }
+}
+
+/** What no client writes. */
+const serversOwn = [
+  'name',
+  'namespace',
+  'uid',
+  'resourceVersion',
+  'generation',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+] as const
+
+function metadataAfter(given: Meta, before: Meta): Meta {
+  if (given === before) return before
+  const own = Object.fromEntries(serversOwn.map((field) => [field, before[field]]))
+  const added = given.finalizers?.find((finalizer) => before.finalizers?.includes(finalizer) !== true)
+  if (before.deletionTimestamp !== undefined && added !== undefined)
+    throw invalid(`metadata.finalizers: no new finalizers can be added if the object is being deleted: ${added}`)
+  return { ...withoutEmptyFields(given), ...own } as unknown as Meta
+}
+
+/** No labels are left out like no finalizers (omitempty of metav1.ObjectMeta). */
+function withoutEmptyFields(metadata: object): object {
+  const isEmpty = (value: unknown) =>
+    value === null || (typeof value === 'object' && Object.keys(value ?? {}).length === 0)
+  return Object.fromEntries(Object.entries(metadata).filter(([, value]) => !isEmpty(value)))
+}
+
+/** Finalizers and the grace of a pod hold a deleted object. */
+function isToEnd({ metadata }: KubeObject): boolean {
+  return metadata.deletionGracePeriodSeconds === 0 && metadata.finalizers === undefined
+}
+
+function withGeneration(after: KubeObject, before: KubeObject): KubeObject {
+  const { generation } = before.metadata
+  if (generation === undefined || isDeepStrictEqual(after['spec'], before['spec'])) return after
+  return { ...after, metadata: { ...after.metadata, generation: generation + 1 } }
+}
+
+function versionOf({ metadata }: KubeObject): number {
+  return Number(metadata.resourceVersion)
 }

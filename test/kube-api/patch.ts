@@ -1,10 +1,8 @@
-// The patches of the Kubernetes API: merge (RFC 7386), strategic (as merge, but conditions are merged by type), json (RFC 6902)
-// and apply (the fields that the manager no longer names go, unless another names them too).
+// The patches of the Kubernetes API: merge (RFC 7386), strategic (as merge, but conditions are merged by type) and json (RFC 6902).
 import { isDeepStrictEqual } from 'node:util'
 
+import { isJsonObject as isObject, type JsonObject as Json } from './json.ts'
 import { invalid } from './refusal.ts'
-
-type Json = Record<string, unknown>
 
 export function mergePatch(target: unknown, patch: unknown): unknown {
   return merged(target, patch, (_field, _before, after) => after)
@@ -40,76 +38,49 @@ interface Operation {
 }
 
 export function jsonPatch(target: unknown, operations: readonly Operation[]): unknown {
-  const document = structuredClone(target)
-  for (const { op, path, value } of operations) {
-    const steps = path
+  return operations.reduce((document, operation) => {
+    const steps = operation.path
       .split('/')
       .slice(1)
       .map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'))
-    const last = steps.pop() ?? ''
-    const parent = steps.reduce<unknown>((at, step) => (at as Json | undefined)?.[step], document)
-    if (parent === null || typeof parent !== 'object') throw invalid(`json patch: ${path} does not exist`)
-    apply(parent as Json, last, op, value, path)
-  }
-  return document
+    return changedAt(document, steps, operation)
+  }, target)
+}
+
+/** Copies only what is on the way to the place. */
+function changedAt(document: unknown, [step = '', ...rest]: readonly string[], operation: Operation): unknown {
+  const { op, path, value } = operation
+  if (document === null || typeof document !== 'object') throw invalid(`json patch: ${path} does not exist`)
+  const copy = (Array.isArray(document) ? [...document] : { ...document }) as Json
+  if (rest.length === 0) apply(copy, step, op, value, path)
+  else copy[step] = changedAt(copy[step], rest, operation)
+  return copy
 }
 
 function apply(parent: Json, last: string, op: string, value: unknown, path: string): void {
   if (op === 'test') {
     if (!isDeepStrictEqual(parent[last], value)) throw invalid(`json patch: testing value ${path} failed`)
-  } else if (op === 'add' && Array.isArray(parent)) {
-    parent.splice(last === '-' ? parent.length : Number(last), 0, value)
-  } else if (op === 'add') {
-    parent[last] = value
-  } else {
+  } else if (op === 'add' || op === 'replace') {
+    put(parent, last, op, value, path)
+  } else if (op === 'remove') {
     if (!(last in parent)) throw invalid(`json patch: ${path} does not exist`)
-    if (op === 'replace') parent[last] = value
-    else if (Array.isArray(parent)) parent.splice(Number(last), 1)
+    if (Array.isArray(parent)) parent.splice(Number(last), 1)
     else delete parent[last]
+  } else {
+    throw invalid(`json patch: unexpected kind: ${op}`)
   }
 }
 
-/**
- * @param before what this manager applied the last time
- * @param others what all other managers apply now
- */
-export function applyPatch(target: unknown, before: unknown, now: unknown, others: readonly unknown[]): unknown {
-  return mergeApplied(pruned(target, before, now, others), now)
-}
-
-function pruned(target: unknown, before: unknown, now: unknown, others: readonly unknown[]): unknown {
-  if (!isObject(target) || !isObject(before)) return target
-  const result: Json = { ...target }
-  for (const field of Object.keys(before)) {
-    const nowThere = isObject(now) && field in now
-    const others_ = others.flatMap((other) => (isObject(other) && field in other ? [other[field]] : []))
-    if (isObject(before[field]) && isObject(result[field])) {
-      result[field] = pruned(result[field], before[field], nowThere ? now[field] : undefined, others_)
-      if (!nowThere && others_.length === 0 && Object.keys(result[field] as Json).length === 0) delete result[field]
-    } else if (!nowThere && others_.length === 0) {
-      delete result[field]
-    }
+/** Only in a list does `replace` ask for something to replace (evanphx/json-patch, as the API server uses it). */
+function put(parent: Json, last: string, op: 'add' | 'replace', value: unknown, path: string): void {
+  if (!Array.isArray(parent)) {
+    parent[last] = value
+    return
   }
-  return result
-}
-
-function mergeApplied(target: unknown, now: unknown): unknown {
-  if (!isObject(now)) return now
-  const result: Json = isObject(target) ? { ...target } : {}
-  for (const [field, value] of Object.entries(now)) {
-    result[field] = field === 'conditions' ? conditionsOf(result[field], value) : mergeApplied(result[field], value)
-  }
-  return result
-}
-
-function conditionsOf(before: unknown, after: unknown): unknown[] {
-  return [...new Map([...asList(before), ...asList(after)].map((one) => [one['type'], one])).values()]
+  if (op === 'replace' && !(last in parent)) throw invalid(`json patch: ${path} does not exist`)
+  parent.splice(last === '-' ? parent.length : Number(last), op === 'replace' ? 1 : 0, value)
 }
 
 function asList(value: unknown): Json[] {
   return Array.isArray(value) ? value : []
-}
-
-function isObject(value: unknown): value is Json {
-  return value !== null && typeof value === 'object' && !Array.isArray(value)
 }

@@ -1,7 +1,13 @@
-// The kinds of object that the fake API server keeps, and what it needs to know of each.
-import { eniAttachmentSchema } from '../../src/api/eni-attachment.ts'
+// The kinds of object that the API double keeps, and what it needs to know of each.
+import type { ZodType } from 'zod'
+
+import { attachmentSpecSchema, attachmentStatusSchema } from '../../src/api/eni-attachment.ts'
 import { apiVersion as ours, group, version } from '../../src/api/names.ts'
-import { nodeENISchema } from '../../src/api/node-eni.ts'
+import { nodeENISpecSchema, nodeENIStatusSchema } from '../../src/api/node-eni.ts'
+
+import { attachmentRules, brokenRule, nodeENIRules, type Rules } from './cel-rules.ts'
+import type { JsonObject } from './json.ts'
+import { invalid } from './refusal.ts'
 
 export interface Meta {
   name: string
@@ -12,6 +18,7 @@ export interface Meta {
   generation?: number
   creationTimestamp?: string
   deletionTimestamp?: string
+  deletionGracePeriodSeconds?: number
   finalizers?: string[]
   labels?: Record<string, string>
   annotations?: Record<string, string>
@@ -29,44 +36,86 @@ export interface Resource {
   readonly path: string
   readonly apiVersion: string
   readonly kind: string
-  readonly namespaced: boolean
-  /** What the CRD's schema says against the object; undefined when nothing. */
-  readonly invalid?: (object: KubeObject) => string | undefined
-  /** Spec fields that may not change. */
-  readonly immutable?: readonly string[]
+  /** Fields for field selectors, beside metadata.name and metadata.namespace. */
+  readonly selectable?: readonly string[]
+  /** Pods have one too, but nothing here looks at it. */
+  readonly hasGeneration?: boolean
+  /** What is done to `status` when an object is written without the subresource. */
+  readonly status: 'is dropped' | 'is kept on create' | 'is a field like others'
+  /** Whether a PUT has to say which version it replaces. */
+  readonly needsVersion?: boolean
+  /** The object with defaults and without what its schema does not know. @throws Refusal 422 */
+  readonly checked?: (after: KubeObject, before: KubeObject | undefined) => KubeObject
 }
 
-const core = (plural: string, kind: string, namespaced: boolean): Resource => ({
-  path: `/api/v1/${plural}`,
-  apiVersion: 'v1',
+const core = (plural: string, kind: string) => ({ path: `/api/v1/${plural}`, apiVersion: 'v1', kind })
+
+const custom = (plural: string, kind: string, schemas: Schemas, rules: Rules) => ({
+  path: `/apis/${group}/${version}/${plural}`,
+  apiVersion: ours,
   kind,
-  namespaced,
+  hasGeneration: true,
+  status: 'is dropped' as const,
+  needsVersion: true,
+  checked({ apiVersion, metadata, ...after }: KubeObject, before: KubeObject | undefined): KubeObject {
+    const spec = parsed(schemas.spec, after['spec'], before?.['spec'], `${kind} ${metadata.name}: spec`)
+    const status = parsed(schemas.status, after['status'], before?.['status'], `${kind} ${metadata.name}: status`)
+    const broken = brokenRule(rules, spec as JsonObject, before?.['spec'] as JsonObject | undefined)
+    if (broken !== undefined) throw invalid(`${kind} ${metadata.name}: ${broken}`)
+    return { apiVersion, kind, metadata, spec, ...(status !== undefined && { status }) }
+  },
 })
 
+interface Schemas {
+  readonly spec: ZodType
+  readonly status: ZodType
+}
+
+/** What is there already has been looked at. */
+function parsed(schema: ZodType, after: unknown, before: unknown, what: string): unknown {
+  if (after === before && before !== undefined) return before
+  const result = schema.safeParse(after)
+  if (!result.success) throw invalid(`${what}: ${result.error.message}`)
+  return result.data
+}
+
 export const resources = {
-  pods: core('pods', 'Pod', true),
-  nodes: core('nodes', 'Node', false),
-  events: core('events', 'Event', true),
+  pods: {
+    ...core('pods', 'Pod'),
+    status: 'is dropped',
+    selectable: ['spec.nodeName', 'spec.schedulerName', 'status.phase'],
+  },
+  nodes: {
+    ...core('nodes', 'Node'),
+    status: 'is kept on create',
+    selectable: ['spec.unschedulable'],
+  },
+  events: {
+    ...core('events', 'Event'),
+    status: 'is a field like others',
+    selectable: ['involvedObject.kind', 'involvedObject.name', 'involvedObject.namespace', 'reason', 'type'],
+  },
   leases: {
     path: '/apis/coordination.k8s.io/v1/leases',
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
-    namespaced: true,
+    status: 'is a field like others',
+    needsVersion: true,
   },
-  nodeenis: {
-    path: `/apis/${group}/${version}/nodeenis`,
-    apiVersion: ours,
-    kind: 'NodeENI',
-    namespaced: false,
-    invalid: (object) => nodeENISchema.safeParse(object).error?.message,
-  },
+  nodeenis: custom(
+    'nodeenis',
+    'NodeENI',
+    { spec: nodeENISpecSchema, status: nodeENIStatusSchema.optional() },
+    nodeENIRules,
+  ),
   eniattachments: {
-    path: `/apis/${group}/${version}/eniattachments`,
-    apiVersion: ours,
-    kind: 'ENIAttachment',
-    namespaced: false,
-    invalid: (object) => eniAttachmentSchema.safeParse(object).error?.message,
-    immutable: ['nodeENI', 'nodeName', 'instanceID', 'resourceName'],
+    ...custom(
+      'eniattachments',
+      'ENIAttachment',
+      { spec: attachmentSpecSchema, status: attachmentStatusSchema.optional() },
+      attachmentRules,
+    ),
+    selectable: ['spec.nodeName', 'spec.nodeENI'],
   },
 } as const satisfies Record<string, Resource>
 

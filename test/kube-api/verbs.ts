@@ -1,125 +1,95 @@
-// What each HTTP verb does to the objects: reads with selectors and pages, creates, updates, patches, deletes, pods/binding.
+// What each HTTP verb does to the objects: reads with selectors and pages, creates, updates, patches, deletes.
+import { appliedTo } from './apply-verb.ts'
 import { fieldSelector } from './field-selector.ts'
-import type { NewObject, ObjectStore } from './object-store.ts'
-import { applyPatch, jsonPatch, mergePatch, strategicPatch } from './patch.ts'
-import { conflict, invalid, notFound, Refusal } from './refusal.ts'
-import { keyOf, type KubeObject, type Meta, type Target } from './resources.ts'
+import type { JsonObject } from './json.ts'
+import type { ListPages } from './list-pages.ts'
+import { type ObjectStore, ownedBy } from './object-store.ts'
+import { jsonPatch, mergePatch, strategicPatch } from './patch.ts'
+import { badRequest, invalid, Refusal } from './refusal.ts'
+import type { ApiRequest, Body } from './request.ts'
+import type { KubeObject, Target } from './resources.ts'
+import { checkIdentity, checkName, newObject, updater, written } from './written-object.ts'
 
-export interface ApiRequest {
-  readonly method: string
-  readonly path: string
-  readonly query: URLSearchParams
-  readonly contentType: string
-  readonly body: unknown
-}
+/** What the API server takes for a pod that does not say. */
+const defaultGraceSeconds = 30
 
-type Body = Record<string, unknown> & { readonly metadata?: Partial<Meta> }
-
-/** manager -> what it applied last, for each object by uid and subresource. */
-export type Applied = Map<string, Map<string, unknown>>
-
-export function listOf(store: ObjectStore, target: Target, query: URLSearchParams, version: number): object {
-  const isSelected = fieldSelector(query.get('fieldSelector') ?? '')
-  const after = query.get('continue') ?? ''
+export function listOf(
+  store: ObjectStore,
+  target: Target,
+  query: URLSearchParams,
+  version: number,
+  pages: ListPages,
+): object {
+  const isSelected = fieldSelector(query.get('fieldSelector') ?? '', store.resource)
   const limit = Number(query.get('limit') ?? Infinity)
-  const found = store
-    .list()
-    .filter(({ metadata }) => target.namespace === undefined || metadata.namespace === target.namespace)
-    .filter((object) => isSelected(object) && keyOf(object.metadata) > after)
-  const items = found.slice(0, limit)
-  const last = items.at(-1)
-  const next = items.length < found.length && last !== undefined ? { continue: keyOf(last.metadata) } : {}
+  const token = query.get('continue') ?? ''
+  const isIn = ({ metadata }: KubeObject) => target.namespace === undefined || metadata.namespace === target.namespace
+  const selected = () => store.list().filter((object) => isIn(object) && isSelected(object))
+  const page = token === '' ? pages.first(selected(), version, limit) : pages.next(token, limit)
   const { apiVersion, kind } = store.resource
-  return { apiVersion, kind: `${kind}List`, metadata: { resourceVersion: String(version), ...next }, items }
+  const metadata = { resourceVersion: String(page.version), ...(page.next !== undefined && { continue: page.next }) }
+  return { apiVersion, kind: `${kind}List`, metadata, items: page.items }
 }
 
 export function created(store: ObjectStore, target: Target, request: ApiRequest): KubeObject {
-  const body = request.body as NewObject & { spec?: unknown }
-  const { status: _, ...rest } = body
-  const namespace = target.namespace === undefined ? {} : { namespace: target.namespace }
-  return store.create({ ...rest, metadata: { ...body.metadata, ...namespace } })
-}
-
-/** pods/binding: the scheduler's last word. */
-export function bound(store: ObjectStore, key: string, request: ApiRequest): KubeObject {
-  const body = request.body as Body & { target?: { name?: string } }
-  return store.update(
-    key,
-    (pod) => {
-      const spec = pod['spec'] as { nodeName?: string } | undefined
-      if (spec?.nodeName !== undefined) throw conflict(`Pod ${key}: already assigned to node ${spec.nodeName}`)
-      const bound_ = { ...pod, spec: { ...spec, nodeName: body.target?.name } }
-      return strategicPatch(bound_, { status: { conditions: [{ type: 'PodScheduled', status: 'True' }] } })
-    },
-    { uid: body.metadata?.uid },
-  )
+  const body = request.body as Body
+  const { metadata = {} } = body
+  if (metadata.name === undefined && metadata.generateName === undefined)
+    throw invalid('metadata.name: Required value: name or generateName is required')
+  if (target.namespace !== undefined && (metadata.namespace ?? target.namespace) !== target.namespace)
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
+  if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== '')
+    throw new Refusal(500, '', 'resourceVersion should not be set on objects to be created')
+  return store.create(newObject(store, target, body), ownedBy(updater(target, request)))
 }
 
 export function replaced(store: ObjectStore, key: string, target: Target, request: ApiRequest): KubeObject {
   const body = request.body as Body
-  const only = { resourceVersion: body.metadata?.resourceVersion }
-  return store.update(key, (object) => written(target, object, { ...object, ...body } as KubeObject, body), only)
+  const { uid, resourceVersion, name } = body.metadata ?? {}
+  checkName(target, name)
+  if (store.resource.needsVersion === true && resourceVersion === undefined && store.get(key) !== undefined)
+    throw invalid('metadata.resourceVersion: Invalid value: 0: must be specified for an update')
+  const write = (before: KubeObject) => written(store, target, before, body as KubeObject)
+  return store.update(key, write, { uid, resourceVersion }, ownedBy(updater(target, request)))
 }
 
-export function patched(
-  store: ObjectStore,
-  key: string,
-  target: Target,
-  request: ApiRequest,
-  applied: Applied,
-): KubeObject {
-  const { body } = request
-  if (request.contentType.startsWith('application/apply-patch')) return appliedTo(store, key, target, request, applied)
-  const { metadata } = body as Body
-  const only = { resourceVersion: metadata?.resourceVersion }
-  return store.update(key, (object) => written(target, object, patchedObject(object, request), body as Body), only)
-}
-
-function patchedObject(object: KubeObject, { contentType, body }: ApiRequest): KubeObject {
-  switch (contentType.split(';')[0]) {
-    case 'application/merge-patch+json':
-      return mergePatch(object, body) as KubeObject
-    case 'application/strategic-merge-patch+json':
-      return strategicPatch(object, body) as KubeObject
-    case 'application/json-patch+json':
-      return jsonPatch(object, body as Parameters<typeof jsonPatch>[1]) as KubeObject
-    default:
-      throw new Refusal(415, 'UnsupportedMediaType', `no patch is ${contentType}`)
+export function patched(store: ObjectStore, key: string, target: Target, request: ApiRequest): KubeObject {
+  if (request.contentType.startsWith('application/apply-patch')) return appliedTo(store, key, target, request)
+  const write = (before: KubeObject) => {
+    const after = patchedObject(store, before, request)
+    checkIdentity(store, target, before, after.metadata)
+    return written(store, target, before, after)
   }
+  return store.update(key, write, {}, ownedBy(updater(target, request)))
 }
 
-function appliedTo(store: ObjectStore, key: string, target: Target, request: ApiRequest, applied: Applied): KubeObject {
-  const manager = request.query.get('fieldManager')
-  if (manager === null) throw new Refusal(400, 'BadRequest', 'fieldManager is required for apply patch')
-  const { metadata, apiVersion: _, kind: __, ...fields } = request.body as Body
-  const uid = store.get(key)?.metadata.uid
-  if (uid === undefined) throw notFound(`${store.resource.kind} ${key}`)
-  const slot = `${uid}/${target.subresource ?? ''}`
-  const managers = applied.get(slot) ?? new Map<string, unknown>()
-  const others = [...managers].filter(([other]) => other !== manager).map(([, applied_]) => applied_)
-  const only = { resourceVersion: metadata?.resourceVersion }
-  const patch = (before: KubeObject) => applyPatch(before, managers.get(manager), fields, others) as KubeObject
-  const object = store.update(key, (before) => written(target, before, patch(before), request.body as Body), only)
-  applied.set(slot, managers.set(manager, structuredClone(fields)))
-  return object
+function patchedObject(store: ObjectStore, object: KubeObject, { contentType, body }: ApiRequest): KubeObject {
+  const type = contentType.split(';')[0]
+  if (type === 'application/merge-patch+json') return mergePatch(object, body) as KubeObject
+  if (type === 'application/json-patch+json')
+    return jsonPatch(object, body as Parameters<typeof jsonPatch>[1]) as KubeObject
+  // Only for the types that are compiled into the API server.
+  if (type === 'application/strategic-merge-patch+json' && store.resource.checked === undefined)
+    return strategicPatch(object, body) as KubeObject
+  throw new Refusal(415, 'UnsupportedMediaType', `${contentType} is no patch for ${store.resource.kind}`)
 }
 
-export function deleted(store: ObjectStore, key: string, request: ApiRequest): KubeObject {
-  const { preconditions } = (request.body ?? {}) as { preconditions?: { uid?: string; resourceVersion?: string } }
-  return store.delete(key, preconditions)
+export function deleted(store: ObjectStore, key: string, target: Target, request: ApiRequest): object {
+  const { preconditions, gracePeriodSeconds } = (request.body ?? {}) as DeleteOptions
+  const seconds = graceOf(target, store.get(key), gracePeriodSeconds)
+  const left = seconds > 0 ? store.markDeleted(key, seconds, preconditions) : store.delete(key, preconditions)
+  return left ?? { kind: 'Status', apiVersion: 'v1', status: 'Success' }
 }
 
-/** A write to the object leaves its status alone, and one to its status leaves all else. */
-function written(target: Target, before: KubeObject, after: KubeObject, body: Body): KubeObject {
-  // For the status of a custom resource nothing looks at the uid (tried on 1.36.3).
-  const isLookedAt = target.subresource !== 'status' || target.resource === 'pods'
-  const { uid } = body.metadata ?? {}
-  if (isLookedAt && uid !== undefined && uid !== before.metadata.uid) {
-    throw invalid(`metadata.uid: Invalid value: ${uid}: field is immutable`)
-  }
-  if (target.subresource === 'status') return { ...before, status: after['status'] }
-  const hasStatus = target.resource !== 'leases' && target.resource !== 'events'
-  if (!hasStatus) return after
-  const { status: _, ...rest } = after
-  return { ...rest, ...('status' in before && { status: before['status'] }) }
+interface DeleteOptions {
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string }
+  readonly gracePeriodSeconds?: number
+}
+
+/** A pod that a node has, and that has not ended, stays until the kubelet deletes it once more, without grace. */
+function graceOf({ resource }: Target, object: KubeObject | undefined, asked: number | undefined): number {
+  const { spec = {}, status = {} } = (object ?? {}) as Partial<Record<'spec' | 'status', JsonObject>>
+  if (resource !== 'pods' || spec['nodeName'] === undefined) return 0
+  if (status['phase'] === 'Succeeded' || status['phase'] === 'Failed') return 0
+  return asked ?? Number(spec['terminationGracePeriodSeconds'] ?? defaultGraceSeconds)
 }

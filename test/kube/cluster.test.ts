@@ -168,3 +168,14 @@ test('where client-node would mean a server without TLS on this machine, the err
     Object.assign(process.env, { HOME, ...(KUBECONFIG !== undefined && { KUBECONFIG }) })
   }
 })
+
+test('a reader may abort its watch and leave in the same turn', async (t) => {
+  const server = await scriptedServer(t, (_url, _request, response) => response.write('{"a":1}\n'))
+  const abort = new AbortController()
+  for await (const _line of new Cluster(server.kubeconfig).lines('/w', { signal: abort.signal })) {
+    abort.abort()
+    break
+  }
+  // An error that nobody hears would end the test now.
+  await new Promise((resolve) => setImmediate(resolve))
+})

@@ -7,6 +7,7 @@ import { Cluster } from '../../src/kube/cluster.ts'
 import { EventRecorder } from '../../src/kube/event-recorder.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 import type { KubeObject } from '../kube-api/resources.ts'
+import { ManualClock } from '../process/manual-clock.ts'
 
 const pod = { apiVersion: 'v1', kind: 'Pod', namespace: 'cnf', name: 'upf-0', uid: 'pod-1' }
 const nodeENI = { apiVersion: 'networking.k8s.aws/v1alpha1', kind: 'NodeENI', name: 'upf', uid: 'neni-1' }
@@ -14,14 +15,16 @@ const nodeENI = { apiVersion: 'networking.k8s.aws/v1alpha1', kind: 'NodeENI', na
 async function recording(t: TestContext) {
   const api = await FakeApiServer.start()
   t.after(() => api.stop())
-  const recorder = new EventRecorder(new Cluster(api.kubeconfig), 'jit-eni-test', pino({ level: 'silent' }))
+  const clock = new ManualClock()
+  const log = pino({ level: 'silent' })
+  const recorder = new EventRecorder(new Cluster(api.kubeconfig), 'jit-eni-test', log, clock)
   const written = (count: number) =>
     new Promise<KubeObject[]>((resolve) => {
       const look = () => api.store('events').list().length >= count && resolve(api.store('events').list())
       api.store('events').onChange(look)
       look()
     })
-  return { api, recorder, written }
+  return { api, recorder, written, clock }
 }
 
 test('an event names its object, in the namespace of the object', async (t) => {
@@ -47,16 +50,15 @@ test('an event on a cluster-scoped object goes to namespace default', async (t) 
 })
 
 test('an event that repeats within ten minutes is written once, one that says something else at once', async (t) => {
-  t.mock.timers.enable({ apis: ['Date'], now: Date.UTC(2026, 0, 1) })
-  const { recorder, written } = await recording(t)
+  const { recorder, written, clock } = await recording(t)
   const repeat = () => recorder.record(pod, 'Warning', 'NoSlot', 'no free ENI slot')
   repeat()
-  t.mock.timers.setTime(Date.UTC(2026, 0, 1, 0, 9, 59))
+  clock.advance(599_999)
   repeat()
   recorder.record({ ...pod, uid: 'pod-2' }, 'Warning', 'NoSlot', 'no free ENI slot')
   recorder.record(pod, 'Warning', 'NoSlot', 'something else')
   assert.equal((await written(3)).length, 3)
-  t.mock.timers.setTime(Date.UTC(2026, 0, 1, 0, 10, 0))
+  clock.advance(1)
   repeat()
   assert.equal((await written(4)).length, 4)
 })
