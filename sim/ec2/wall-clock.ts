@@ -9,12 +9,16 @@ export class WallClock implements Clock {
     return Date.now()
   }
 
-  after(ms: number, then: () => void): void {
+  after(ms: number, then: () => void): () => void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer)
       then()
     }, ms)
     this.#timers.add(timer)
+    return () => {
+      clearTimeout(timer)
+      this.#timers.delete(timer)
+    }
   }
 
   stop(): void {

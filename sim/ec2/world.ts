@@ -62,4 +62,6 @@ export interface World {
   readonly instances: readonly WorldInstance[]
   /** Quota of network interfaces in the region (L-DF5E4CA3); 5,000 unless raised. */
   readonly maximumNetworkInterfaces?: number
+  /** Quota of security groups for an interface (L-2AFB9258); 5 unless raised, at most 16. */
+  readonly maximumGroupsPerInterface?: number
 }

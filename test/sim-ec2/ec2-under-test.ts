@@ -10,10 +10,13 @@ import { type Ec2Options, type SimulatedEc2, startEc2 } from '../../sim/ec2/star
 import { ManualClock } from './manual-clock.ts'
 import { smallWorld } from './small-world.ts'
 
-export interface Ec2UnderTest {
+export interface Ec2UnderTest extends ShortCalls {
   readonly ec2: SimulatedEc2
   readonly client: EC2
   readonly clock: ManualClock
+}
+
+export interface ShortCalls {
   /** Creates an interface and returns its id. */
   readonly create: (subnetId?: string) => Promise<string>
   readonly attach: (eniId: string, instanceId: string, deviceIndex: number, networkCard?: number) => Promise<string>
@@ -27,10 +30,11 @@ export async function ec2UnderTest(test: TestContext, options: Partial<Ec2Option
     client.destroy()
     await ec2.stop()
   })
+  return { ec2, client, clock, ...shortCalls(client) }
+}
+
+export function shortCalls(client: EC2): ShortCalls {
   return {
-    ec2,
-    client,
-    clock,
     async create(SubnetId = 'subnet-a') {
       const { NetworkInterface } = await client.createNetworkInterface({ SubnetId })
       return NetworkInterface?.NetworkInterfaceId ?? assert.fail('no id')

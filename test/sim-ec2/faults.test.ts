@@ -3,6 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { EC2 } from '@aws-sdk/client-ec2'
+
+import { inProcess } from '../../sim/ec2/in-process.ts'
+
 import { ec2UnderTest, refused } from './ec2-under-test.ts'
 
 const create = { action: 'CreateNetworkInterface' } as const
@@ -32,6 +36,21 @@ test('a fault after: EC2 did it and the caller does not know', async (t) => {
     ec2.calls.of('CreateNetworkInterface').every((call) => call.result !== undefined),
     true,
   )
+})
+
+test('EC2 did it and never answers, until the caller gives up', async (t) => {
+  const { ec2 } = await ec2UnderTest(t)
+  const impatient = new EC2({
+    ...inProcess(ec2),
+    endpoint: ec2.endpoint,
+    requestHandler: { requestTimeout: 50, throwOnRequestTimeout: true },
+    maxAttempts: 1,
+  })
+  t.after(() => impatient.destroy())
+  const before = ec2.state.enis().length
+  ec2.faults.add({ ...create, when: 'after', kind: 'no-answer' })
+  await assert.rejects(impatient.createNetworkInterface({ SubnetId: 'subnet-a' }), { name: 'TimeoutError' })
+  assert.equal(ec2.state.enis().length, before + 1)
 })
 
 test('a fault strikes the nth call of its action and as many after it as told', async (t) => {

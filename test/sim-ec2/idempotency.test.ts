@@ -29,6 +29,23 @@ test('the same token with other parameters is refused, tags included', async (t)
   await refused(client.createNetworkInterface(tagged('2')), 'IdempotentParameterMismatch')
 })
 
+test('a repeat while the first answer is still on its way names the same interface', async (t) => {
+  const { ec2, client, clock } = await ec2UnderTest(t)
+  const before = ec2.state.enis().length
+  for (const when of ['after', 'before'] as const) {
+    ec2.faults.add({ action: 'CreateNetworkInterface', when, kind: 'slow', ms: 60_000 })
+    const token = { ...tagged('1'), ClientToken: when }
+    const waiting = clock.nextTimer()
+    const first = client.createNetworkInterface(token)
+    await waiting
+    const repeat = await client.createNetworkInterface(token)
+    clock.advance(60_000)
+    const eniId = (await first).NetworkInterface?.NetworkInterfaceId
+    assert.equal(repeat.NetworkInterface?.NetworkInterfaceId, eniId)
+  }
+  assert.equal(ec2.state.enis().length, before + 2)
+})
+
 test('a token whose interface was deleted still names that interface: it is burned', async (t) => {
   const { ec2, client } = await ec2UnderTest(t)
   const first = await client.createNetworkInterface(tagged('1'))

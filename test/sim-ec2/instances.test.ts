@@ -5,7 +5,7 @@ import { test } from 'node:test'
 
 import type { Hypervisor } from '../../sim/ec2/state/hypervisor.ts'
 
-import { ec2UnderTest } from './ec2-under-test.ts'
+import { ec2UnderTest, refused } from './ec2-under-test.ts'
 
 /** Writes down what is plugged and unplugged. */
 function recorder(): Hypervisor & { readonly log: string[] } {
@@ -150,6 +150,20 @@ test('terminate unplugs all, deletes what has DeleteOnTermination and leaves the
   assert.equal(ec2.state.findEni(goes), undefined)
   assert.equal(ec2.state.eni(stays).status, 'available')
   assert.equal(ec2.state.subnet('subnet-tiny').addresses.free, 10)
+})
+
+test('a terminated instance is there for an hour, and then its id is unknown', async (t) => {
+  const { ec2, client, clock } = await ec2UnderTest(t, { delays: { stopMs: 30_000 } })
+  const described = async () => {
+    const { Reservations = [] } = await client.describeInstances({ InstanceIds: ['i-large'] })
+    const instance = Reservations[0]?.Instances?.[0]
+    return [instance?.State?.Name, instance?.NetworkInterfaces?.length]
+  }
+  ec2.terminateInstance('i-large')
+  clock.advance(30_000 + 3_599_999)
+  assert.deepEqual(await described(), ['terminated', 0])
+  clock.advance(1)
+  await refused(described(), 'InvalidInstanceID.NotFound', "The instance ID 'i-large' does not exist")
 })
 
 test('an interface detached just before its instance ends is not deleted with it: DeleteOnTermination is lost', async (t) => {

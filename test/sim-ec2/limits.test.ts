@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { SubnetAddresses } from '../../sim/ec2/state/subnet-addresses.ts'
+
 import { ec2UnderTest, refused } from './ec2-under-test.ts'
 
 test('a full instance says how many interfaces it would have and of what type it is', async (t) => {
@@ -54,10 +56,63 @@ test('an attach beyond the budget shared with EBS is accepted and stays attachin
   assert.equal(ec2.state.eni(over).status, 'available')
 })
 
+test('a subnet is a /16 to /28 and keeps five of its addresses', () => {
+  const free = (prefixLength: number) => new SubnetAddresses(`10.0.0.0/${prefixLength}`).free
+  assert.deepEqual([free(16), free(24), free(28)], [65_531, 251, 11])
+  for (const prefixLength of [15, 29]) assert.throws(() => free(prefixLength), /a subnet is a \/16 to \/28/)
+})
+
+test('the maximum of a card holds, since nobody can spread its queues by hand to get the flexible interfaces', async (t) => {
+  const { ec2, client, create, attach } = await ec2UnderTest(t)
+  ec2.launchInstance({ instanceId: 'i-flexible', instanceType: 'c6in.32xlarge', subnetId: 'subnet-a' })
+  for (let index = 1; index < 8; index++) await attach(await create(), 'i-flexible', index)
+  await refused(attach(await create(), 'i-flexible', 8), 'AttachmentLimitExceeded')
+  const byHand = client.attachNetworkInterface({
+    NetworkInterfaceId: await create(),
+    InstanceId: 'i-flexible',
+    DeviceIndex: 8,
+    EnaQueueCount: 2,
+  })
+  await refused(byHand, 'UnknownParameter', 'EnaQueueCount')
+})
+
+test('local NVMe volumes take their part of the shared budget', async (t) => {
+  const { ec2, create, attach } = await ec2UnderTest(t)
+  const isStuck = async (instanceType: string, ebsVolumes: number) => {
+    const instanceId = `i-${instanceType.replace('.', '')}${ebsVolumes}`
+    ec2.launchInstance({ instanceId, instanceType, subnetId: 'subnet-a', ebsVolumes })
+    const eniId = await create()
+    await attach(eniId, instanceId, 1)
+    return ec2.state.eni(eniId).attachment?.status === 'attaching'
+  }
+  assert.deepEqual([await isStuck('m5.24xlarge', 26), await isStuck('m5.24xlarge', 27)], [false, true])
+  assert.deepEqual([await isStuck('m5d.24xlarge', 22), await isStuck('m5d.24xlarge', 23)], [false, true])
+})
+
+test('all types are known, also those whose cards differ and those without IPv6', async (t) => {
+  const { client } = await ec2UnderTest(t)
+  let count = 0
+  let NextToken: string | undefined
+  do {
+    const page = await client.describeInstanceTypes({ NextToken })
+    count += page.InstanceTypes?.length ?? 0
+    NextToken = page.NextToken
+  } while (NextToken !== undefined)
+  assert.equal(count, 1395)
+  const { InstanceTypes = [] } = await client.describeInstanceTypes({ InstanceTypes: ['i7ie.48xlarge', 'm3.large'] })
+  const [i7ie, m3] = InstanceTypes.map((type) => type.NetworkInfo)
+  assert.deepEqual(
+    i7ie?.NetworkCards?.map((card) => card.MaximumNetworkInterfaces),
+    [8, 7],
+  )
+  assert.deepEqual([i7ie?.MaximumNetworkInterfaces, i7ie?.Ipv6Supported], [15, true])
+  assert.deepEqual([m3?.Ipv4AddressesPerInterface, m3?.Ipv6AddressesPerInterface, m3?.Ipv6Supported], [10, 0, false])
+})
+
 test('types answer their cards, their slots and their attachment budget', async (t) => {
   const { client } = await ec2UnderTest(t)
-  const { InstanceTypes = [] } = await client.describeInstanceTypes({ InstanceTypes: ['m5.large', 'c6in.32xlarge'] })
-  const [m5, c6in] = InstanceTypes
+  const { InstanceTypes = [] } = await client.describeInstanceTypes({ InstanceTypes: ['c6in.32xlarge', 'm5.large'] })
+  const [c6in, m5] = InstanceTypes
   assert.equal(m5?.NetworkInfo?.MaximumNetworkInterfaces, 3)
   assert.equal(m5?.EbsInfo?.AttachmentLimitType, 'shared')
   assert.equal(m5?.EbsInfo?.MaximumEbsAttachments, 27)

@@ -16,9 +16,13 @@ export class ManualClock implements Clock {
     return this.#now
   }
 
-  after(ms: number, then: () => void): void {
-    this.#timers.push({ due: this.#now + ms, run: then })
+  after(ms: number, then: () => void): () => void {
+    const timer = { due: this.#now + ms, run: then }
+    this.#timers.push(timer)
     for (const resolve of this.#awaited.splice(0)) resolve()
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer)
+    }
   }
 
   /** Resolves when something next waits for this clock. */

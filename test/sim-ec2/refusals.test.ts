@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 
 import type { EC2 } from '@aws-sdk/client-ec2'
 
-import { type Ec2UnderTest, ec2UnderTest, refused } from './ec2-under-test.ts'
+import { ec2UnderTest, refused } from './ec2-under-test.ts'
 import { smallWorld } from './small-world.ts'
 
 describe('a call that names what is not there or is not an id', () => {
@@ -99,32 +99,6 @@ describe('a call that names what is not there or is not an id', () => {
 })
 
 describe('an attach', () => {
-  test('of an interface that is attached already', async (t) => {
-    const { create, attach } = await ec2UnderTest(t)
-    const eniId = await create()
-    await attach(eniId, 'i-large', 1)
-    await refused(attach(eniId, 'i-large', 2), 'InvalidNetworkInterface.InUse', `Interface: [${eniId}] in use.`)
-  })
-
-  test('at an index that is taken', async (t) => {
-    const { create, attach } = await ec2UnderTest(t)
-    const words = "already has an interface attached at device index '1'"
-    await refused(attach(await create(), 'i-cni', 1), 'InvalidParameterValue', words)
-  })
-
-  test('across zones', async (t) => {
-    const { create, attach } = await ec2UnderTest(t)
-    const words = 'not in the same availability zone'
-    await refused(attach(await create('subnet-b'), 'i-large', 1), 'InvalidParameterCombination', words)
-  })
-
-  test('to an instance that shuts down', async (t) => {
-    const { ec2, create, attach } = await ec2UnderTest(t, { delays: { stopMs: 30_000 } })
-    const eniId = await create()
-    ec2.terminateInstance('i-large')
-    await refused(attach(eniId, 'i-large', 1), 'IncorrectState', "Instance 'i-large' is not 'running'")
-  })
-
   test('with ENA Express on a type that has none', async (t) => {
     const { client, create } = await ec2UnderTest(t)
     const attached = client.attachNetworkInterface({
@@ -135,16 +109,6 @@ describe('an attach', () => {
     })
     await refused(attached, 'InvalidParameterValue', 'ENA Express')
   })
-
-  test('of an interface with more addresses than the type allows for one', async (t) => {
-    const { client, attach } = await ec2UnderTest(t)
-    const { NetworkInterface } = await client.createNetworkInterface({
-      SubnetId: 'subnet-a',
-      SecondaryPrivateIpAddressCount: 10,
-    })
-    const attached = attach(NetworkInterface?.NetworkInterfaceId ?? '', 'i-large', 1)
-    await refused(attached, 'InvalidInterface.IpAddressLimitExceeded')
-  })
 })
 
 describe('a create', () => {
@@ -152,7 +116,7 @@ describe('a create', () => {
     const { ec2, client, create } = await ec2UnderTest(t)
     for (let left = 10; left > 0; left--) await create('subnet-tiny')
     const tooMany = client.createNetworkInterface({ SubnetId: 'subnet-tiny', SecondaryPrivateIpAddressCount: 1 })
-    await refused(tooMany, 'InsufficientFreeAddressesInSubnet')
+    await refused(tooMany, 'InvalidParameterValue', "There aren't sufficient free Ipv4 addresses or prefixes")
     assert.equal(ec2.state.subnet('subnet-tiny').addresses.free, 1)
     await create('subnet-tiny')
     await refused(create('subnet-tiny'), 'InsufficientFreeAddressesInSubnet')
@@ -171,18 +135,19 @@ describe('a create', () => {
     await refused(client.createNetworkInterface({ SubnetId: 'subnet-a', Ipv6AddressCount: 1 }), 'InvalidParameterValue')
   })
 
-  test('with six groups', async (t) => {
-    const { client } = await ec2UnderTest(t)
-    const Groups = Array.from({ length: 6 }, () => 'sg-0123456789abcdef0')
-    const call = client.createNetworkInterface({ SubnetId: 'subnet-a', Groups })
-    await refused(call, 'SecurityGroupsPerInterfaceLimitExceeded')
-  })
-
-  test('beyond the quota of the region', async (t) => {
-    const world = { ...smallWorld, maximumNetworkInterfaces: 7 }
-    const { create } = await ec2UnderTest(t, { world })
-    await create()
-    await refused(create(), 'NetworkInterfaceLimitExceeded')
+  test('or a modify with more groups than the quota, which may be raised', async (t) => {
+    const groups = (length: number) => Array.from({ length }, () => 'sg-0123456789abcdef0')
+    for (const quota of [5, 16]) {
+      const { client } = await ec2UnderTest(t, { world: { ...smallWorld, maximumGroupsPerInterface: quota } })
+      const create = (count: number) =>
+        client
+          .createNetworkInterface({ SubnetId: 'subnet-a', Groups: groups(count) })
+          .then(({ NetworkInterface }) => NetworkInterface?.NetworkInterfaceId)
+      const NetworkInterfaceId = await create(quota)
+      const code = 'SecurityGroupsPerInterfaceLimitExceeded'
+      await refused(create(quota + 1), code)
+      await refused(client.modifyNetworkInterfaceAttribute({ NetworkInterfaceId, Groups: groups(quota + 1) }), code)
+    }
   })
 
   test('with tags for another type, or with tags of AWS', async (t) => {
@@ -214,15 +179,6 @@ describe('a create', () => {
 })
 
 describe('a detach, delete or modify', () => {
-  const primaryAttachment = ({ ec2 }: Ec2UnderTest) => ec2.state.eni('eni-primary').attachment?.attachmentId
-
-  test('of the primary interface', async (t) => {
-    const underTest = await ec2UnderTest(t)
-    const detached = underTest.client.detachNetworkInterface({ AttachmentId: primaryAttachment(underTest) })
-    const words = 'The network interface at device index 0 and networkCard index 0 cannot be detached.'
-    await refused(detached, 'OperationNotPermitted', words)
-  })
-
   test('of an interface that is attached or still detaching', async (t) => {
     const { client, create, attach } = await ec2UnderTest(t, { delays: { detachMs: 2500 } })
     const NetworkInterfaceId = await create()
@@ -244,5 +200,33 @@ describe('a detach, delete or modify', () => {
     await refused(modify({}), 'InvalidParameterCombination')
     const Attachment = { AttachmentId: 'eni-attach-0', DeleteOnTermination: true }
     await refused(modify({ Attachment }), 'InvalidAttachmentID.NotFound')
+  })
+})
+
+describe('what an interface is in cannot be deleted before it', () => {
+  test('a security group, by any interface that has it', async (t) => {
+    const { client } = await ec2UnderTest(t)
+    const GroupId = 'sg-0123456789abcdef0'
+    const { NetworkInterface } = await client.createNetworkInterface({ SubnetId: 'subnet-a', Groups: [GroupId] })
+    await refused(client.deleteSecurityGroup({ GroupId }), 'DependencyViolation', `${GroupId} has a dependent object`)
+    await client.deleteNetworkInterface({ NetworkInterfaceId: NetworkInterface?.NetworkInterfaceId })
+    await client.deleteSecurityGroup({ GroupId })
+    await refused(client.describeSecurityGroups({ GroupIds: [GroupId] }), 'InvalidGroup.NotFound')
+  })
+
+  test('the default group never', async (t) => {
+    const { ec2, client } = await ec2UnderTest(t)
+    const group = ec2.state.groups().find(({ groupName, vpcId }) => groupName === 'default' && vpcId === 'vpc-2')
+    await refused(client.deleteSecurityGroup({ GroupId: group?.groupId ?? '' }), 'CannotDelete')
+  })
+
+  test('a subnet', async (t) => {
+    const { client, create } = await ec2UnderTest(t)
+    const NetworkInterfaceId = await create('subnet-b')
+    const words = "The subnet 'subnet-b' has dependencies and cannot be deleted."
+    await refused(client.deleteSubnet({ SubnetId: 'subnet-b' }), 'DependencyViolation', words)
+    await client.deleteNetworkInterface({ NetworkInterfaceId })
+    await client.deleteSubnet({ SubnetId: 'subnet-b' })
+    await refused(create('subnet-b'), 'InvalidSubnetID.NotFound')
   })
 })

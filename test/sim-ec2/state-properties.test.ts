@@ -53,7 +53,7 @@ function newAccount(delays: {
 }): Account {
   const clock = new ManualClock()
   const buses = new Buses()
-  const state = new Ec2State(smallWorld, clock, buses, delays)
+  const state = new Ec2State(smallWorld, clock, { hypervisor: buses, delays, consistency: { newIdMs: 0, listMs: 700 } })
   for (const instance of smallWorld.instances) launchInstance(state, instance)
   return { state, clock, buses }
 }
@@ -180,6 +180,7 @@ function checkDevices({ state, buses }: Account): void {
 }
 
 function checkSettled({ state, buses }: Account): void {
+  assert.deepEqual(state.view().enis, state.enis(), 'a Describe that lags has seen every change in the end')
   for (const { eniId, status, attachment } of state.enis()) {
     if (attachment === undefined) {
       assert.equal(status, 'available')

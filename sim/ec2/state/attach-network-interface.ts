@@ -13,7 +13,7 @@ export interface AttachNetworkInterface extends Slot {
 }
 
 export function attachNetworkInterface(state: Ec2State, request: AttachNetworkInterface): Attachment {
-  const eni = state.eni(request.eniId)
+  const eni = state.knownEni(request.eniId)
   const instance = state.instance(request.instanceId)
   if (eni.attachment !== undefined) throw refusals.interfaceInUse(eni.eniId)
   // A stopped instance takes interfaces too ("warm attach"); one on its way up or down does not.
@@ -48,7 +48,6 @@ export function linkToInstance(
     stuck: isOverSharedBudget(instance, state.enisOn(instance.instanceId).length + 1),
   }
   state.link(eni, attachment)
-  state.changed()
   return attachment
 }
 
@@ -63,18 +62,27 @@ export function plugCard(state: Ec2State, eni: NetworkInterface): void {
 function followAttachment(state: Ec2State, eni: NetworkInterface, attachment: Attachment): void {
   if (attachment.stuck) return
   const stillWanted = (): boolean => eni.attachment === attachment && attachment.status !== 'detaching'
+  const gate = state.stuck.begin('attaching', eni.eniId)
+  attachment.stuck = gate.closed
+  gate.pass(() => {
+    attachment.stuck = false
+  })
 
-  state.later(state.delays.attachMs, () => {
+  const attached = (): void => {
     if (!stillWanted()) return
     attachment.status = 'attached'
-    state.changed()
-  })
-  state.later(state.delays.deviceMs, () => {
+    state.touched(eni)
+  }
+  const appears = (): void => {
     if (stillWanted()) plugCard(state, eni)
-  })
+  }
+  state.later(state.delays.attachMs, () => gate.pass(attached))
+  state.later(state.delays.deviceMs, () => gate.pass(appears))
 }
 
 function checkAddresses(instance: Instance, eni: NetworkInterface): void {
-  const most = Math.max(eni.privateIpAddresses.length, eni.ipv6Addresses.length)
-  if (most > instance.limits.addressesPerInterface) throw refusals.addressLimit(instance.instanceType)
+  const { ipv4AddressesPerInterface, ipv6AddressesPerInterface } = instance.limits
+  const fits =
+    eni.privateIpAddresses.length <= ipv4AddressesPerInterface && eni.ipv6Addresses.length <= ipv6AddressesPerInterface
+  if (!fits) throw refusals.addressLimit(instance.instanceType)
 }

@@ -3,6 +3,6 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number
-  /** Calls `then` once, `ms` from now. */
-  after(ms: number, then: () => void): void
+  /** Calls `then` once, `ms` from now; the returned function cancels it. */
+  after(ms: number, then: () => void): () => void
 }

@@ -6,8 +6,6 @@ import { refusals } from './refusals.ts'
 import type { Subnet } from './subnet.ts'
 import { checkTags } from './tags.ts'
 
-const maximumGroupsPerInterface = 5
-
 export interface CreateNetworkInterface {
   readonly subnetId: string
   readonly groupIds?: readonly string[] | undefined
@@ -30,25 +28,29 @@ export function createNetworkInterface(
   const known = clientToken === undefined ? undefined : state.tokens.recall(clientToken, parameters, state.clock.now())
   if (known !== undefined) return known
 
-  const eni = newNetworkInterface(state, request)
+  const eni = newNetworkInterface(state, request, { knownFrom: state.visibility.knownFrom() })
   const answer = snapshot(eni)
   if (clientToken !== undefined) state.tokens.remember(clientToken, parameters, answer, state.clock.now())
   state.later(state.delays.createMs, () => {
-    if (eni.status === 'pending') eni.status = 'available'
-    state.changed()
+    if (eni.status !== 'pending' || state.findEni(eni.eniId) === undefined) return
+    eni.status = 'available'
+    state.touched(eni)
   })
   return answer
 }
 
-/** Also makes the interfaces that instances are launched with; `ids` are those that the world prescribes. */
+/** Also makes the interfaces that instances are launched with: `given` is what the world prescribes of one. */
 export function newNetworkInterface(
   state: Ec2State,
   request: CreateNetworkInterface,
-  ids: { readonly eniId?: string | undefined; readonly mac?: string | undefined } = {},
+  given: {
+    readonly eniId?: string | undefined
+    readonly mac?: string | undefined
+    readonly knownFrom?: number
+  } = {},
 ): NetworkInterface {
   const subnet = state.subnet(request.subnetId)
   const groupIds = state.groupsFor(subnet.vpcId, request.groupIds ?? [])
-  if (groupIds.length > maximumGroupsPerInterface) throw refusals.tooManyGroups()
   if (state.eniCount >= state.maximumNetworkInterfaces) throw refusals.tooManyInterfaces()
   const tags = new Map(request.tags)
   checkTags(tags)
@@ -57,14 +59,15 @@ export function newNetworkInterface(
 
   const eni: NetworkInterface = {
     serial: state.nextSerial(),
-    eniId: ids.eniId ?? state.mint.id('eni'),
-    mac: ids.mac ?? state.mint.mac(),
+    eniId: given.eniId ?? state.mint.id('eni'),
+    mac: given.mac ?? state.mint.mac(),
     subnetId: subnet.subnetId,
     vpcId: subnet.vpcId,
     availabilityZone: subnet.availabilityZone,
     interfaceType: request.interfaceType ?? 'interface',
     privateIpAddresses: takeAddresses(subnet, request),
     ipv6Addresses,
+    knownFrom: given.knownFrom ?? state.clock.now(),
     tags,
     groupIds,
     description: request.description ?? '',
@@ -77,9 +80,10 @@ export function newNetworkInterface(
 
 /** All of the addresses or none. */
 function takeAddresses(subnet: Subnet, request: CreateNetworkInterface): string[] {
-  const { addresses, subnetId } = subnet
+  const { addresses } = subnet
   const secondary = request.secondaryPrivateIpAddressCount ?? 0
-  if (addresses.free < secondary + 1) throw refusals.noFreeAddresses(subnetId)
+  if (addresses.free === 0) throw refusals.noFreeAddresses()
+  if (addresses.free < secondary + 1) throw refusals.tooFewAddresses()
   if (request.privateIpAddress === undefined) return addresses.take(secondary + 1) ?? []
 
   const outcome = addresses.takeExactly(request.privateIpAddress)

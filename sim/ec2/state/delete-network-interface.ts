@@ -4,7 +4,7 @@ import type { Ec2State } from './ec2-state.ts'
 import { refusals } from './refusals.ts'
 
 export function deleteNetworkInterface(state: Ec2State, eniId: string): void {
-  const eni = state.eni(eniId)
+  const eni = state.knownEni(eniId)
   // Not a code of its own: EC2 says InvalidParameterValue here (VPC CNI issue 1399).
   if (eni.attachment !== undefined) throw refusals.deleteInUse(eniId)
   state.removeEni(eni)

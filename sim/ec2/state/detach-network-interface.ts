@@ -2,10 +2,11 @@
 
 import type { Ec2State } from './ec2-state.ts'
 import { refusals } from './refusals.ts'
+import { Gate } from './stuck-transitions.ts'
 
 export interface DetachNetworkInterface {
   readonly attachmentId: string
-  /** Does not wait for the guest. */
+  /** Waits neither for the guest nor for what is stuck. */
   readonly force?: boolean | undefined
 }
 
@@ -17,13 +18,14 @@ export function detachNetworkInterface(state: Ec2State, request: DetachNetworkIn
 
   attachment.status = 'detaching'
   eni.status = 'detaching'
-  state.changed()
+  state.touched(eni)
 
+  const gate = force ? new Gate() : state.stuck.begin('detaching', eni.eniId)
   // Both must have happened: the time is up, and the guest has let go.
   let waitingFor = force ? 1 : 2
   const oneDone = (): void => {
     if (--waitingFor === 0 && eni.attachment === attachment) state.unlink(eni)
   }
   state.bay.unplug(attachment.instanceId, eni, force ? undefined : oneDone)
-  state.later(state.delays.detachMs, oneDone)
+  state.later(state.delays.detachMs, () => gate.pass(oneDone))
 }

@@ -5,29 +5,46 @@ import type { World } from '../world.ts'
 
 import { ClientTokens } from './client-tokens.ts'
 import type { Clock } from './clock.ts'
-import { type Delays, noDelays } from './delays.ts'
+import { type Consistency, Visibility } from './consistency.ts'
+import { type Delays, defaultDelays } from './delays.ts'
 import { DeviceBay } from './device-bay.ts'
+import { type Duration, type Random, drawn, seededRandom } from './duration.ts'
 import { type Hypervisor, noHypervisor } from './hypervisor.ts'
 import type { Instance } from './instance.ts'
+import type { InterfaceView } from './interface-view.ts'
 import type { Attachment, NetworkInterface } from './network-interface.ts'
 import { refusals } from './refusals.ts'
 import { IdMint, wellFormed } from './resource-id.ts'
 import type { SecurityGroup } from './security-group.ts'
+import { StuckTransitions } from './stuck-transitions.ts'
 import { Subnet } from './subnet.ts'
 
 const defaultAccountId = '123456789012'
 const defaultMaximumNetworkInterfaces = 5000
-const defaultGroupName = 'default'
+const defaultMaximumGroupsPerInterface = 5
+export const defaultGroupName = 'default'
+
+export interface Ec2StateOptions {
+  readonly hypervisor?: Hypervisor | undefined
+  readonly delays?: Partial<Delays> | undefined
+  readonly consistency?: Consistency | undefined
+  /** Decides what is drawn of ranges. */
+  readonly seed?: number | undefined
+}
 
 export class Ec2State {
   readonly region: string
   readonly accountId: string
   readonly maximumNetworkInterfaces: number
+  readonly maximumGroupsPerInterface: number
   readonly clock: Clock
   readonly delays: Delays
   readonly bay: DeviceBay
   readonly mint = new IdMint()
   readonly tokens = new ClientTokens<NetworkInterface>()
+  readonly stuck = new StuckTransitions()
+  readonly visibility: Visibility
+  readonly #random: Random
   readonly #subnets = new Map<string, Subnet>()
   readonly #groups = new Map<string, SecurityGroup>()
   readonly #instances = new Map<string, Instance>()
@@ -38,13 +55,17 @@ export class Ec2State {
   #serials = 0
 
   /** Takes VPCs, subnets and groups from the world; instances come by launchInstance (instance-lifecycle.ts). */
-  constructor(world: World, clock: Clock, hypervisor: Hypervisor = noHypervisor, delays: Partial<Delays> = {}) {
+  constructor(world: World, clock: Clock, options: Ec2StateOptions = {}) {
     this.region = world.region
     this.accountId = world.accountId ?? defaultAccountId
     this.maximumNetworkInterfaces = world.maximumNetworkInterfaces ?? defaultMaximumNetworkInterfaces
+    this.maximumGroupsPerInterface = world.maximumGroupsPerInterface ?? defaultMaximumGroupsPerInterface
     this.clock = clock
-    this.bay = new DeviceBay(hypervisor)
-    this.delays = { ...noDelays, ...delays }
+    this.bay = new DeviceBay(options.hypervisor ?? noHypervisor)
+    this.delays = { ...defaultDelays, ...options.delays }
+    this.#random = seededRandom(options.seed ?? 1)
+    this.visibility = new Visibility(clock, this.#random)
+    this.visibility.set(options.consistency, [])
     for (const subnet of world.subnets) {
       if (!world.vpcs.some((vpc) => vpc.vpcId === subnet.vpcId))
         throw new Error(`${subnet.subnetId} names an unknown VPC`)
@@ -81,6 +102,11 @@ export class Ec2State {
     return this.#enis.size
   }
 
+  /** The interfaces as a Describe call sees them that comes now. */
+  view(): InterfaceView {
+    return this.visibility.view(this.enis())
+  }
+
   /** Includes those that are attaching and detaching. */
   enisOn(instanceId: string): NetworkInterface[] {
     return [...(this.#attached.get(instanceId) ?? [])]
@@ -102,10 +128,16 @@ export class Ec2State {
     return found
   }
 
+  /** Undefined for a group that is deleted, which an answer that lags may still show. */
+  groupName(id: string): string | undefined {
+    return this.#groups.get(id)?.groupName
+  }
+
   /** The groups of a new interface: the given ones, all of the VPC, or else the VPC's default group. */
   groupsFor(vpcId: string, ids: readonly string[]): string[] {
     if (ids.length === 0) return [this.#defaultGroup(vpcId)?.groupId ?? '']
     for (const id of ids) if (this.group(id).vpcId !== vpcId) throw refusals.groupInOtherVpc()
+    if (ids.length > this.maximumGroupsPerInterface) throw refusals.tooManyGroups()
     return [...ids]
   }
 
@@ -121,6 +153,13 @@ export class Ec2State {
     return found
   }
 
+  /** As `eni`, for a caller: an id may be too new for EC2 to know it everywhere. */
+  knownEni(id: string): NetworkInterface {
+    const eni = this.eni(id)
+    if (!this.visibility.knows(eni)) throw refusals.eniNotFound(id)
+    return eni
+  }
+
   attachment(id: string): { eni: NetworkInterface; attachment: Attachment } {
     const eni = this.#byAttachment.get(wellFormed('eni-attach', id))
     if (eni?.attachment === undefined) throw refusals.attachmentNotFound(id)
@@ -132,15 +171,29 @@ export class Ec2State {
     this.#instances.set(instance.instanceId, instance)
   }
 
+  forgetInstance(instanceId: string): void {
+    this.#instances.delete(instanceId)
+    this.changed()
+  }
+
+  removeGroup(group: SecurityGroup): void {
+    this.#groups.delete(group.groupId)
+  }
+
+  removeSubnet(subnet: Subnet): void {
+    this.#subnets.delete(subnet.subnetId)
+  }
+
   addEni(eni: NetworkInterface): void {
     if (this.#enis.has(eni.eniId)) throw new Error(`${eni.eniId} exists already`)
     this.#enis.set(eni.eniId, eni)
-    this.changed()
+    this.touched(eni)
   }
 
   removeEni(eni: NetworkInterface): void {
     this.#enis.delete(eni.eniId)
     this.subnet(eni.subnetId).addresses.release(eni.privateIpAddresses)
+    this.visibility.recordDeletion(eni.eniId)
     this.changed()
   }
 
@@ -150,6 +203,7 @@ export class Ec2State {
     this.#byAttachment.set(attachment.attachmentId, eni)
     const onInstance = this.#attached.get(attachment.instanceId) ?? new Set()
     this.#attached.set(attachment.instanceId, onInstance.add(eni))
+    this.touched(eni)
   }
 
   unlink(eni: NetworkInterface): void {
@@ -158,11 +212,12 @@ export class Ec2State {
     this.#attached.get(eni.attachment.instanceId)?.delete(eni)
     delete eni.attachment
     eni.status = 'available'
-    this.changed()
+    this.touched(eni)
   }
 
   /** Runs `then` after the delay; with none, at once. */
-  later(ms: number, then: () => void): void {
+  later(delay: Duration, then: () => void): void {
+    const ms = drawn(delay, this.#random)
     if (ms <= 0) return then()
     this.clock.after(ms, then)
   }
@@ -175,6 +230,12 @@ export class Ec2State {
 
   changed(): void {
     for (const watcher of this.#watchers) watcher()
+  }
+
+  /** After every change of an interface. */
+  touched(eni: NetworkInterface): void {
+    this.visibility.record(eni)
+    this.changed()
   }
 
   #defaultGroup(vpcId: string): SecurityGroup | undefined {

@@ -68,10 +68,12 @@ export function terminateInstance(state: Ec2State, instanceId: string): void {
   for (const eni of state.enisOn(instanceId)) {
     eni.status = 'detaching'
     if (eni.attachment !== undefined) eni.attachment.status = 'detaching'
+    state.touched(eni)
   }
   state.later(state.delays.stopMs, () => {
     enter(state, instance, 'terminated')
     for (const eni of state.enisOn(instanceId)) leave(state, eni)
+    state.later(state.delays.terminatedMs, () => state.forgetInstance(instanceId))
   })
 }
 
@@ -107,6 +109,7 @@ function attachAtLaunch(
   const attachment = linkToInstance(state, eni, instance, slot)
   attachment.status = 'attached'
   attachment.deleteOnTermination = deleteOnTermination
+  state.touched(eni)
   plugCard(state, eni)
 }
 

@@ -1,41 +1,37 @@
-// Limits of the instance types that the simulation knows, as DescribeInstanceTypes answers them (us-east-1, 2026).
-// Chosen to differ in what matters to attaching: few and many slots, several cards, shared and dedicated budget.
+// Limits of every instance type, as DescribeInstanceTypes answers them: one type a line in instance-types.jsonl.
+// Taken from moto 5.2.5 (PyPI, October 2026, Apache-2.0) by take-instance-types.ts, which says how to renew them.
+
+import { readFileSync } from 'node:fs'
 
 export interface InstanceType {
   readonly vCpus: number
   readonly memoryMiB: number
-  readonly architecture: 'x86_64' | 'arm64'
+  readonly architecture: string
   /** Maximum interfaces of each network card; the sum is the type's limit. */
   readonly cards: readonly number[]
-  /** Interfaces that a card takes beyond its maximum when ENA queues are spread by hand (not modelled, only shown). */
+  /**
+   * Interfaces that a card takes beyond its maximum, but only when its ENA queues are spread by hand (EnaQueueCount of the attach
+   * call). That is not modelled, so the maximum holds here; the number is only shown.
+   */
   readonly additionalFlexible?: number
-  /** IPv4 addresses of one interface, and as many IPv6 ones. */
-  readonly addressesPerInterface: number
+  readonly ipv4AddressesPerInterface: number
+  readonly ipv6AddressesPerInterface: number
   readonly enaExpress: boolean
-  /** `shared`: interfaces and EBS volumes draw on one budget. */
+  /** `shared`: interfaces, EBS volumes and local NVMe volumes draw on one budget. */
   readonly attachmentLimitType: 'shared' | 'dedicated'
+  /** Of shared types less their local NVMe volumes already: m5.24xlarge has 27, m5d.24xlarge with four of them 23. */
   readonly maximumEbsAttachments: number
 }
 
-const x86 = 'x86_64'
-const shared27 = { attachmentLimitType: 'shared', maximumEbsAttachments: 27 } as const
-const dedicated = (maximumEbsAttachments: number) =>
-  ({ attachmentLimitType: 'dedicated', maximumEbsAttachments }) as const
-const cards = (count: number, each: number): number[] => Array.from({ length: count }, () => each)
+type Line = InstanceType & { readonly name: string }
 
-// oxfmt-ignore
-export const instanceTypes: Readonly<Record<string, InstanceType>> = {
-  't3.medium': { vCpus: 2, memoryMiB: 4096, architecture: x86, cards: [3], addressesPerInterface: 6, enaExpress: false, ...shared27 },
-  'm5.large': { vCpus: 2, memoryMiB: 8192, architecture: x86, cards: [3], addressesPerInterface: 10, enaExpress: false, ...shared27 },
-  'm5.xlarge': { vCpus: 4, memoryMiB: 16384, architecture: x86, cards: [4], addressesPerInterface: 15, enaExpress: false, ...shared27 },
-  'm5.4xlarge': { vCpus: 16, memoryMiB: 65536, architecture: x86, cards: [8], addressesPerInterface: 30, enaExpress: false, ...shared27 },
-  'm5.24xlarge': { vCpus: 96, memoryMiB: 393216, architecture: x86, cards: [15], addressesPerInterface: 50, enaExpress: false, ...shared27 },
-  'c5n.18xlarge': { vCpus: 72, memoryMiB: 196608, architecture: x86, cards: [15], addressesPerInterface: 50, enaExpress: false, ...shared27 },
-  'm7i.4xlarge': { vCpus: 16, memoryMiB: 65536, architecture: x86, cards: [8], addressesPerInterface: 30, enaExpress: false, ...dedicated(32) },
-  'm8i.96xlarge': { vCpus: 384, memoryMiB: 1572864, architecture: x86, cards: [24], additionalFlexible: 0, addressesPerInterface: 64, enaExpress: true, ...dedicated(128) },
-  'c7gn.16xlarge': { vCpus: 64, memoryMiB: 131072, architecture: 'arm64', cards: [15], addressesPerInterface: 50, enaExpress: true, ...shared27 },
-  'c6in.32xlarge': { vCpus: 128, memoryMiB: 262144, architecture: x86, cards: cards(2, 8), additionalFlexible: 4, addressesPerInterface: 50, enaExpress: true, ...shared27 },
-  'p4d.24xlarge': { vCpus: 96, memoryMiB: 1179648, architecture: x86, cards: cards(4, 15), addressesPerInterface: 50, enaExpress: false, ...dedicated(28) },
-  'g6e.48xlarge': { vCpus: 192, memoryMiB: 1572864, architecture: x86, cards: cards(4, 10), addressesPerInterface: 50, enaExpress: true, ...dedicated(128) },
-  'p5.48xlarge': { vCpus: 192, memoryMiB: 2097152, architecture: x86, cards: cards(32, 2), addressesPerInterface: 50, enaExpress: true, ...dedicated(64) },
-}
+const lines = readFileSync(new URL('instance-types.jsonl', import.meta.url), 'utf8')
+  .trimEnd()
+  .split('\n')
+
+export const instanceTypes: Readonly<Record<string, InstanceType>> = Object.fromEntries(
+  lines.map((line) => {
+    const { name, ...limits } = JSON.parse(line) as Line
+    return [name, limits]
+  }),
+)

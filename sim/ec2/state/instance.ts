@@ -12,6 +12,7 @@ export interface Instance {
   readonly subnetId: string
   readonly vpcId: string
   readonly availabilityZone: string
+  /** Those that it was launched with. */
   readonly groupIds: readonly string[]
   readonly privateDnsName: string
   readonly launchTime: number

@@ -10,7 +10,7 @@ export type AttributeChange =
   | { readonly attribute: 'attachment'; readonly attachmentId: string; readonly deleteOnTermination: boolean }
 
 export function modifyNetworkInterface(state: Ec2State, eniId: string, changes: readonly AttributeChange[]): void {
-  const eni = state.eni(eniId)
+  const eni = state.knownEni(eniId)
   const [change, ...others] = changes
   if (change === undefined) throw refusals.noAttribute()
   if (others.length > 0) throw refusals.severalAttributes(changes.map(({ attribute }) => attribute))
@@ -30,5 +30,5 @@ export function modifyNetworkInterface(state: Ec2State, eniId: string, changes: 
       eni.attachment.deleteOnTermination = change.deleteOnTermination
       break
   }
-  state.changed()
+  state.touched(eni)
 }

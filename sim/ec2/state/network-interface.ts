@@ -7,8 +7,8 @@ export interface Attachment {
   readonly networkCard: number
   readonly attachTime: number
   readonly enaExpress: boolean
-  /** EC2 accepts an attach beyond the shared budget and then leaves it `attaching`, with no device (EBS CSI issue 1163). */
-  readonly stuck: boolean
+  /** Stays `attaching`, with no device: on order, or because the attach went beyond the budget (EBS CSI issue 1163). */
+  stuck: boolean
   status: 'attaching' | 'attached' | 'detaching'
   deleteOnTermination: boolean
 }
@@ -25,6 +25,8 @@ export interface NetworkInterface {
   /** The first is the primary address. */
   readonly privateIpAddresses: readonly string[]
   readonly ipv6Addresses: readonly string[]
+  /** Until then no call knows the id (milliseconds since the epoch). */
+  readonly knownFrom: number
   readonly tags: Map<string, string>
   groupIds: readonly string[]
   description: string

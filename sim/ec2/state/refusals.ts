@@ -25,11 +25,13 @@ export const refusals = {
   resourceNotFound: (id: string) => new Ec2Error('InvalidID', `The ID '${id}' is not valid`),
 
   // Create
-  noFreeAddresses: (subnetId: string) =>
+  noFreeAddresses: () =>
     new Ec2Error(
       'InsufficientFreeAddressesInSubnet',
-      `The specified subnet does not have enough free addresses to satisfy the request. (${subnetId})`, // worded here
+      'The specified subnet does not have enough free addresses to satisfy the request.',
     ),
+  tooFewAddresses: () =>
+    new Ec2Error('InvalidParameterValue', "There aren't sufficient free Ipv4 addresses or prefixes"),
   addressInUse: (address: string) => new Ec2Error('InvalidIPAddress.InUse', `The address ${address} is in use.`), // worded here
   addressOutsideSubnet: () =>
     new Ec2Error('InvalidParameterValue', "Address does not fall within the subnet's address range"),
@@ -89,6 +91,13 @@ export const refusals = {
     new Ec2Error('InvalidParameterCombination', `Fields for multiple attribute types specified: ${names.join(', ')}`),
   noAttribute: () => new Ec2Error('InvalidParameterCombination', 'No attributes specified.'),
 
+  // Security groups and subnets
+  groupInUse: (id: string) => new Ec2Error('DependencyViolation', `resource ${id} has a dependent object`),
+  defaultGroup: (id: string) =>
+    new Ec2Error('CannotDelete', `the specified group: "${id}" name: "default" cannot be deleted by a user`),
+  subnetInUse: (id: string) =>
+    new Ec2Error('DependencyViolation', `The subnet '${id}' has dependencies and cannot be deleted.`),
+
   // Tags
   tooManyTags: () => new Ec2Error('TagLimitExceeded', 'You have reached the maximum number of tags'),
   reservedTag: () =>
@@ -97,6 +106,7 @@ export const refusals = {
     new Ec2Error('InvalidParameterValue', `'${type}' is not a valid taggable resource type for this operation.`),
 
   // The request as such
+  throttled: () => new Ec2Error('RequestLimitExceeded', 'Request limit exceeded.', 503),
   missing: (name: string) => new Ec2Error('MissingParameter', `The request must contain the parameter ${name}`),
   unknownParameter: (name: string) => new Ec2Error('UnknownParameter', `The parameter ${name} is not recognized`),
   badValue: (value: string, name: string, why: string) =>

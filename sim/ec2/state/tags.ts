@@ -9,7 +9,7 @@ export function createTags(state: Ec2State, resourceIds: readonly string[], tags
   const targets = resourceIds.map((id) => tagsOf(state, id))
   for (const target of targets) checkTags(new Map([...target, ...tags]), tags)
   for (const target of targets) for (const [key, value] of tags) target.set(key, value)
-  state.changed()
+  touched(state, resourceIds)
 }
 
 /** A tag without a value is deleted whatever its value is; with one, only if it is that. No tags at all: deletes all. */
@@ -22,7 +22,7 @@ export function deleteTags(
     if (tags.length === 0) target.clear()
     for (const { key, value } of tags) if (value === undefined || target.get(key) === value) target.delete(key)
   }
-  state.changed()
+  touched(state, resourceIds)
 }
 
 export function checkTags(all: ReadonlyMap<string, string>, added: ReadonlyMap<string, string> = all): void {
@@ -34,7 +34,7 @@ function tagsOf(state: Ec2State, resourceId: string): Map<string, string> {
   const kind = resourceId.slice(0, resourceId.indexOf('-'))
   switch (kind) {
     case 'eni':
-      return state.eni(resourceId).tags
+      return state.knownEni(resourceId).tags
     case 'i':
       return state.instance(resourceId).tags
     case 'subnet':
@@ -44,4 +44,9 @@ function tagsOf(state: Ec2State, resourceId: string): Map<string, string> {
     default:
       throw refusals.resourceNotFound(resourceId)
   }
+}
+
+function touched(state: Ec2State, resourceIds: readonly string[]): void {
+  for (const eni of resourceIds.map((id) => state.findEni(id))) if (eni !== undefined) state.touched(eni)
+  state.changed()
 }

@@ -7,6 +7,7 @@ import { describeNetworkInterfaces } from './describe-network-interfaces.ts'
 import { describeSecurityGroups } from './describe-security-groups.ts'
 import { describeSubnets } from './describe-subnets.ts'
 import { interfaceActions } from './interface-actions.ts'
+import { networkActions } from './network-actions.ts'
 import { tagActions } from './tag-actions.ts'
 
 export const actions: ReadonlyMap<string, Action> = new Map(
@@ -17,6 +18,7 @@ export const actions: ReadonlyMap<string, Action> = new Map(
     DescribeSecurityGroups: describeSecurityGroups,
     DescribeSubnets: describeSubnets,
     ...interfaceActions,
+    ...networkActions,
     ...tagActions,
   }),
 )

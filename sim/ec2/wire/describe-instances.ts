@@ -1,6 +1,7 @@
 // DescribeInstances: one reservation for each instance, its interfaces and volumes included.
 
 import type { Ec2State } from '../state/ec2-state.ts'
+import type { InterfaceView } from '../state/interface-view.ts'
 import type { Instance, InstanceState } from '../state/instance.ts'
 import { refusals } from '../state/refusals.ts'
 
@@ -21,7 +22,7 @@ const stateCodes: Readonly<Record<InstanceState, number>> = {
   stopped: 80,
 }
 
-const filterTable = (state: Ec2State): FilterTable<Instance> => ({
+const filterTable = (view: InterfaceView): FilterTable<Instance> => ({
   'instance-id': (instance) => [instance.instanceId],
   'instance-type': (instance) => [instance.instanceType],
   'instance-state-name': (instance) => [instance.state],
@@ -30,7 +31,7 @@ const filterTable = (state: Ec2State): FilterTable<Instance> => ({
   'private-dns-name': (instance) => [instance.privateDnsName],
   'subnet-id': (instance) => [instance.subnetId],
   'vpc-id': (instance) => [instance.vpcId],
-  'network-interface.network-interface-id': (instance) => state.enisOn(instance.instanceId).map(({ eniId }) => eniId),
+  'network-interface.network-interface-id': (instance) => view.on(instance.instanceId).map(({ eniId }) => eniId),
 })
 
 export const describeInstances: Action = action(
@@ -41,21 +42,22 @@ export const describeInstances: Action = action(
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.instances(), ids, 'i', (instance) => instance.instanceId, refusals.instanceNotFound)
-    const { items, nextToken } = page(filtered(named, filters, filterTable(state)), pages)
-    return { reservationSet: items.map((instance) => reservation(state, instance)), nextToken }
+    const view = state.view()
+    const { items, nextToken } = page(filtered(named, filters, filterTable(view)), pages)
+    return { reservationSet: items.map((instance) => reservation(state, view, instance)), nextToken }
   },
 )
 
-function reservation(state: Ec2State, instance: Instance): XmlElements {
+function reservation(state: Ec2State, view: InterfaceView, instance: Instance): XmlElements {
   return {
     reservationId: `r-${instance.instanceId.slice(2)}`,
     ownerId: state.accountId,
-    instancesSet: [instanceElement(state, instance)],
+    instancesSet: [instanceElement(state, view, instance)],
   }
 }
 
-function instanceElement(state: Ec2State, instance: Instance): XmlElements {
-  const enis = state.enisOn(instance.instanceId)
+function instanceElement(state: Ec2State, view: InterfaceView, instance: Instance): XmlElements {
+  const enis = view.on(instance.instanceId)
   const primary = enis.find(({ attachment }) => attachment?.deviceIndex === 0 && attachment.networkCard === 0)
   return {
     instanceId: instance.instanceId,
@@ -69,7 +71,7 @@ function instanceElement(state: Ec2State, instance: Instance): XmlElements {
     subnetId: instance.subnetId,
     vpcId: instance.vpcId,
     sourceDestCheck: primary?.sourceDestCheck,
-    groupSet: groupSet(state, instance.groupIds),
+    groupSet: groupSet(state, primary?.groupIds ?? []),
     networkInterfaceSet: enis.map((eni) => interfaceOfInstanceElement(state, eni)),
     blockDeviceMapping: volumes(instance),
     tagSet: tagSet(instance.tags),

@@ -42,7 +42,7 @@ export const describeNetworkInterfaces: Action = action(
     return { ids, filters: readFilters(parameters), pages: readPage(parameters, ids, pageLimits) }
   },
   (state, { ids, filters, pages }) => {
-    const named = withIds(state.enis(), ids, 'eni', (eni) => eni.eniId, refusals.eniNotFound)
+    const named = withIds(state.view().enis, ids, 'eni', (eni) => eni.eniId, refusals.eniNotFound)
     const { items, nextToken } = page(filtered(named, filters, filterTable(state)), pages)
     return { networkInterfaceSet: items.map((eni) => interfaceElement(state, eni)), nextToken }
   },

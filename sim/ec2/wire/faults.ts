@@ -5,6 +5,8 @@ export type FaultKind =
   | { readonly code: string; readonly message?: string; readonly status?: number }
   /** The connection breaks without an answer. */
   | 'reset'
+  /** The connection stays open and nothing comes, until the caller gives up. */
+  | 'no-answer'
   /** An answer that is no EC2 error document, as a load balancer gives. */
   | 'http500'
   /** The answer is right and takes `ms` longer. */

@@ -26,7 +26,7 @@ export function interfaceOfInstanceElement(state: Ec2State, eni: NetworkInterfac
 }
 
 export function groupSet(state: Ec2State, groupIds: readonly string[]): XmlValue {
-  return groupIds.map((groupId) => ({ groupId, groupName: state.group(groupId).groupName }))
+  return groupIds.map((groupId) => ({ groupId, groupName: state.groupName(groupId) }))
 }
 
 function sharedElements(state: Ec2State, eni: NetworkInterface): XmlElements {

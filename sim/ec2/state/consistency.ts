@@ -1,0 +1,62 @@
+// Eventual consistency: how long what was done stays unseen (EC2 developer guide, "Eventual consistency"). Off unless set.
+
+import type { Clock } from './clock.ts'
+import { type Duration, type Random, drawn, longest } from './duration.ts'
+import { InterfaceHistory } from './interface-history.ts'
+import { InterfaceView } from './interface-view.ts'
+import type { NetworkInterface } from './network-interface.ts'
+
+export interface Consistency {
+  /** A new interface's id stays unknown to every call this long after its creation: one draw an interface. */
+  readonly newIdMs: Duration
+  /** A Describe answer is this old: one draw a call. */
+  readonly listMs: Duration
+}
+
+export class Visibility {
+  readonly #clock: Clock
+  readonly #random: Random
+  #consistency: Consistency = { newIdMs: 0, listMs: 0 }
+  #history: InterfaceHistory | undefined
+
+  constructor(clock: Clock, random: Random) {
+    this.#clock = clock
+    this.#random = random
+  }
+
+  /** `present` are the interfaces that are there now: nothing is known of how they were earlier. */
+  set(consistency: Consistency | undefined, present: Iterable<NetworkInterface>): void {
+    this.#consistency = consistency ?? { newIdMs: 0, listMs: 0 }
+    if (consistency === undefined) this.#history = undefined
+    else this.#history ??= new InterfaceHistory(present)
+  }
+
+  /** From when on the id of an interface that is created now is known. */
+  knownFrom(): number {
+    return this.#clock.now() + drawn(this.#consistency.newIdMs, this.#random)
+  }
+
+  knows(eni: NetworkInterface): boolean {
+    return eni.knownFrom <= this.#clock.now()
+  }
+
+  record(eni: NetworkInterface): void {
+    this.#history?.record(eni, this.#clock.now())
+  }
+
+  recordDeletion(eniId: string): void {
+    this.#history?.recordDeletion(eniId, this.#clock.now())
+  }
+
+  /** What a Describe call sees that comes now. */
+  view(present: readonly NetworkInterface[]): InterfaceView {
+    return new InterfaceView(this.#seen(present).filter((eni) => this.knows(eni)))
+  }
+
+  #seen(present: readonly NetworkInterface[]): readonly NetworkInterface[] {
+    if (this.#history === undefined) return present
+    const now = this.#clock.now()
+    const { listMs } = this.#consistency
+    return this.#history.at(now - drawn(listMs, this.#random), now - longest(listMs))
+  }
+}
