@@ -17,7 +17,7 @@ run_tests := --test --test-timeout=600000
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
-.PHONY: setup demo test check test-fast test-node24 test-cluster bench crd format clean
+.PHONY: setup demo test check test-fast test-node24 test-cluster crash mutants bench bench-ec2 crd format clean
 
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
@@ -37,7 +37,7 @@ demo: setup
 	@KEEP=$(KEEP) $(NODE) sim/demo/main.ts
 
 ## All checks and tests, the fast ones first.
-test: check test-fast test-node24 test-cluster
+test: check test-fast crash test-node24 test-cluster
 
 check: $(modules) $(generated)
 	tsc --noEmit
@@ -53,6 +53,14 @@ test-node24: $(modules) $(generated) $(NODE24)
 $(NODE24):
 	npm install --prefix $(node24_dir) --no-save --no-audit --no-fund $(node24_package)@$(node24_version)
 
+## The attacher dies before and after each of its calls in turn. ONLY=... replays the run that a violation names.
+crash: $(modules) $(generated)
+	$(NODE) test/attacher/crash/explore.ts $(ONLY)
+
+## Faults put into a copy of the attacher on purpose: each must be caught by a test.
+mutants: $(modules) $(generated)
+	$(NODE) test/mutants/main.ts $(ONLY)
+
 ## Real etcd, API server, schedulers, kubelets and containerd; needs root.
 test-cluster: setup
 	$(NODE) $(run_tests) --test-concurrency=1 'test/cluster/**/*.test.ts'
@@ -60,6 +68,10 @@ test-cluster: setup
 ## Latency of a pod from its creation to its Binding, on the real cluster.
 bench: setup
 	$(NODE) bench/jit.ts
+
+## How near the attacher comes to what EC2's token buckets allow, on virtual time.
+bench-ec2: $(modules)
+	$(NODE) bench/ec2.ts
 
 ## Writes the CRDs of deploy/crds from src/api.
 crd: $(modules)

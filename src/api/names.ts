@@ -13,6 +13,9 @@ export const nodeENIFinalizer = `${group}/nodeeni`
 /** Node annotation, written by the attacher: JSON of `NodeCapacity` (node-capacity.ts). */
 export const capacityAnnotation = `${group}/eni-capacity`
 
+/** ENIAttachment annotation, set by hand to "true": its ENI is detached without waiting for the guest, at the guest's risk. */
+export const forceDetachAnnotation = `${group}/force-detach`
+
 /** Pod condition that wakes a pod which the extender had refused; any status change re-queues it (kube-scheduler 1.36). */
 export const wakeUpCondition = `${group}/ENIAvailable`
 

@@ -19,7 +19,9 @@ import { type Ec2Error, isEc2 } from './ec2-error.ts'
 import type { EniAttach } from './eni-attach.ts'
 import type { GivenUp } from './eni-plan.ts'
 import type { EniRelease } from './eni-release.ts'
+import type { EniUpkeep } from './eni-upkeep.ts'
 import type { FailureReport } from './failure-report.ts'
+import type { AttacherMetrics } from './metrics.ts'
 import type { InstanceLife } from './instance-life.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
 import type { NodeRefusals } from './node-refusals.ts'
@@ -37,12 +39,14 @@ export interface AttachmentControllerParts {
   readonly store: AttachmentStore
   readonly eniAttach: EniAttach
   readonly eniRelease: EniRelease
+  readonly eniUpkeep: EniUpkeep
   readonly life: InstanceLife
   readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
   readonly refusals: NodeRefusals
   readonly nodeENIController: NodeENIController
   readonly report: FailureReport
+  readonly metrics: AttacherMetrics
   readonly clock: Clock
   /** A try ended for good: the node can do less than its annotation says, and the pod comes back within a second. */
   readonly onGivenUp: () => void
@@ -75,8 +79,10 @@ export class AttachmentController {
     const failure = attachment.status?.device?.failure
     if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
     if (isIdle(attachment)) {
-      const againMs = await this.#releaseIfDue(attachment, nodeENI)
-      return againMs === 'serve' ? this.#advance(attachment, nodeENI, signal) : againMs
+      const dueMs = await this.#releaseIfDue(attachment, nodeENI)
+      if (dueMs === undefined) return undefined
+      const againMs = await this.#advance(attachment, nodeENI, signal)
+      return againMs === undefined ? finite(dueMs) : Math.min(dueMs, againMs)
     }
     if (!life.mayBeOver(attachment.spec)) return this.#advance(attachment, nodeENI, signal)
     if ((await life.state(attachment.spec)) !== 'terminated')
@@ -96,7 +102,36 @@ export class AttachmentController {
     if (nodeENI === undefined) return isAttached ? undefined : this.#missNodeENI(attachment)
     if (!isAttached) return this.#attach(attachment, nodeENI, signal)
     await this.#refreshPhase(attachment)
-    return undefined
+    return this.#keep(attachment, nodeENI, signal)
+  }
+
+  /** What somebody else did to the ENI is put right, except where that would take it from an instance. */
+  async #keep(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
+    const { eniUpkeep, nodeENIController, store, report } = this.#parts
+    const { eniID, attached: _, attachmentID: __, attachedTime: ___, ...eni } = attachment.status?.eni ?? {}
+    const networkOf = async () => {
+      const network = await nodeENIController.networkOf(nodeENI)
+      return network === undefined || 'reason' in network ? undefined : network
+    }
+    const fate = await eniUpkeep.keep(attachment, nodeENI, networkOf, signal)
+    switch (fate) {
+      case 'kept':
+        return undefined
+      case 'detached': {
+        const message = `ENI ${eniID} was detached by somebody else; it is being attached again`
+        report.tell(attachment, nodeENI, { reason: 'ENIDetached', message })
+        await store.writeEni(attachment, { ...eni, ...(eniID !== undefined && { eniID }) })
+        return 0
+      }
+      case 'gone': {
+        const message = `ENI ${eniID} was deleted by somebody else`
+        return this.#giveUp(attachment, nodeENI, { reason: 'ENILost', message })
+      }
+      case 'moved': {
+        const message = `ENI ${eniID} was attached to another instance by somebody else; it is left alone there`
+        return this.#giveUp(attachment, nodeENI, { reason: 'ENIMoved', message })
+      }
+    }
   }
 
   async #missNodeENI(attachment: ENIAttachment): Promise<number | undefined> {
@@ -107,7 +142,7 @@ export class AttachmentController {
   }
 
   async #attach(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
-    const { eniAttach, refusals, nodeENIController, report } = this.#parts
+    const { eniAttach, refusals, nodeENIController, report, metrics } = this.#parts
     const { nodeName, instanceID } = attachment.spec
     const reason = refusals.reasonAgainst(instanceID, nodeENI)
     if (reason !== undefined && attachment.status?.eni?.eniID === undefined) {
@@ -115,9 +150,11 @@ export class AttachmentController {
       return this.#giveUp(attachment, nodeENI, { reason, message })
     }
     try {
-      const done = await eniAttach.attach(attachment, nodeENI, () => nodeENIController.networkOf(nodeENI), signal)
+      const networkOf = () => nodeENIController.networkOf(nodeENI, 'making an ENI')
+      const done = await eniAttach.attach(attachment, nodeENI, networkOf, signal)
       if (done === 'wait') return notKnownMs
       if ('reason' in done) return await this.#giveUp(attachment, nodeENI, done)
+      metrics.observeSteps(done)
       report.event(done, 'Normal', 'ENIAttached', `ENI ${done.status?.eni?.eniID} is attached to node ${nodeName}`)
       return isIdle(done) ? 0 : undefined
     } catch (error) {
@@ -131,7 +168,9 @@ export class AttachmentController {
   /** What EC2 says against an attach may be true of this instance only, all else is of the NodeENI or the account. */
   #blame(attachment: ENIAttachment, nodeENI: NodeENI, error: Ec2Error): void {
     const { refusals, nodeENIController } = this.#parts
-    if (error.action === 'AttachNetworkInterface') refusals.add(attachment, nodeENI, error.code)
+    // A right on ENIs is missing on every node; one on instances may hang on a tag of this one.
+    const isOfAccount = error.code === 'UnauthorizedOperation' && !error.message.includes(':instance/')
+    if (error.action === 'AttachNetworkInterface' && !isOfAccount) refusals.add(attachment, nodeENI, error.code)
     else nodeENIController.block(nodeENI, error)
   }
 
@@ -155,15 +194,15 @@ export class AttachmentController {
     return undefined
   }
 
-  /** 'serve': not due, and there is work to do. A number: look again then. undefined: its release has begun. */
-  async #releaseIfDue(attachment: ENIAttachment, nodeENI: NodeENI | undefined): Promise<number | 'serve' | undefined> {
+  /** After how many milliseconds it is due; Infinity: it is kept. undefined: its release has begun. */
+  async #releaseIfDue(attachment: ENIAttachment, nodeENI: NodeENI | undefined): Promise<number | undefined> {
     const { store, clock } = this.#parts
     const failed = terminalFailure(attachment) !== undefined
     if (failed || nodeENI === undefined || !this.#isWanted(attachment, nodeENI)) {
       await store.delete(attachment)
       return undefined
     }
-    if (this.#isKept(attachment, nodeENI)) return 'serve'
+    if (this.#isKept(attachment, nodeENI)) return Infinity
     if (attachment.status?.eni?.attached !== true) {
       await store.delete(attachment)
       return undefined
@@ -245,6 +284,10 @@ export class AttachmentController {
     if (silentMs >= goneCheckMs) report.event(attachment, 'Warning', reason, message)
     await report.write(attachment, { reason, message, terminal: false })
   }
+}
+
+function finite(ms: number): number | undefined {
+  return ms === Infinity ? undefined : ms
 }
 
 function order({ creationTimestamp, name }: ENIAttachment['metadata']): string {

@@ -2,23 +2,24 @@
 import { type Claim, type ENIAttachment, eniAttachmentSchema, type EniStatus, phaseOf } from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager } from '../api/names.ts'
 import { deleteAttachment, setClaim } from '../kube/attachments.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import type { Informer } from '../kube/informer.ts'
 import { attachmentPath } from '../kube/resource.ts'
+import { NameIndex } from './name-index.ts'
 
 export class AttachmentStore {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #watched: Informer<ENIAttachment>
   readonly #written = new Map<string, ENIAttachment>()
-  /** Names by node: thousands of nodes ask for theirs. */
-  readonly #byNode = new Map<string, Set<string>>()
+  readonly #byNode = new NameIndex<ENIAttachment>(({ spec }) => spec.nodeName)
+  readonly #byNodeENI = new NameIndex<ENIAttachment>(({ spec }) => spec.nodeENI)
+  readonly #byPod = new NameIndex<ENIAttachment>(({ spec }) => spec.claim?.uid)
 
-  constructor(cluster: Cluster, watched: Informer<ENIAttachment>) {
+  constructor(cluster: KubeClient, watched: Informer<ENIAttachment>) {
     this.#cluster = cluster
     this.#watched = watched
     watched.onChange((name, after, before) => {
-      if (before !== undefined) this.#namesOn(before).delete(name)
-      if (after !== undefined) this.#namesOn(after).add(name)
+      for (const index of [this.#byNode, this.#byNodeENI, this.#byPod]) index.changed(name, after, before)
       const written = this.#written.get(name)
       if (after === undefined || (written !== undefined && !isNewer(written, after))) this.#written.delete(name)
     })
@@ -34,7 +35,7 @@ export class AttachmentStore {
 
   /** On all instances that the node name ever stood for: names come back. */
   onNode(nodeName: string): ENIAttachment[] {
-    return [...(this.#byNode.get(nodeName) ?? [])].flatMap((name) => this.get(name) ?? [])
+    return this.#byNode.names(nodeName).flatMap((name) => this.get(name) ?? [])
   }
 
   onInstance({ nodeName, instanceID }: Pick<ENIAttachment['spec'], 'nodeName' | 'instanceID'>): ENIAttachment[] {
@@ -42,7 +43,11 @@ export class AttachmentStore {
   }
 
   ofNodeENI(nodeENI: string): ENIAttachment[] {
-    return this.all().filter(({ spec }) => spec.nodeENI === nodeENI)
+    return this.#byNodeENI.names(nodeENI).flatMap((name) => this.get(name) ?? [])
+  }
+
+  claimedBy(podUID: string): ENIAttachment[] {
+    return this.#byPod.names(podUID).flatMap((name) => this.get(name) ?? [])
   }
 
   /**
@@ -79,12 +84,6 @@ export class AttachmentStore {
       { op: 'remove', path },
     ]
     await this.#cluster.request('PATCH', attachmentPath(attachment.metadata.name), { as: 'jsonPatch', body })
-  }
-
-  #namesOn({ spec: { nodeName } }: ENIAttachment): Set<string> {
-    const names = this.#byNode.get(nodeName) ?? new Set()
-    this.#byNode.set(nodeName, names)
-    return names
   }
 
   #wrote(answer: unknown): ENIAttachment {

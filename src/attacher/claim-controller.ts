@@ -2,7 +2,7 @@
 import type { V1Pod } from '@kubernetes/client-node'
 
 import { type Claim, type ENIAttachment } from '../api/eni-attachment.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isConflict, isNotFound } from '../kube/kube-error.ts'
 import { parsePod, type PodFacts } from '../kube/objects.ts'
@@ -15,12 +15,12 @@ import { planClaims } from './claim-plan.ts'
 const raceMs = 500
 
 export class ClaimController {
-  readonly #cluster: Cluster
+  readonly #cluster: KubeClient
   readonly #store: AttachmentStore
   readonly #pods: Informer<PodFacts>
   readonly #log: Log
 
-  constructor(cluster: Cluster, store: AttachmentStore, pods: Informer<PodFacts>, log: Log) {
+  constructor(cluster: KubeClient, store: AttachmentStore, pods: Informer<PodFacts>, log: Log) {
     this.#cluster = cluster
     this.#store = store
     this.#pods = pods

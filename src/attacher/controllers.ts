@@ -1,6 +1,6 @@
 // Wires the attacher: which watch feeds which controller. It decides nothing itself.
 import { type ENIAttachment, isIdle } from '../api/eni-attachment.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import { Informer } from '../kube/informer.ts'
 import { attachmentParser, type NodeFacts, nodeENIParser, parseNode, parsePod } from '../kube/objects.ts'
@@ -12,14 +12,18 @@ import type { Log } from '../process/log.ts'
 import { AttachmentController } from './attachment-controller.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import { ClaimController } from './claim-controller.ts'
-import type { Ec2 } from './ec2.ts'
+import type { Ec2Access } from './ec2.ts'
+import type { Urgency } from './ec2-limiter.ts'
 import { EniAttach } from './eni-attach.ts'
 import { EniRelease } from './eni-release.ts'
+import { EniSurvey } from './eni-survey.ts'
+import { EniUpkeep } from './eni-upkeep.ts'
 import { EniWatch } from './eni-watch.ts'
 import { FailureReport } from './failure-report.ts'
 import { GarbageCollector } from './garbage-collector.ts'
 import { InstanceLife } from './instance-life.ts'
 import { Inventory } from './inventory.ts'
+import type { AttacherMetrics } from './metrics.ts'
 import { Networks } from './network.ts'
 import { NodeENIController } from './node-eni-controller.ts'
 import { NodeRefusals } from './node-refusals.ts'
@@ -27,10 +31,11 @@ import { NodeSweep } from './node-sweep.ts'
 import type { AttacherSettings } from './settings.ts'
 
 export interface ControllersParts {
-  readonly cluster: Cluster
-  readonly ec2: Ec2
+  readonly cluster: KubeClient
+  readonly ec2: Ec2Access
   readonly events: EventRecorder
   readonly settings: AttacherSettings
+  readonly metrics: AttacherMetrics
   readonly clock: Clock
   readonly log: Log
 }
@@ -44,22 +49,47 @@ export class Controllers {
 
   /** Runs everything that only the leader may do, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { cluster, ec2, events, settings, clock, log } = this.#parts
-    const nodes = new Informer({ cluster, path: nodesPath, parse: parseNode, log })
-    const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log })
-    const attachments = new Informer({ cluster, path: attachmentsPath, parse: attachmentParser(log), log })
+    const { cluster, events, settings, metrics, clock, log } = this.#parts
+    const ec2 = (urgency: Urgency) => this.#parts.ec2(urgency, signal)
+    const nodes = new Informer({ cluster, path: nodesPath, parse: parseNode, log, clock })
+    const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log, clock })
+    const attachments = new Informer({ cluster, path: attachmentsPath, parse: attachmentParser(log), log, clock })
     const fieldSelector = `spec.schedulerName=${settings.schedulerName}`
-    const pods = new Informer({ cluster, path: podsPath, fieldSelector, parse: parsePod, log })
+    const pods = new Informer({ cluster, path: podsPath, fieldSelector, parse: parsePod, log, clock })
     const informers = [nodes, nodeENIs, attachments, pods]
 
     const store = new AttachmentStore(cluster, attachments)
-    const inventory = new Inventory(ec2)
-    const networks = new Networks(ec2, clock)
-    const watch = new EniWatch(ec2, log)
+    metrics.watchPhases(() => store.all())
+    const inventory = new Inventory(ec2('pods'), settings.slots)
+    const networks = new Networks(ec2('pods'), clock)
+    const watch = new EniWatch(ec2('pods'), clock, log)
     const clusterName = settings.clusterName
     const refusals = new NodeRefusals(clock)
-    const eniAttach = new EniAttach({ ec2, watch, store, inventory, networks, clusterName, clock, log })
-    const eniRelease = new EniRelease({ ec2, watch, store, clock, log })
+    const eniAttach = new EniAttach({
+      ec2,
+      watch,
+      store,
+      inventory,
+      networks,
+      policy: settings.slots,
+      clusterName,
+      clock,
+      log,
+    })
+    const life = new InstanceLife(ec2('pods'), nodes, inventory)
+    const eniRelease = new EniRelease({ ec2: ec2('release'), watch, store, life, clock, log })
+    const collector = new GarbageCollector({ ec2: ec2('collection'), store, mode: settings.collection, metrics, log })
+    const survey = new EniSurvey({
+      ec2: ec2('collection'),
+      clusterName,
+      clock,
+      log,
+      onSurvey: async (enis) => {
+        for (const { metadata } of store.all()) attachmentQueue.add(metadata.name)
+        await collector.pass(enis)
+      },
+    })
+    const eniUpkeep = new EniUpkeep({ ec2: ec2('ahead'), survey, clusterName, log })
     const nodeENIController = new NodeENIController({
       cluster,
       store,
@@ -72,17 +102,20 @@ export class Controllers {
       events,
       clock,
       onRefusalEnded: () => sweep.sweepSoon(),
+      trouble: () => sweep.trouble,
     })
     const attachmentController = new AttachmentController({
       store,
       eniAttach,
       eniRelease,
-      life: new InstanceLife(ec2, nodes, inventory),
+      eniUpkeep,
+      life,
       nodes,
       nodeENIs,
       refusals,
       nodeENIController,
       report: new FailureReport(store, events, clock),
+      metrics,
       clock,
       onGivenUp: () => sweep.sweepSoon(),
     })
@@ -90,7 +123,7 @@ export class Controllers {
 
     const attachmentQueue = new WorkQueue(
       (name, stop) => attachmentController.reconcile(name, stop),
-      settings.concurrency,
+      Infinity,
       log,
       clock,
     )
@@ -103,8 +136,18 @@ export class Controllers {
       for (const { metadata, spec } of store.all())
         if (inventory.instance(spec.instanceID)?.state !== 'running') attachmentQueue.add(metadata.name)
     }
-    const sweep = new NodeSweep({ cluster, store, nodes, nodeENIs, inventory, refusals, onSwept, log })
-    const collector = new GarbageCollector(ec2, store, clusterName, log)
+    const sweep = new NodeSweep({
+      cluster,
+      store,
+      nodes,
+      nodeENIs,
+      inventory,
+      refusals,
+      onSwept,
+      onTrouble: requeueNodeENIs,
+      clock,
+      log,
+    })
 
     attachments.onChange((name, after, before) => {
       const changed = after ?? before
@@ -121,7 +164,7 @@ export class Controllers {
       for (const pod of [before, after]) {
         if (pod?.nodeName !== undefined) claimQueue.add(pod.nodeName)
         // Before it is bound, or after it was bound to another node than was tried first, a pod may have a claim on any node.
-        for (const { spec } of claimedBy(store, pod?.uid)) claimQueue.add(spec.nodeName)
+        for (const { spec } of store.claimedBy(pod?.uid ?? '')) claimQueue.add(spec.nodeName)
       }
     })
     nodeENIs.onChange((name, after, before) => {
@@ -154,7 +197,7 @@ export class Controllers {
           (stopping) => attachmentQueue.run(stopping),
           (stopping) => nodeENIQueue.run(stopping),
           (stopping) => claimQueue.run(stopping),
-          (stopping) => collector.run(stopping),
+          (stopping) => survey.run(stopping),
         ])
       },
     ])
@@ -178,10 +221,6 @@ function withoutNote(attachment: ENIAttachment | undefined) {
   const { failure, ...eni } = status?.eni ?? {}
   const { uid, deletionTimestamp, finalizers } = metadata ?? {}
   return [uid, deletionTimestamp, finalizers, spec, status?.device, eni, failure?.terminal === true && failure]
-}
-
-function claimedBy(store: AttachmentStore, podUID: string | undefined) {
-  return store.all().filter(({ spec }) => spec.claim !== undefined && spec.claim.uid === podUID)
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

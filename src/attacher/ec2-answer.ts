@@ -3,21 +3,26 @@ import { z } from 'zod'
 
 import type { Eni, Instance, InstanceType, Subnet } from './ec2.ts'
 
+/** By its prefix alone: what has another is not what was asked for, and nothing follows from it. */
+const idOf = (prefix: string) => z.string().startsWith(`${prefix}-`)
+
 const tagsSchema = z.array(z.object({ Key: z.string(), Value: z.string().default('') })).default([])
 
 const eniSchema = z.object({
-  NetworkInterfaceId: z.string(),
+  NetworkInterfaceId: idOf('eni'),
   Status: z.string().default('pending'),
   MacAddress: z.string().default(''),
   SubnetId: z.string().default(''),
   PrivateIpAddresses: z.array(z.object({ PrivateIpAddress: z.string() })).default([]),
   Ipv6Addresses: z.array(z.object({ Ipv6Address: z.string() })).default([]),
   SourceDestCheck: z.boolean().default(true),
+  Description: z.string().default(''),
+  Groups: z.array(z.object({ GroupId: idOf('sg') })).default([]),
   TagSet: tagsSchema,
   Attachment: z
     .object({
       AttachmentId: z.string(),
-      InstanceId: z.string().optional(),
+      InstanceId: idOf('i').optional(),
       Status: z.string(),
       DeviceIndex: z.number(),
       NetworkCardIndex: z.number().default(0),
@@ -25,6 +30,12 @@ const eniSchema = z.object({
     })
     .optional(),
 })
+
+const attachSchema = z.object({ AttachmentId: idOf('eni-attach') })
+
+export function attachmentIDFrom(answer: unknown): string {
+  return attachSchema.parse(answer).AttachmentId
+}
 
 export function eniFrom(answer: unknown): Eni {
   const eni = eniSchema.parse(answer)
@@ -39,6 +50,8 @@ export function eniFrom(answer: unknown): Eni {
       ...eni.Ipv6Addresses.map(({ Ipv6Address }) => Ipv6Address),
     ],
     sourceDestCheck: eni.SourceDestCheck,
+    description: eni.Description,
+    securityGroupIDs: eni.Groups.map(({ GroupId }) => GroupId),
     tags: new Map(eni.TagSet.map(({ Key, Value }) => [Key, Value])),
     // Detached attachments disappear; one that still reads `detached` is as good as none.
     attachment:
@@ -56,7 +69,7 @@ export function eniFrom(answer: unknown): Eni {
 }
 
 const instanceSchema = z.object({
-  InstanceId: z.string(),
+  InstanceId: idOf('i'),
   InstanceType: z.string(),
   VpcId: z.string().default(''),
   State: z.object({ Name: z.string() }),
@@ -65,7 +78,7 @@ const instanceSchema = z.object({
   NetworkInterfaces: z
     .array(
       z.object({
-        NetworkInterfaceId: z.string(),
+        NetworkInterfaceId: idOf('eni'),
         Attachment: z.object({ DeviceIndex: z.number(), NetworkCardIndex: z.number().default(0) }),
       }),
     )
@@ -122,7 +135,7 @@ function sharedAttachmentsFrom(info: z.output<typeof instanceTypeSchema>['EbsInf
 }
 
 const subnetSchema = z.object({
-  SubnetId: z.string(),
+  SubnetId: idOf('subnet'),
   AvailabilityZone: z.string(),
   VpcId: z.string(),
   CidrBlock: z.string(),

@@ -2,6 +2,7 @@
 import {
   AttachNetworkInterfaceCommand,
   CreateNetworkInterfaceCommand,
+  CreateTagsCommand,
   DeleteNetworkInterfaceCommand,
   DescribeInstancesCommand,
   DescribeInstanceTypesCommand,
@@ -9,7 +10,7 @@ import {
   DescribeSecurityGroupsCommand,
   DescribeSubnetsCommand,
   DetachNetworkInterfaceCommand,
-  EC2Client,
+  type EC2Client,
   type Filter,
   ModifyNetworkInterfaceAttributeCommand,
 } from '@aws-sdk/client-ec2'
@@ -24,37 +25,24 @@ import type {
   Subnet,
   SubnetFilter,
 } from './ec2.ts'
-import { eniFrom, instanceFrom, instanceTypeFrom, subnetFrom } from './ec2-answer.ts'
-import { Ec2Error, translateEc2Error } from './ec2-error.ts'
+import { attachmentIDFrom, eniFrom, instanceFrom, instanceTypeFrom, subnetFrom } from './ec2-answer.ts'
+import type { Ec2Connection } from './ec2-connection.ts'
+import type { Urgency } from './ec2-limiter.ts'
 
-/** The SDK has no request timeout by default. */
-const requestTimeoutMs = 20_000
-/** Standard mode backs off 0.1 to 20 s; our queue does the rest, per ENI. */
-const maxAttempts = 3
 const pageSize = 1000
 /** EC2 takes at most 200 values in a filter. */
 const filterValuesMax = 200
 
-export type OnCall = (action: string, outcome: string, seconds: number) => void
-
 export class Ec2SdkClient implements Ec2 {
-  readonly #client: EC2Client
-  readonly #onCall: OnCall
+  readonly #connection: Ec2Connection
+  readonly #urgency: Urgency
+  readonly #signal: AbortSignal
 
-  /** Region, credentials and endpoint (AWS_ENDPOINT_URL) come from the SDK's own chain. */
-  constructor(onCall: OnCall) {
-    this.#client = new EC2Client({
-      retryMode: 'standard',
-      maxAttempts,
-      requestHandler: { requestTimeout: requestTimeoutMs, throwOnRequestTimeout: true },
-    })
-    this.#onCall = onCall
-  }
-
-  /** @throws when there is no region or there are no credentials. */
-  async checkCredentials(): Promise<void> {
-    await this.#client.config.region()
-    await this.#client.config.credentials()
+  /** @param signal of the term for which its caller leads: no call is made after it. */
+  constructor(connection: Ec2Connection, urgency: Urgency, signal: AbortSignal) {
+    this.#connection = connection
+    this.#urgency = urgency
+    this.#signal = signal
   }
 
   async createEni(request: CreateEniRequest): Promise<Eni> {
@@ -66,12 +54,10 @@ export class Ec2SdkClient implements Ec2 {
       Description: request.description,
       ...(secondaryPrivateIPv4AddressCount > 0 && { SecondaryPrivateIpAddressCount: secondaryPrivateIPv4AddressCount }),
       ...(ipv6AddressCount > 0 && { Ipv6AddressCount: ipv6AddressCount }),
-      TagSpecifications: [
-        { ResourceType: 'network-interface', Tags: [...request.tags].map(([Key, Value]) => ({ Key, Value })) },
-      ],
+      TagSpecifications: [{ ResourceType: 'network-interface', Tags: sdkTags(request.tags) }],
     })
-    return this.#call('CreateNetworkInterface', async () =>
-      eniFrom((await this.#client.send(command)).NetworkInterface),
+    return this.#call('CreateNetworkInterface', async (client) =>
+      eniFrom((await client.send(command)).NetworkInterface),
     )
   }
 
@@ -83,18 +69,17 @@ export class Ec2SdkClient implements Ec2 {
       // Left out, EC2 checks the index against all cards of the instance (cilium/cilium#42512).
       NetworkCardIndex: networkCard,
     })
-    const answer = await this.#call('AttachNetworkInterface', () => this.#client.send(command))
-    return answer.AttachmentId ?? ''
+    return this.#call('AttachNetworkInterface', async (client) => attachmentIDFrom(await client.send(command)))
   }
 
-  async detachEni(attachmentID: string): Promise<void> {
-    const command = new DetachNetworkInterfaceCommand({ AttachmentId: attachmentID })
-    await this.#call('DetachNetworkInterface', () => this.#client.send(command))
+  async detachEni(attachmentID: string, force: boolean): Promise<void> {
+    const command = new DetachNetworkInterfaceCommand({ AttachmentId: attachmentID, ...(force && { Force: true }) })
+    await this.#call('DetachNetworkInterface', (client) => client.send(command))
   }
 
   async deleteEni(eniID: string): Promise<void> {
     const command = new DeleteNetworkInterfaceCommand({ NetworkInterfaceId: eniID })
-    await this.#call('DeleteNetworkInterface', () => this.#client.send(command))
+    await this.#call('DeleteNetworkInterface', (client) => client.send(command))
   }
 
   async setDeleteOnTermination(eniID: string, attachmentID: string, value: boolean): Promise<void> {
@@ -102,7 +87,7 @@ export class Ec2SdkClient implements Ec2 {
       NetworkInterfaceId: eniID,
       Attachment: { AttachmentId: attachmentID, DeleteOnTermination: value },
     })
-    await this.#call('ModifyNetworkInterfaceAttribute', () => this.#client.send(command))
+    await this.#call('ModifyNetworkInterfaceAttribute', (client) => client.send(command))
   }
 
   async setSourceDestCheck(eniID: string, value: boolean): Promise<void> {
@@ -110,7 +95,25 @@ export class Ec2SdkClient implements Ec2 {
       NetworkInterfaceId: eniID,
       SourceDestCheck: { Value: value },
     })
-    await this.#call('ModifyNetworkInterfaceAttribute', () => this.#client.send(command))
+    await this.#call('ModifyNetworkInterfaceAttribute', (client) => client.send(command))
+  }
+
+  async setDescription(eniID: string, value: string): Promise<void> {
+    const command = new ModifyNetworkInterfaceAttributeCommand({
+      NetworkInterfaceId: eniID,
+      Description: { Value: value },
+    })
+    await this.#call('ModifyNetworkInterfaceAttribute', (client) => client.send(command))
+  }
+
+  async setSecurityGroups(eniID: string, ids: readonly string[]): Promise<void> {
+    const command = new ModifyNetworkInterfaceAttributeCommand({ NetworkInterfaceId: eniID, Groups: [...ids] })
+    await this.#call('ModifyNetworkInterfaceAttribute', (client) => client.send(command))
+  }
+
+  async createTags(eniID: string, tags: ReadonlyMap<string, string>): Promise<void> {
+    const command = new CreateTagsCommand({ Resources: [eniID], Tags: sdkTags(tags) })
+    await this.#call('CreateTags', (client) => client.send(command))
   }
 
   async describeEnis(ids: readonly string[]): Promise<Eni[]> {
@@ -126,10 +129,10 @@ export class Ec2SdkClient implements Ec2 {
   }
 
   async #enis(filter: Filter): Promise<Eni[]> {
-    return this.#pages('DescribeNetworkInterfaces', async (NextToken) => {
+    return this.#pages('DescribeNetworkInterfaces', async (client, NextToken) => {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
       const command = new DescribeNetworkInterfacesCommand({ Filters: [filter], ...page })
-      const answer = await this.#client.send(command)
+      const answer = await client.send(command)
       return { items: (answer.NetworkInterfaces ?? []).map(eniFrom), next: answer.NextToken }
     })
   }
@@ -138,9 +141,9 @@ export class Ec2SdkClient implements Ec2 {
     const found: Instance[] = []
     for (let i = 0; i < ids.length; i += filterValuesMax) {
       const filter = { Name: 'instance-id', Values: ids.slice(i, i + filterValuesMax) }
-      const instances = await this.#pages('DescribeInstances', async (NextToken) => {
+      const instances = await this.#pages('DescribeInstances', async (client, NextToken) => {
         const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
-        const answer = await this.#client.send(new DescribeInstancesCommand({ Filters: [filter], ...page }))
+        const answer = await client.send(new DescribeInstancesCommand({ Filters: [filter], ...page }))
         const listed = (answer.Reservations ?? []).flatMap(({ Instances }) => Instances ?? [])
         return { items: listed.map(instanceFrom), next: answer.NextToken }
       })
@@ -151,9 +154,9 @@ export class Ec2SdkClient implements Ec2 {
 
   describeInstanceTypes(names: readonly string[]): Promise<InstanceType[]> {
     const filter = { Name: 'instance-type', Values: [...names] }
-    return this.#pages('DescribeInstanceTypes', async (NextToken) => {
+    return this.#pages('DescribeInstanceTypes', async (client, NextToken) => {
       const page = { MaxResults: 100, ...(NextToken && { NextToken }) }
-      const answer = await this.#client.send(new DescribeInstanceTypesCommand({ Filters: [filter], ...page }))
+      const answer = await client.send(new DescribeInstanceTypesCommand({ Filters: [filter], ...page }))
       return { items: (answer.InstanceTypes ?? []).map(instanceTypeFrom), next: answer.NextToken }
     })
   }
@@ -166,9 +169,9 @@ export class Ec2SdkClient implements Ec2 {
             { Name: 'tag:Name', Values: [filter.nameTag] },
             { Name: 'vpc-id', Values: [filter.vpcID] },
           ]
-    return this.#pages('DescribeSubnets', async (NextToken) => {
+    return this.#pages('DescribeSubnets', async (client, NextToken) => {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
-      const answer = await this.#client.send(new DescribeSubnetsCommand({ Filters, ...page }))
+      const answer = await client.send(new DescribeSubnetsCommand({ Filters, ...page }))
       return { items: (answer.Subnets ?? []).map(subnetFrom), next: answer.NextToken }
     })
   }
@@ -181,9 +184,9 @@ export class Ec2SdkClient implements Ec2 {
             { Name: 'group-name', Values: [filter.name] },
             { Name: 'vpc-id', Values: [filter.vpcID] },
           ]
-    return this.#pages('DescribeSecurityGroups', async (NextToken) => {
+    return this.#pages('DescribeSecurityGroups', async (client, NextToken) => {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
-      const answer = await this.#client.send(new DescribeSecurityGroupsCommand({ Filters, ...page }))
+      const answer = await client.send(new DescribeSecurityGroupsCommand({ Filters, ...page }))
       const groups = (answer.SecurityGroups ?? []).map(({ GroupId, GroupName }) => ({
         id: GroupId ?? '',
         name: GroupName ?? '',
@@ -194,29 +197,23 @@ export class Ec2SdkClient implements Ec2 {
 
   async #pages<T>(
     action: string,
-    page: (nextToken: string | undefined) => Promise<{ items: T[]; next: string | undefined }>,
+    page: (client: EC2Client, nextToken: string | undefined) => Promise<{ items: T[]; next: string | undefined }>,
   ): Promise<T[]> {
     const all: T[] = []
     let next: string | undefined
     do {
-      const answer = await this.#call(action, () => page(next))
+      const answer = await this.#call(action, (client) => page(client, next))
       all.push(...answer.items)
       next = answer.next
     } while (next !== undefined && next !== '')
     return all
   }
 
-  async #call<T>(action: string, send: () => Promise<T>): Promise<T> {
-    const startedAt = performance.now()
-    let outcome = 'ok'
-    try {
-      return await send()
-    } catch (error) {
-      const translated = error instanceof Ec2Error ? error : translateEc2Error(action, error)
-      outcome = translated.code
-      throw translated
-    } finally {
-      this.#onCall(action, outcome, (performance.now() - startedAt) / 1000)
-    }
+  #call<T>(action: string, send: (client: EC2Client) => Promise<T>): Promise<T> {
+    return this.#connection.call(action, this.#urgency, this.#signal, send)
   }
+}
+
+function sdkTags(tags: ReadonlyMap<string, string>): { Key: string; Value: string }[] {
+  return [...tags].map(([Key, Value]) => ({ Key, Value }))
 }

@@ -1,6 +1,7 @@
 // EC2's error codes, sorted by what the attacher does about them. Codes and meanings: EC2 API reference, and the issues of
 // the peers that met them. InvalidParameterValue means three different things; only its message tells which.
 import { EC2ServiceException } from '@aws-sdk/client-ec2'
+import { ZodError } from 'zod'
 
 export type Ec2ErrorKind =
   /** Not known (yet): an id may be unknown for a while after it was made. */
@@ -17,7 +18,11 @@ export type Ec2ErrorKind =
   | 'TokenMismatch'
   /** Wrong until somebody changes the NodeENI, the account or the rights. */
   | 'Configuration'
-  /** Throttled, or the outcome is unknown: look, then try again. */
+  /** EC2 does not know who calls, or not any more: wrong until somebody mends the credentials, whatever is asked for. */
+  | 'Credentials'
+  /** One call too many for the account's bucket of this action; it was not done. */
+  | 'Throttled'
+  /** The outcome is unknown: look, then try again. */
   | 'Retry'
 
 export class Ec2Error extends Error {
@@ -47,11 +52,24 @@ const kindByCode: Readonly<Record<string, Ec2ErrorKind>> = {
   InsufficientFreeAddressesInSubnet: 'SubnetExhausted',
   InsufficientCidrBlocks: 'SubnetExhausted',
   IdempotentParameterMismatch: 'TokenMismatch',
-  RequestLimitExceeded: 'Retry',
-  EC2ThrottledException: 'Retry',
-  Throttling: 'Retry',
-  ThrottlingException: 'Retry',
-  ThrottledException: 'Retry',
+  AuthFailure: 'Credentials',
+  ExpiredToken: 'Credentials',
+  ExpiredTokenException: 'Credentials',
+  RequestExpired: 'Credentials',
+  InvalidClientTokenId: 'Credentials',
+  UnrecognizedClientException: 'Credentials',
+  SignatureDoesNotMatch: 'Credentials',
+  MissingAuthenticationToken: 'Credentials',
+  IncompleteSignature: 'Credentials',
+  // Of the account, whatever is asked for: EC2 has not been opened to it (in this region), or was closed.
+  OptInRequired: 'Credentials',
+  PendingVerification: 'Credentials',
+  Blocked: 'Credentials',
+  RequestLimitExceeded: 'Throttled',
+  EC2ThrottledException: 'Throttled',
+  Throttling: 'Throttled',
+  ThrottlingException: 'Throttled',
+  ThrottledException: 'Throttled',
   InternalError: 'Retry',
   InternalFailure: 'Retry',
   Unavailable: 'Retry',
@@ -59,18 +77,48 @@ const kindByCode: Readonly<Record<string, Ec2ErrorKind>> = {
 }
 
 export function translateEc2Error(action: string, error: unknown): Ec2Error {
+  if (error instanceof ZodError) {
+    const detail = error.issues.map(({ path, message }) => `${path.join('.') || 'answer'}: ${message}`).join('; ')
+    return new Ec2Error(action, 'Retry', 'UnexpectedAnswer', detail, error)
+  }
+  const status = httpStatusOf(error)
   if (!(error instanceof EC2ServiceException)) {
-    const detail = error instanceof Error ? error.message : String(error)
-    return new Ec2Error(action, 'Retry', 'NoAnswer', detail, error)
+    const detail = detailOf(error)
+    // The SDK found none, or could not renew them: nothing was sent.
+    if (error instanceof Error && /Credentials/.test(error.name))
+      return new Ec2Error(action, 'Credentials', 'NoCredentials', detail, error)
+    if (status === undefined) return new Ec2Error(action, 'Retry', 'NoAnswer', detail, error)
+    return new Ec2Error(action, 'Retry', 'UnexpectedAnswer', `HTTP status ${status}: ${detail}`, error)
   }
   const { name } = error
+  // What a load balancer or a proxy says, whatever its status, is not EC2's word.
+  if (name === unnamed) {
+    const detail = `HTTP status ${status ?? 0}, and no error of EC2`
+    return new Ec2Error(action, 'Retry', 'UnexpectedAnswer', detail, error)
+  }
   // Another text in every answer, of a kilobyte: who repeats a call must be able to tell that it is the same refusal.
   const message = error.message.replace(/\s*Encoded authorization failure message:.*$/s, '')
-  const status = error.$metadata.httpStatusCode ?? 0
-  return new Ec2Error(action, kindOf(name, message, status), name, message, error)
+  return new Ec2Error(action, kindOf(name, message, status ?? 0), name, message, error)
+}
+
+/** The SDK's name for an error without a code. */
+const unnamed = 'Unknown'
+
+/** Also of an answer that the SDK could not read; undefined: there was none. */
+function httpStatusOf(error: unknown): number | undefined {
+  return (error as { $metadata?: { httpStatusCode?: number } } | undefined)?.$metadata?.httpStatusCode
+}
+
+/** The SDK adds lines for whoever debugs it; Node's error for a host with several addresses has its words inside only. */
+function detailOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const inside = error instanceof AggregateError ? error.errors.map(detailOf).join('; ') : ''
+  return (error.message || inside).split('\n', 1)[0] ?? ''
 }
 
 function kindOf(code: string, message: string, httpStatus: number): Ec2ErrorKind {
+  // EC2 gives 503 to a throttled call.
+  if (kindByCode[code] === 'Throttled') return 'Throttled'
   if (httpStatus >= 500) return 'Retry'
   // Under which code is not documented (cilium knows the words only: errorInstanceNotRunning).
   if (/is not 'running'/i.test(message)) return 'InstanceNotRunning'

@@ -1,4 +1,5 @@
 // EC2 as the attacher sees it: the calls that it makes, in its own words. ec2-client.ts makes them with the AWS SDK.
+import type { Urgency } from './ec2-limiter.ts'
 
 /** EC2 may not know a new id for so long (EC2 API eventual consistency). */
 export const consistencyMs = 60_000
@@ -23,6 +24,8 @@ export interface Eni {
   readonly subnetID: string
   readonly addresses: readonly string[]
   readonly sourceDestCheck: boolean
+  readonly description: string
+  readonly securityGroupIDs: readonly string[]
   readonly tags: ReadonlyMap<string, string>
   readonly attachment: EniAttachmentFacts | undefined
 }
@@ -71,16 +74,21 @@ export interface Subnet {
   readonly freeAddresses: number
 }
 
-/** Every method throws Ec2Error and nothing else. */
+/** Every method throws Ec2Error, or the reason for which its caller may not call EC2 any more, and nothing else. */
 export interface Ec2 {
   createEni(request: CreateEniRequest): Promise<Eni>
   /** Answers the attachment id. EC2 knows no client token here: describe before trying again. */
   attachEni(eniID: string, instanceID: string, deviceIndex: number, networkCard: number): Promise<string>
-  detachEni(attachmentID: string): Promise<void>
+  /** `force` does not wait for the guest: EC2 advises it for instances that have failed, and never else. */
+  detachEni(attachmentID: string, force: boolean): Promise<void>
   deleteEni(eniID: string): Promise<void>
   /** Belongs to the attachment and is lost with it; false by default for an ENI that was made alone. */
   setDeleteOnTermination(eniID: string, attachmentID: string, value: boolean): Promise<void>
   setSourceDestCheck(eniID: string, value: boolean): Promise<void>
+  setDescription(eniID: string, value: string): Promise<void>
+  setSecurityGroups(eniID: string, ids: readonly string[]): Promise<void>
+  /** Tags of these keys get these values; all others stay. */
+  createTags(eniID: string, tags: ReadonlyMap<string, string>): Promise<void>
   /** Unknown ids are left out. */
   describeEnis(ids: readonly string[]): Promise<Eni[]>
   describeEnisByTag(key: string, value: string): Promise<Eni[]>
@@ -95,3 +103,6 @@ export type SubnetFilter = { readonly ids: readonly string[] } | { readonly name
 export type SecurityGroupFilter =
   | { readonly ids: readonly string[] }
   | { readonly name: string; readonly vpcID: string }
+
+/** EC2 for calls of this urgency, until the signal aborts. */
+export type Ec2Access = (urgency: Urgency, signal: AbortSignal) => Ec2

@@ -3,7 +3,6 @@
 import { createHash } from 'node:crypto'
 
 import { type ENIAttachment, type EniStatus } from '../api/eni-attachment.ts'
-import { attachmentTag, clusterTag, nodeENITag, noManageTag } from '../api/names.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import { KeyMutex } from '../process/key-mutex.ts'
@@ -11,26 +10,27 @@ import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, type Instance, type InstanceType, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
-import { type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
+import type { Urgency } from './ec2-limiter.ts'
+import { eniDescription, eniTags } from './eni-identity.ts'
+import { cardsFor, type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
 import type { EniWatch } from './eni-watch.ts'
 import type { Inventory } from './inventory.ts'
 import type { Network, Networks } from './network.ts'
 import { ourEnis } from './our-enis.ts'
-import { chooseSlot, type Slot } from './slot-map.ts'
+import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** Beyond this many taken indexes in a row the node is not what we think it is. */
 const indexTriesMax = 5
 /** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
 const unseenVolumesMax = 8
-/** A tag value of EC2. */
-const tagValueMax = 256
 
 export interface EniAttachParts {
-  readonly ec2: Ec2
+  readonly ec2: (urgency: Urgency) => Ec2
   readonly watch: EniWatch
   readonly store: AttachmentStore
   readonly inventory: Inventory
   readonly networks: Networks
+  readonly policy: SlotPolicy
   readonly clusterName: string
   readonly clock: Clock
   readonly log: Log
@@ -93,10 +93,11 @@ export class EniAttach {
 
   /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */
   async #plan(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<ENIAttachment | GivenUp> {
-    const { store, clock } = this.#parts
+    const { store, networks, clock } = this.#parts
     const plan = await this.#choosePlace(intent, nodeENI, network)
     if ('reason' in plan) return plan
     const { subnet, networkCard, deviceIndex } = plan
+    networks.debit(subnet.id, 1 + nodeENI.spec.secondaryPrivateIPv4AddressCount)
     const attempt = (intent.status?.eni?.attempt ?? 0) + 1
     const plannedTime = timestamp(clock)
     const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex }
@@ -104,12 +105,16 @@ export class EniAttach {
   }
 
   async #choosePlace(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
-    const { inventory, networks } = this.#parts
+    const { inventory, networks, policy } = this.#parts
     const { instanceID } = intent.spec
-    const subnets = network.subnets.filter((subnet) => !networks.isExhausted(subnet))
+    const addresses = 1 + nodeENI.spec.secondaryPrivateIPv4AddressCount
+    const subnets = network.subnets
+      .filter((subnet) => !networks.isExhausted(subnet))
+      .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
+      .filter(({ freeAddresses }) => freeAddresses >= addresses)
     const planOn = (instance: Instance) => {
       const type = this.#typeOf(instance)
-      return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent) })
+      return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent), policy })
     }
     const known = inventory.instance(instanceID)
     // Its type is described a moment after it.
@@ -132,15 +137,15 @@ export class EniAttach {
   }
 
   async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<Made> {
-    const { ec2, store, networks, clock, log } = this.#parts
+    const { store, networks, clock, log } = this.#parts
     const eni = eniStatusOf(planned)
     try {
-      const created = await ec2.createEni({
+      const created = await this.#ec2(planned).createEni({
         clientToken: this.#clientToken(planned, eni.attempt ?? 0),
         subnetID: eni.subnetID ?? '',
         securityGroupIDs: network.securityGroupIDs,
-        description: nodeENI.spec.description ?? `jit-eni ${planned.metadata.name}`,
-        tags: this.#tags(planned, nodeENI),
+        description: eniDescription(planned, nodeENI),
+        tags: eniTags(planned, nodeENI, this.#parts.clusterName),
         secondaryPrivateIPv4AddressCount: nodeENI.spec.secondaryPrivateIPv4AddressCount,
         ipv6AddressCount: nodeENI.spec.ipv6AddressCount,
       })
@@ -159,7 +164,7 @@ export class EniAttach {
   /** The NodeENI changed between two tries of one create: the ENI of the first try exists or will show, and it is ours. */
   async #adopt(planned: ENIAttachment, eni: EniStatus): Promise<Made> {
     const { store, clock } = this.#parts
-    const [found] = await ourEnis(this.#parts.ec2, planned)
+    const [found] = await ourEnis(this.#ec2(planned), planned)
     if (found !== undefined) {
       return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
     }
@@ -177,7 +182,7 @@ export class EniAttach {
   /** EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another. */
   async #find(created: ENIAttachment): Promise<Eni> {
     const { eniID = '', createdTime } = eniStatusOf(created)
-    const [found] = await this.#parts.ec2.describeEnis([eniID])
+    const [found] = await this.#ec2(created).describeEnis([eniID])
     if (found !== undefined) return found
     if (this.#ageMs(createdTime) < consistencyMs) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
     await this.#forgetPlan(created)
@@ -185,8 +190,9 @@ export class EniAttach {
   }
 
   async #attachToInstance(made: Made, nodeENI: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
-    const { ec2, store, clock } = this.#parts
+    const { store, clock } = this.#parts
     const { attachment } = made
+    const ec2 = this.#ec2(attachment)
     const { instanceID, nodeName } = attachment.spec
     if (made.eni.attachment !== undefined) return this.#adoptAttachment(made)
     // Before the attach: a pod may run as soon as the card is there, whatever EC2 says of the attachment.
@@ -232,13 +238,16 @@ export class EniAttach {
   async #nextSlot(created: ENIAttachment, nodeENI: NodeENI, refused: Slot): Promise<Slot | undefined> {
     const instance = await this.#parts.inventory.refreshOne(created.spec.instanceID)
     if (instance === undefined) return undefined
-    const taken = [...takenSlots(this.#siblings(created), instance.interfaces), refused]
-    return chooseSlot(this.#typeOf(instance).cards, taken, nodeENI.spec.deviceIndex)
+    const siblings = this.#siblings(created)
+    const taken = [...takenSlots(siblings, instance.interfaces), refused]
+    const { policy } = this.#parts
+    const cards = cardsFor({ nodeENI, instance, type: this.#typeOf(instance), siblings, policy })
+    return chooseSlot(cards, taken, nodeENI.spec.deviceIndex)
   }
 
   /** Waits for `attached`, and makes what belongs to the attachment as the NodeENI says. */
   async #settle(attaching: ENIAttachment, { spec }: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
-    const { ec2, watch, store, clock, log } = this.#parts
+    const { watch, store, clock, log } = this.#parts
     const { eniID = '', attachCalledTime } = eniStatusOf(attaching)
     const sinceMs = () => this.#ageMs(attachCalledTime)
     const isOver = (now: Eni | undefined) =>
@@ -255,11 +264,18 @@ export class EniAttach {
     }
     if (seen.attachment.deleteOnTermination !== spec.deleteOnTermination) {
       signal.throwIfAborted()
+      // The pod runs as soon as it has its card. The sourceDestCheck of other ENIs, for which pods wait, draws on the same bucket.
+      const ec2 = this.#parts.ec2('ahead')
       await ec2.setDeleteOnTermination(seen.id, seen.attachment.id, spec.deleteOnTermination)
     }
     log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
     const current = store.get(attaching.metadata.name) ?? attaching
     return store.writeEni(current, { ...eniStatusOf(current), attached: true, attachedTime: timestamp(clock) })
+  }
+
+  /** Before a pod that waits comes no ENI for which nobody has asked. */
+  #ec2({ spec }: ENIAttachment): Ec2 {
+    return this.#parts.ec2(spec.claim === undefined ? 'ahead' : 'pods')
   }
 
   /** NaN when the time is not known, and so neither less nor more than anything. */
@@ -269,17 +285,6 @@ export class EniAttach {
 
   #clientToken({ metadata }: ENIAttachment, attempt: number): string {
     return createHash('sha256').update(`${this.#parts.clusterName}\0${metadata.uid}\0${attempt}`).digest('hex')
-  }
-
-  #tags({ metadata, spec }: ENIAttachment, nodeENI: NodeENI): Map<string, string> {
-    return new Map([
-      ['Name', `${spec.nodeENI}/${spec.nodeName}`.slice(0, tagValueMax)],
-      ...Object.entries(nodeENI.spec.tags ?? {}),
-      [noManageTag, 'true'],
-      [clusterTag, this.#parts.clusterName],
-      [attachmentTag, metadata.uid],
-      [nodeENITag, spec.nodeENI],
-    ])
   }
 }
 

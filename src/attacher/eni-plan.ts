@@ -2,7 +2,7 @@
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { Instance, InstanceType, Subnet } from './ec2.ts'
-import { chooseSlot, type Slot } from './slot-map.ts'
+import { cardsBesideCni, chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** This try is over for good: what to tell the pod and the user. */
 export interface GivenUp {
@@ -18,6 +18,7 @@ export interface PlanQuestion {
   readonly subnets: readonly Subnet[]
   /** Our other attachments on this instance, those that EC2 does not show yet included. */
   readonly siblings: readonly ENIAttachment[]
+  readonly policy: SlotPolicy
 }
 
 export interface EniPlan extends Slot {
@@ -27,7 +28,7 @@ export interface EniPlan extends Slot {
 }
 
 export function planEni(question: PlanQuestion): EniPlan | GivenUp {
-  const { nodeENI, instance, type, siblings } = question
+  const { nodeENI, instance, type, siblings, policy } = question
   const { maxPerNode, deviceIndex } = nodeENI.spec
   const ofNodeENI = siblings.filter((other) => other.spec.nodeENI === nodeENI.metadata.name && isPlanned(other))
   if (maxPerNode !== undefined && ofNodeENI.length >= maxPerNode)
@@ -38,18 +39,34 @@ export function planEni(question: PlanQuestion): EniPlan | GivenUp {
   const subnet = chooseSubnet(question, ofNodeENI)
   if ('reason' in subnet) return subnet
   const taken = takenSlots(siblings, instance.interfaces)
-  const slot = chooseSlot(type.cards, taken, deviceIndex)
+  const slot = chooseSlot(cardsFor(question), taken, deviceIndex)
   if (slot === undefined)
     return { reason: 'NodeFull', message: `instance ${instance.id} (${type.name}) has no free ENI slot` }
   // EC2 accepts an attach beyond the budget and never ends it (aws-ebs-csi-driver issue 1163).
   const budget = type.sharedAttachments
-  const attachmentsLeft = (budget ?? Number.POSITIVE_INFINITY) - taken.length - instance.volumes - 1
+  const volumes = Math.max(instance.volumes, policy.volumes)
+  const attachmentsLeft = (budget ?? Number.POSITIVE_INFINITY) - taken.length - volumes - 1
   if (attachmentsLeft < 0)
     return {
       reason: 'NodeFull',
-      message: `instance ${instance.id} (${type.name}) has no free attachment: its ${budget} are shared by ${taken.length} ENIs and ${instance.volumes} EBS volumes`,
+      message: `instance ${instance.id} (${type.name}) has no free attachment: its ${budget} are shared by ${taken.length} ENIs and ${volumes} EBS volumes`,
     }
   return { subnet, ...slot, attachmentsLeft }
+}
+
+/** In the order in which they are to be used. */
+export function cardsFor({
+  nodeENI,
+  instance,
+  type,
+  siblings,
+  policy,
+}: Pick<PlanQuestion, 'nodeENI' | 'instance' | 'type' | 'siblings' | 'policy'>) {
+  const ours = new Set(siblings.map(({ status }) => status?.eni?.eniID))
+  const foreign = instance.interfaces.filter(({ eniID }) => !ours.has(eniID))
+  const cards = cardsBesideCni(type.cards, foreign, policy)
+  if (attachPolicyOf(nodeENI.spec) === 'Eager' || policy.jitCards === 'zero-first') return cards
+  return [...cards.filter(({ index }) => index > 0), ...cards.filter(({ index }) => index === 0)]
 }
 
 function isPlanned({ status }: ENIAttachment): boolean {

@@ -1,19 +1,21 @@
 // How an ENI goes: detached and deleted in EC2, then its object is let go. Every step is idempotent, so that a crash between any two
 // of them is repaired by going through them again.
 import { type ENIAttachment } from '../api/eni-attachment.ts'
-import { eniFinalizer } from '../api/names.ts'
+import { eniFinalizer, forceDetachAnnotation } from '../api/names.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import { consistencyMs, type Ec2, type Eni, settleDeadlineMs } from './ec2.ts'
+import { consistencyMs, type Ec2, type Eni, type EniAttachmentFacts, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import type { EniWatch } from './eni-watch.ts'
+import type { InstanceLife } from './instance-life.ts'
 import { ourEnis } from './our-enis.ts'
 
 export interface EniReleaseParts {
   readonly ec2: Ec2
   readonly watch: EniWatch
   readonly store: AttachmentStore
+  readonly life: InstanceLife
   readonly clock: Clock
   readonly log: Log
 }
@@ -25,14 +27,17 @@ export class EniRelease {
     this.#parts = parts
   }
 
-  /** Never forced: the device plugin has let go of the card before. @throws Ec2Error or KubeError to be tried again. */
+  /**
+   * The device plugin has let go of the card before. Forced only when somebody has asked for that, or when the instance is gone.
+   * @throws Ec2Error or KubeError to be tried again.
+   */
   async release(attachment: ENIAttachment, signal: AbortSignal): Promise<void> {
     const { ec2, store, log } = this.#parts
     const seen = await ourEnis(ec2, attachment)
     for (const found of seen) {
       signal.throwIfAborted()
       if (found.attachment !== undefined) {
-        if (found.attachment.status !== 'detaching') await ignoreNotFound(ec2.detachEni(found.attachment.id))
+        await this.#detach(attachment, found.id, found.attachment)
         await this.#untilFree(found, signal)
         signal.throwIfAborted()
       }
@@ -45,18 +50,28 @@ export class EniRelease {
     await store.removeFinalizer(attachment, eniFinalizer)
   }
 
+  async #detach({ metadata, spec }: ENIAttachment, eniID: string, on: EniAttachmentFacts): Promise<void> {
+    const { ec2, life } = this.#parts
+    if (on.instanceID !== undefined && on.instanceID !== spec.instanceID)
+      throw new Error(
+        `ENI ${eniID} is on instance ${on.instanceID}, where somebody else has put it: it stays there, and so does ENIAttachment ${metadata.name}, until it is detached by hand`,
+      )
+    const isUnderWay = on.status === 'detaching'
+    const isForced = metadata.annotations?.[forceDetachAnnotation] === 'true'
+    const force = isForced || (isUnderWay && (await life.state(spec)) === 'terminated')
+    if (force || !isUnderWay) await ignoreNotFound(ec2.detachEni(on.id, force))
+  }
+
   /** Detach is over when the attachment has disappeared and the ENI is available again. */
   async #untilFree({ id }: Eni, signal: AbortSignal): Promise<void> {
+    const { watch, clock } = this.#parts
     const isFree = (now: Eni | undefined) =>
       now === undefined || (now.attachment === undefined && now.status === 'available')
-    const deadline = AbortSignal.timeout(settleDeadlineMs)
-    try {
-      await this.#parts.watch.until(id, isFree, AbortSignal.any([signal, deadline]))
-    } catch (error) {
-      if (!deadline.aborted) throw error
-      const message = `ENI ${id} is still being detached after ${settleDeadlineMs / 60_000} minutes, trying again`
-      throw new Error(message, { cause: error })
-    }
+    const startedAt = clock.monotonic()
+    const isLate = () => clock.monotonic() - startedAt > settleDeadlineMs
+    const last = await watch.until(id, (now) => isFree(now) || isLate(), signal)
+    if (!isFree(last))
+      throw new Error(`ENI ${id} is still being detached after ${settleDeadlineMs / 60_000} minutes, trying again`)
   }
 
   /** A create whose answer was lost, or one just made, may become visible only later; until then the object stays. */

@@ -1,6 +1,5 @@
 // One shared DescribeNetworkInterfaces for all who wait for an ENI to change: EC2 sends no events for that.
-import { setTimeout as delay } from 'node:timers/promises'
-
+import { type Clock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { Ec2, Eni } from './ec2.ts'
 
@@ -19,12 +18,14 @@ interface Waiter {
 
 export class EniWatch {
   readonly #ec2: Ec2
+  readonly #clock: Clock
   readonly #log: Log
   readonly #waiters = new Set<Waiter>()
   #wake = Promise.withResolvers<void>()
 
-  constructor(ec2: Ec2, log: Log) {
+  constructor(ec2: Ec2, clock: Clock, log: Log) {
     this.#ec2 = ec2
+    this.#clock = clock
     this.#log = log
   }
 
@@ -32,7 +33,7 @@ export class EniWatch {
   async until(eniID: string, done: (eni: Eni | undefined) => boolean, signal: AbortSignal): Promise<Eni | undefined> {
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<Eni | undefined>()
-    const waiter = { eniID, done, resolve, sinceMs: performance.now() }
+    const waiter = { eniID, done, resolve, sinceMs: this.#clock.monotonic() }
     const abort = () => reject(signal.reason)
     this.#waiters.add(waiter)
     this.#wake.resolve()
@@ -56,9 +57,9 @@ export class EniWatch {
       }
       await this.#look()
       const newest = Math.max(...[...this.#waiters].map(({ sinceMs }) => sinceMs))
-      const ms = performance.now() - newest < fastForMs ? fastMs : slowMs
+      const ms = this.#clock.monotonic() - newest < fastForMs ? fastMs : slowMs
       this.#wake = Promise.withResolvers()
-      await Promise.race([delay(ms, undefined, { signal }).catch(() => undefined), this.#wake.promise])
+      await Promise.race([sleep(this.#clock, ms, signal), this.#wake.promise])
     }
   }
 

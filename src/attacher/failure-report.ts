@@ -31,13 +31,14 @@ export class FailureReport {
   }
 
   /**
-   * For `kubectl describe enia`: why it takes so long. What ended the try stays; and when the API server is in trouble, the log
-   * has to do.
+   * For `kubectl describe` of the ENIAttachment and of its pod: why it takes so long. What ended the try stays; and when the API
+   * server is in trouble, the log has to do.
    */
   async note(name: string, error: Error): Promise<void> {
     const current = this.#store.get(name)
     if (current === undefined || current.status?.eni?.failure?.terminal === true || error instanceof KubeError) return
     const reason = error instanceof Ec2Error ? error.code : 'TryingAgain'
+    if (error instanceof Ec2Error) this.event(current, 'Warning', reason, error.message)
     await this.write(current, { reason, message: error.message, terminal: false }).catch(() => undefined)
   }
 

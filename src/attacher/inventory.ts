@@ -1,17 +1,19 @@
 // What EC2 says of the instances behind our nodes: type limits, interfaces, volumes. Refreshed by one describe for all of them.
 import type { NodeCapacity } from '../api/node-capacity.ts'
 import type { Ec2, Instance, InstanceType } from './ec2.ts'
-import { roomOn } from './slot-map.ts'
+import { cardsBesideCni, roomOn, type SlotPolicy } from './slot-map.ts'
 
 export class Inventory {
   readonly #ec2: Ec2
+  readonly #policy: SlotPolicy
   readonly #instances = new Map<string, Instance>()
   /** Asked for, and not known to EC2. */
   readonly #absent = new Set<string>()
   readonly #types = new Map<string, InstanceType>()
 
-  constructor(ec2: Ec2) {
+  constructor(ec2: Ec2, policy: SlotPolicy) {
     this.#ec2 = ec2
+    this.#policy = policy
   }
 
   /** Describes these instances and forgets all others. @throws Ec2Error */
@@ -51,22 +53,24 @@ export class Inventory {
 
   /**
    * For the node annotation. `ourEnis` are the ENIs that ENIAttachments name; all others on the instance are foreign, and so
-   * is an index 0 that no ENI of ours may have.
+   * is an index 0 that no ENI of ours may have, and what is kept for others.
    */
   capacityOf(instanceID: string, ourEnis: ReadonlySet<string>): NodeCapacity | undefined {
     const instance = this.#instances.get(instanceID)
     const type = instance && this.#types.get(instance.type)
     if (instance === undefined || type === undefined) return undefined
     const foreign = instance.interfaces.filter(({ eniID }) => !ourEnis.has(eniID))
+    const usable = cardsBesideCni(type.cards, foreign, this.#policy)
+    const volumes = Math.max(instance.volumes, this.#policy.volumes)
     return {
       instanceID,
-      cards: type.cards.map((card) => ({
+      cards: type.cards.map((card, i) => ({
         index: card.index,
         limit: card.maxInterfaces,
-        foreign: card.maxInterfaces - roomOn(card, foreign),
+        foreign: card.maxInterfaces - roomOn(usable[i] ?? card, foreign),
       })),
       ...(type.sharedAttachments !== undefined && {
-        shared: Math.max(0, type.sharedAttachments - instance.volumes - foreign.length),
+        shared: Math.max(0, type.sharedAttachments - volumes - foreign.length),
       }),
     }
   }

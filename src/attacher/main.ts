@@ -1,4 +1,6 @@
 // The attacher: the only program that calls EC2. Leader-elected; makes, attaches, releases and collects ENIs.
+import { collectDefaultMetrics } from 'prom-client'
+
 import { Cluster } from '../kube/cluster.ts'
 import { EventRecorder } from '../kube/event-recorder.ts'
 import { LeaderLease } from '../kube/leader-lease.ts'
@@ -8,7 +10,10 @@ import { createLog } from '../process/log.ts'
 import { SettingsError } from '../process/settings.ts'
 import { serveStatus } from '../process/status-server.ts'
 import { Controllers } from './controllers.ts'
+import type { Ec2Access } from './ec2.ts'
 import { Ec2SdkClient } from './ec2-client.ts'
+import { Ec2Connection } from './ec2-connection.ts'
+import { Ec2Limiter } from './ec2-limiter.ts'
 import { AttacherMetrics } from './metrics.ts'
 import { attacherSettings } from './settings.ts'
 
@@ -19,16 +24,18 @@ const log = createLog('attacher', process.env['LOG_LEVEL'])
 await runProgram(log, async (signal) => {
   const settings = attacherSettings(process.env)
   const metrics = new AttacherMetrics()
-  const ec2 = new Ec2SdkClient((action, outcome, seconds) =>
-    metrics.ec2CallSeconds.observe({ action, outcome }, seconds),
-  )
-  await ec2.checkCredentials().catch((error: unknown) => {
+  collectDefaultMetrics({ register: metrics.registry })
+  const limiter = new Ec2Limiter({ clock: realClock, ...settings.ec2 })
+  const observer = metrics.ec2Observer
+  const connection = new Ec2Connection({ limiter, clock: realClock, observer, ...settings.ec2 })
+  const ec2: Ec2Access = (urgency, term) => new Ec2SdkClient(connection, urgency, term)
+  await connection.checkRegion().catch((error: unknown) => {
     const detail = error instanceof Error ? error.message : String(error)
-    throw new SettingsError(`AWS region and credentials (AWS_REGION, a role or AWS_ACCESS_KEY_ID): ${detail}`)
+    throw new SettingsError(`AWS region (AWS_REGION): ${detail}`)
   })
   const cluster = new Cluster(settings.kubeconfig)
   const events = new EventRecorder(cluster, 'jit-eni-attacher', log)
-  const controllers = new Controllers({ cluster, ec2, events, settings, clock: realClock, log })
+  const controllers = new Controllers({ cluster, ec2, events, settings, metrics, clock: realClock, log })
   const { namespace, identity, statusListen } = settings
   const leaderLease = new LeaderLease(cluster, { ...lease, namespace, identity }, log)
   const status = {

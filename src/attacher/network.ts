@@ -3,11 +3,15 @@ import type { NodeENISpec } from '../api/node-eni.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Ec2, Subnet } from './ec2.ts'
 
-/** How long an answer is good: free addresses and names change, but nobody waits for that. */
+/** How long an answer is good while nobody needs an ENI: free addresses and names change, but nobody waits for that. */
+const restingMs = 10 * 60_000
+/** And when an ENI is to be made with it. */
 const freshMs = 60_000
 /** What is wrong is looked at again after this time, then ever more rarely; another NodeENI spec is another question. */
 const firstProblemMs = 10_000
 const lastProblemMs = 5 * 60_000
+/** EC2's count of free addresses may be so far behind. */
+const countLagMs = 5_000
 /** EC2 has just refused the subnet; it is left alone for so long. */
 const exhaustedMs = 90_000
 
@@ -25,33 +29,55 @@ export interface NetworkProblem {
 
 interface Answer {
   readonly answer: Network | NetworkProblem
+  readonly askedAtMs: number
   /** How many times in a row something was wrong. */
   readonly problems: number
-  readonly untilMs: number
 }
+
+/** Addresses that we are about to take, or have just taken. */
+interface Debit {
+  readonly subnetID: string
+  readonly addresses: number
+  readonly atMs: number
+}
+
+export type Need = 'making an ENI' | 'resting'
 
 export class Networks {
   readonly #ec2: Ec2
   readonly #clock: Clock
   readonly #answers = new Map<string, Answer>()
+  readonly #asking = new Map<string, Promise<Network | NetworkProblem>>()
   readonly #exhaustedUntil = new Map<string, number>()
+  #debits: Debit[] = []
 
   constructor(ec2: Ec2, clock: Clock) {
     this.#ec2 = ec2
     this.#clock = clock
   }
 
-  /** @throws Ec2Error */
-  async find(spec: NodeENISpec, vpcID: string): Promise<Network | NetworkProblem> {
+  /** Who asks while the same is being asked gets the same answer. @throws Ec2Error */
+  async find(spec: NodeENISpec, vpcID: string, need: Need): Promise<Network | NetworkProblem> {
     const wanted = wantedOf(spec)
     const key = JSON.stringify([wanted, vpcID])
     const known = this.#answers.get(key)
-    if (known !== undefined && known.untilMs > this.#clock.now()) return known.answer
-    const answer = await this.#ask(wanted, vpcID)
-    const problems = 'reason' in answer ? (known?.problems ?? 0) + 1 : 0
-    const goodMs = problems === 0 ? freshMs : Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
-    this.#answers.set(key, { answer, problems, untilMs: this.#clock.now() + goodMs })
-    return answer
+    if (known !== undefined && known.askedAtMs + goodMs(known, need) > this.#clock.monotonic()) return known.answer
+    const asking = this.#asking.get(key) ?? this.#askOnce(key, wanted, vpcID)
+    this.#asking.set(key, asking)
+    return asking
+  }
+
+  async #askOnce(key: string, wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
+    const askedAtMs = this.#clock.monotonic()
+    try {
+      const answer = await this.#ask(wanted, vpcID)
+      const problems = 'reason' in answer ? (this.#answers.get(key)?.problems ?? 0) + 1 : 0
+      this.#answers.set(key, { answer, problems, askedAtMs })
+      this.#debits = this.#debits.filter(({ atMs }) => atMs > askedAtMs - countLagMs)
+      return answer
+    } finally {
+      this.#asking.delete(key)
+    }
   }
 
   async #ask(wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
@@ -62,11 +88,22 @@ export class Networks {
   }
 
   markExhausted(subnetID: string): void {
-    this.#exhaustedUntil.set(subnetID, this.#clock.now() + exhaustedMs)
+    this.#exhaustedUntil.set(subnetID, this.#clock.monotonic() + exhaustedMs)
   }
 
   isExhausted(subnet: Subnet): boolean {
-    return subnet.freeAddresses === 0 || (this.#exhaustedUntil.get(subnet.id) ?? 0) > this.#clock.now()
+    return this.freeAddresses(subnet) <= 0 || (this.#exhaustedUntil.get(subnet.id) ?? 0) > this.#clock.monotonic()
+  }
+
+  /** An ENI with so many IPv4 addresses is planned. */
+  debit(subnetID: string, addresses: number): void {
+    this.#debits.push({ subnetID, addresses, atMs: this.#clock.monotonic() })
+  }
+
+  /** What EC2 said, less what we have planned since. */
+  freeAddresses({ id, freeAddresses }: Subnet): number {
+    const planned = this.#debits.filter(({ subnetID }) => subnetID === id).reduce((sum, one) => sum + one.addresses, 0)
+    return freeAddresses - planned
   }
 
   /** EC2 knows better than what was remembered. */
@@ -125,6 +162,11 @@ export class Networks {
     }
     return [...new Set(ids)]
   }
+}
+
+function goodMs({ problems }: Answer, need: Need): number {
+  if (problems > 0) return Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
+  return need === 'resting' ? restingMs : freshMs
 }
 
 interface Wanted {

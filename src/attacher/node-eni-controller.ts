@@ -4,7 +4,7 @@ import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
 import { attachPolicyOf, type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
 import { createAttachment } from '../kube/attachments.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isConflict } from '../kube/kube-error.ts'
@@ -14,16 +14,19 @@ import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { type Ec2Error, isEc2 } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
-import type { Network, Networks } from './network.ts'
+import type { Need, Network, Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { aheadOfPods } from './ahead-of-pods.ts'
 import { indexProblem, zoneProblem } from './node-eni-problem.ts'
+import { outdatedIn } from './eni-drift.ts'
 import { conflictOf } from './resource-conflict.ts'
 
 /** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
 const firstBlockMs = 10_000
 const lastBlockMs = 5 * 60_000
 const recheckMs = 60_000
+/** Objects that a message names. */
+const namedMax = 5
 /** An ENI ahead of pods that failed on a node is not made again there for so long: each try is a create, an attach, a delete. */
 const restMs = 60_000
 /** Costs no EC2 call while the answer of before is still good (network.ts). */
@@ -34,6 +37,8 @@ interface Problem {
   readonly message: string
 }
 
+type State = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
+
 interface Block extends Problem {
   readonly generation: number | undefined
   readonly times: number
@@ -41,7 +46,7 @@ interface Block extends Problem {
 }
 
 export interface NodeENIControllerParts {
-  readonly cluster: Cluster
+  readonly cluster: KubeClient
   readonly store: AttachmentStore
   readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
@@ -53,6 +58,8 @@ export interface NodeENIControllerParts {
   readonly clock: Clock
   /** Nodes may serve the NodeENI again. */
   readonly onRefusalEnded: () => void
+  /** Why EC2 does not answer. */
+  readonly trouble: () => Ec2Error | undefined
 }
 
 export class NodeENIController {
@@ -80,7 +87,7 @@ export class NodeENIController {
    * The subnets and groups to make an ENI with, or what stands against it; undefined while no instance is known yet, as after a
    * start. @throws Ec2Error
    */
-  async networkOf(nodeENI: NodeENI): Promise<Network | Problem | undefined> {
+  async networkOf(nodeENI: NodeENI, need: Need = 'resting'): Promise<Network | Problem | undefined> {
     const block = this.#blocks.get(nodeENI.metadata.name)
     if (
       block !== undefined &&
@@ -108,7 +115,7 @@ export class NodeENIController {
         message:
           'no node with an EC2 instance matches a NodeENI: see its nodeSelector and the spec.providerID of the nodes',
       }
-    const network = await networks.find(spec, vpcID)
+    const network = await networks.find(spec, vpcID, need)
     if ('reason' in network) return network
     const instances = matching.flatMap(({ instanceID = '' }) => inventory.instance(instanceID) ?? [])
     const types = instances.flatMap((instance) => inventory.typeOf(instance) ?? [])
@@ -129,7 +136,7 @@ export class NodeENIController {
       await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
       return undefined
     }
-    const network = await this.networkOf(nodeENI).catch(configurationProblem)
+    const network = (await this.networkOf(nodeENI).catch(problemOf)) ?? this.#trouble()
     // The sweep that gets to know the instances asks for this again.
     if (network === undefined) return undefined
     await this.#writeStatus(nodeENI, network)
@@ -193,10 +200,10 @@ export class NodeENIController {
 
   async #writeStatus(nodeENI: NodeENI, network: Network | Problem): Promise<void> {
     const { cluster, events, networks } = this.#parts
-    const ready = this.#readyCondition(nodeENI, network)
+    const conditions = this.#conditions(nodeENI, network)
     const status: NodeENIStatus = {
       observedGeneration: nodeENI.metadata.generation,
-      conditions: [ready],
+      conditions,
       ...this.#counts(nodeENI.metadata.name),
       // What was found stays readable while something else is wrong: the extender says which zones have a subnet.
       subnets:
@@ -214,22 +221,57 @@ export class NodeENIController {
     const body = { apiVersion, kind: 'NodeENI', metadata: { name }, status }
     const query = { fieldManager: attacherManager, force: true }
     await cluster.request('PATCH', `${nodeENIPath(name)}/status`, { as: 'apply', body, query })
-    const before = nodeENI.status?.conditions?.find(({ type }) => type === 'Ready')
-    if (before?.status === ready.status && before.message === ready.message) return
-    // How many are left is no news.
-    if (before?.reason === 'Releasing' && ready.reason === 'Releasing') return
-    const type = ready.status === 'True' || ready.reason === 'Releasing' ? 'Normal' : 'Warning'
-    events.record({ apiVersion, kind: 'NodeENI', name, uid }, type, ready.reason, ready.message)
+    for (const condition of conditions) {
+      const before = nodeENI.status?.conditions?.find(({ type }) => type === condition.type)
+      if (!isNews(condition, before)) continue
+      const type = condition.status === 'True' || condition.reason === 'Releasing' ? 'Normal' : 'Warning'
+      events.record({ apiVersion, kind: 'NodeENI', name, uid }, type, condition.reason, condition.message)
+    }
   }
 
-  #readyCondition({ metadata, status }: NodeENI, network: Network | Problem): Condition {
-    const now: Omit<Condition, 'lastTransitionTime'> =
+  #conditions(nodeENI: NodeENI, network: Network | Problem): Condition[] {
+    const { metadata, status } = nodeENI
+    const trouble = this.#trouble()
+    const states: State[] = [
       'reason' in network
-        ? { type: 'Ready', status: 'False', reason: network.reason, message: network.message }
-        : { type: 'Ready', status: 'True', reason: 'Usable', message: 'subnets and security groups were found' }
-    const before = status?.conditions?.find(({ type }) => type === 'Ready')
-    const lastTransitionTime = before?.status === now.status ? before.lastTransitionTime : timestamp(this.#parts.clock)
-    return { ...now, lastTransitionTime, ...(metadata.generation && { observedGeneration: metadata.generation }) }
+        ? { type: 'Ready', status: 'False', ...network }
+        : { type: 'Ready', status: 'True', reason: 'Usable', message: 'subnets and security groups were found' },
+      trouble === undefined
+        ? { type: 'EC2Available', status: 'True', reason: 'Answers', message: 'EC2 answers' }
+        : { type: 'EC2Available', status: 'False', ...trouble },
+      ...('reason' in network ? [] : [this.#upToDate(nodeENI, network)]),
+    ]
+    return states.map(({ type, status: now, reason, message }) => {
+      const before = status?.conditions?.find((one) => one.type === type)
+      const lastTransitionTime = before?.status === now ? before.lastTransitionTime : timestamp(this.#parts.clock)
+      const observed = metadata.generation && { observedGeneration: metadata.generation }
+      return { type, status: now, reason, message, lastTransitionTime, ...observed }
+    })
+  }
+
+  /** Whether what exists is as the NodeENI says now; what EC2 lets be changed on it, is changed (eni-upkeep.ts). */
+  #upToDate(nodeENI: NodeENI, network: Network): State {
+    const attachments = this.#parts.store.ofNodeENI(nodeENI.metadata.name).filter((one) => !isDeleting(one))
+    const outdated = attachments.flatMap((attachment) => {
+      const fields = outdatedIn(attachment, nodeENI, network)
+      return fields.length === 0 ? [] : [{ name: attachment.metadata.name, fields }]
+    })
+    if (outdated.length === 0)
+      return { type: 'UpToDate', status: 'True', reason: 'AsSpecified', message: 'all ENIs are as the NodeENI says' }
+    const fields = [...new Set(outdated.flatMap((one) => one.fields))].join(', ')
+    const names = outdated.slice(0, namedMax).map(({ name }) => name)
+    const more = outdated.length > namedMax ? ` and ${outdated.length - namedMax} more` : ''
+    return {
+      type: 'UpToDate',
+      status: 'False',
+      reason: 'ReplacementNeeded',
+      message: `${outdated.length} of ${attachments.length} ENIs were made with another ${fields}: delete the ENIAttachments ${names.join(', ')}${more}; each goes when its pod has ended, and the next is as the NodeENI says`,
+    }
+  }
+
+  #trouble(): Problem | undefined {
+    const trouble = this.#parts.trouble()
+    return trouble && { reason: reasonFrom(trouble.code), message: trouble.message }
   }
 
   #counts(name: string): { attached: number; ready: number; inUse: number } {
@@ -262,10 +304,18 @@ function restKey(nodeName: string, { metadata }: NodeENI): string {
   return [metadata.uid, metadata.generation, nodeName].join('/')
 }
 
-/** Rights that are missing, say: until somebody mends that, the condition tells of it. */
-function configurationProblem(error: unknown): Problem {
-  if (!isEc2(error, 'Configuration')) throw error
+/** Rights that are missing, say: until somebody mends that, the condition tells of it. What may pass by itself is tried again. */
+function problemOf(error: unknown): Problem {
+  if (!isEc2(error, 'Configuration', 'Credentials')) throw error
   return { reason: reasonFrom(error.code), message: error.message }
+}
+
+function isNews(now: Condition, before: Condition | undefined): boolean {
+  // That all is well is news only after it was not.
+  if (before === undefined) return now.type === 'Ready' || now.status === 'False'
+  // How many are left is none.
+  if (before.reason === 'Releasing' && now.reason === 'Releasing') return false
+  return before.status !== now.status || before.message !== now.message
 }
 
 /** A condition's reason is one CamelCase word; EC2's codes have dots. */

@@ -1,29 +1,32 @@
-// Once a minute, and when asked: what EC2 says of our nodes' instances, written to each node for the extender's filter.
+// Now and then, and when asked: what EC2 says of our nodes' instances, written to each node for the extender's filter.
 import type { V1Node } from '@kubernetes/client-node'
-import { setTimeout as delay } from 'node:timers/promises'
 
 import { capacityAnnotation } from '../api/names.ts'
 import type { NodeCapacity } from '../api/node-capacity.ts'
 import { type NodeENI, selectsNode } from '../api/node-eni.ts'
-import type { Cluster } from '../kube/cluster.ts'
+import type { KubeClient } from '../kube/cluster.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isNotFound } from '../kube/kube-error.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { nodePath } from '../kube/resource.ts'
+import { type Clock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
+import { Ec2Error } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 
-const sweepMs = 60_000
-const retryMs = 5_000
+/** In between, EC2 itself says no to an attach for which there is no room any more, and the sweep that follows tells the extender. */
+const sweepMs = 240_000
+const firstRetryMs = 5_000
+const lastRetryMs = 60_000
 /** As many as the annotation may name. */
 const refusedMax = 64
 /** Nodes and NodeENIs come in groups; one describe serves them all. */
 const gatherMs = 100
 
 export interface NodeSweepParts {
-  readonly cluster: Cluster
+  readonly cluster: KubeClient
   readonly store: AttachmentStore
   readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
@@ -31,6 +34,9 @@ export interface NodeSweepParts {
   readonly refusals: NodeRefusals
   /** Called after each sweep: NodeENIs may have become usable, or the reverse. */
   readonly onSwept: () => void
+  /** `trouble` has changed. */
+  readonly onTrouble: () => void
+  readonly clock: Clock
   readonly log: Log
 }
 
@@ -38,9 +44,16 @@ export class NodeSweep {
   readonly #parts: NodeSweepParts
   #asked = Promise.withResolvers<void>()
   #isContradicted = false
+  #failures = 0
+  #trouble: Ec2Error | undefined
 
   constructor(parts: NodeSweepParts) {
     this.#parts = parts
+  }
+
+  /** Why EC2 does not say what the instances are: no credentials, no right, no answer. */
+  get trouble(): Ec2Error | undefined {
+    return this.#trouble
   }
 
   /** A node or NodeENI has changed; sweep if an instance is not known yet. */
@@ -55,26 +68,42 @@ export class NodeSweep {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts
     while (!signal.aborted) {
       this.#isContradicted = false
-      if (!(await this.#trySweep())) await pause(retryMs, signal)
+      if (!(await this.#trySweep())) await sleep(clock, this.#retryMs(), signal)
       else if (!this.#isContradicted && !this.#hasUnknownInstances()) {
         // Who asked for instances while EC2 was describing them has his answer.
         this.#asked = Promise.withResolvers()
-        await Promise.race([pause(sweepMs, signal), this.#asked.promise])
+        await Promise.race([sleep(clock, sweepMs, signal), this.#asked.promise])
       }
-      await pause(gatherMs, signal)
+      await sleep(clock, gatherMs, signal)
     }
   }
 
   async #trySweep(): Promise<boolean> {
+    const { log } = this.#parts
     try {
       await this.#sweep()
+      this.#failures = 0
       return true
     } catch (error) {
-      this.#parts.log.warn({ err: error, retryMs }, 'describing the instances of our nodes failed, trying again')
+      this.#failures++
+      log.warn({ err: error }, 'describing the instances of our nodes failed, trying again')
+      if (error instanceof Ec2Error) this.#setTrouble(error)
       return false
     }
+  }
+
+  /** With jitter: whatever is down is down for many. */
+  #retryMs(): number {
+    return Math.min(firstRetryMs * 2 ** (this.#failures - 1), lastRetryMs) * (0.75 + Math.random() / 2)
+  }
+
+  #setTrouble(trouble: Ec2Error | undefined): void {
+    const isNews = this.#trouble?.message !== trouble?.message
+    this.#trouble = trouble
+    if (isNews) this.#parts.onTrouble()
   }
 
   async #sweep(): Promise<void> {
@@ -83,6 +112,7 @@ export class NodeSweep {
     const ourEnis = () => store.all().flatMap(({ status }) => status?.eni?.eniID ?? [])
     const before = ourEnis()
     await inventory.refresh(nodes.map(({ instanceID }) => instanceID))
+    this.#setTrouble(undefined)
     // An ENI whose object came or went while EC2 answered is ours all the same.
     const ours = new Set([...before, ...ourEnis()])
     for (const node of nodes) await this.#tryAnnotate(node, ours)
@@ -127,8 +157,4 @@ export class NodeSweep {
     await cluster.request<V1Node>('PATCH', nodePath(node.name), { as: 'merge', body })
     log.info({ node: node.name, capacity }, 'ENI capacity of node written')
   }
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (!signal.aborted) await delay(ms, undefined, { signal }).catch(() => undefined)
 }

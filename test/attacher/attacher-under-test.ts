@@ -5,42 +5,40 @@ import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 
 import { type SimulatedEc2, startEc2 } from '../../sim/ec2/start-ec2.ts'
-import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
-import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
-import { type AttachmentSpec, type Claim, type ENIAttachment, newAttachment } from '../../src/api/eni-attachment.ts'
-import { capacityAnnotation, zoneLabel } from '../../src/api/names.ts'
+import type { Claim, ENIAttachment } from '../../src/api/eni-attachment.ts'
+import { capacityAnnotation } from '../../src/api/names.ts'
 import { type NodeCapacity, parseNodeCapacity } from '../../src/api/node-capacity.ts'
 import { type NodeENI, type NodeENISpec, nodeENISchema } from '../../src/api/node-eni.ts'
 import { Controllers } from '../../src/attacher/controllers.ts'
-import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
+import { AttacherMetrics } from '../../src/attacher/metrics.ts'
 import { attacherSettings } from '../../src/attacher/settings.ts'
+import { Cluster } from '../../src/kube/cluster.ts'
 import { EventRecorder } from '../../src/kube/event-recorder.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 import type { KubeObject } from '../kube-api/resources.ts'
 
 import { attacherWorld, resource } from './attacher-world.ts'
-import { CrashingCluster, crashingEc2, CrashPoint } from './crash-point.ts'
 import { DevicePluginStandIn } from './device-plugin-stand-in.ts'
+import { ec2Access } from './ec2-access.ts'
+import { Scene } from './scene.ts'
 import { TestClock } from './test-clock.ts'
 
 export const clusterName = 'test-cluster'
 const log = pino({ level: process.env['LOG_LEVEL'] ?? 'silent' })
 const settings = attacherSettings({ JIT_ENI_RESOURCES: `${resource},intel.com/other`, JIT_ENI_CLUSTER: clusterName })
 
-export class AttacherUnderTest {
-  readonly api: FakeApiServer
-  readonly ec2: SimulatedEc2
+export class AttacherUnderTest extends Scene {
+  override readonly api: FakeApiServer
+  override readonly ec2: SimulatedEc2
   readonly clock = new TestClock()
   readonly devicePlugin: DevicePluginStandIn
-  /** ENIs that were there before us. */
-  readonly foreign: Set<string>
   readonly #stops: (() => Promise<void>)[] = []
 
   private constructor(api: FakeApiServer, ec2: SimulatedEc2) {
+    super(api, ec2)
     this.api = api
     this.ec2 = ec2
     this.devicePlugin = new DevicePluginStandIn(api.store('eniattachments'))
-    this.foreign = new Set(ec2.state.enis().map(({ eniId }) => eniId))
   }
 
   /** Nodes a1 and a2 in zone a, b1 in zone b, and no controllers yet. */
@@ -64,54 +62,28 @@ export class AttacherUnderTest {
     return attacher
   }
 
-  /** Returns a function that stops them; a crashed process is stopped without waiting for it. */
-  startControllers(point: CrashPoint = new CrashPoint(Infinity)): () => Promise<void> {
+  /** Returns a function that stops them. */
+  startControllers(): () => Promise<void> {
     const abort = new AbortController()
-    const cluster = new CrashingCluster(this.api.kubeconfig, point)
+    const cluster = new Cluster(this.api.kubeconfig)
     const events = new EventRecorder(cluster, 'jit-eni-attacher', log)
-    const ec2 = crashingEc2(new Ec2SdkClient(() => undefined), point)
-    const controllers = new Controllers({ cluster, ec2, events, settings, clock: this.clock, log })
+    const ec2 = ec2Access({ clock: this.clock })
+    const controllers = new Controllers({
+      cluster,
+      ec2,
+      events,
+      settings,
+      metrics: new AttacherMetrics(),
+      clock: this.clock,
+      log,
+    })
     const running = controllers.run(abort.signal)
     const stop = async () => {
       abort.abort()
-      await Promise.race([running, point.crashed])
+      await running
     }
     this.#stops.push(stop)
     return stop
-  }
-
-  addNode(name: string): void {
-    const instanceID = `i-${name}`
-    const zone = this.ec2.state.instances().find(({ instanceId }) => instanceId === instanceID)?.availabilityZone
-    const labels = { ...(zone !== undefined && { [zoneLabel]: zone }), node: name }
-    const spec = { providerID: `aws:///${zone}/${instanceID}` }
-    this.api.store('nodes').create({ metadata: { name, labels } as { name: string }, spec })
-  }
-
-  addNodeENI(name: string, spec: Partial<NodeENISpec> = {}): void {
-    const common = { nodeSelector: {}, subnetIDs: ['subnet-a1'], securityGroupIDs: ['sg-upf'] }
-    this.api.store('nodeenis').create({ metadata: { name }, spec: { ...common, ...spec } })
-  }
-
-  /** Somebody else attaches an ENI, as VPC CNI does. */
-  attachForeign(instanceId: string, deviceIndex: number): void {
-    const { state } = this.ec2
-    const { eniId } = createNetworkInterface(state, { subnetId: state.instance(instanceId).subnetId })
-    attachNetworkInterface(state, { eniId, instanceId, deviceIndex, networkCard: 0 })
-    this.foreign.add(eniId)
-  }
-
-  /** Somebody else takes it away again. */
-  detachForeign(eniId: string): void {
-    this.ec2.detachByHand(eniId)
-    this.ec2.state.removeEni(this.ec2.state.eni(eniId))
-    this.foreign.delete(eniId)
-  }
-
-  /** EC2 takes the instance with all its ENIs that are to go with it. */
-  terminateInstance(instanceId: string): void {
-    this.ec2.terminateInstance(instanceId)
-    for (const id of this.foreign) if (this.ec2.state.findEni(id) === undefined) this.foreign.delete(id)
   }
 
   /** Resolves with what the node's annotation says once it is as told. */
@@ -123,58 +95,6 @@ export class AttacherUnderTest {
       return capacity !== undefined && is(capacity)
     })
     return read(reached) ?? assert.fail()
-  }
-
-  changeNodeENI(name: string, spec: Partial<NodeENISpec>): void {
-    const change = (object: KubeObject) => ({ ...object, spec: { ...(object['spec'] as object), ...spec } })
-    this.api.store('nodeenis').update(name, change)
-  }
-
-  addPod(name: string, nodeName = 'a1'): Claim {
-    return this.#createPod(name, { schedulerName: 'jit-eni', nodeName })
-  }
-
-  /** As a pod is while the extender waits for its ENI. */
-  addUnboundPod(name: string): Claim {
-    return this.#createPod(name, { schedulerName: 'jit-eni' })
-  }
-
-  bindPod({ namespace, name }: Claim, nodeName: string): void {
-    const bound = (pod: KubeObject) => ({ ...pod, spec: { ...(pod['spec'] as object), nodeName } })
-    this.api.store('pods').update(`${namespace}/${name}`, bound)
-  }
-
-  #createPod(name: string, spec: object): Claim {
-    const pod = this.api.store('pods').create({ metadata: { name, namespace: 'cnf' }, spec })
-    return { namespace: 'cnf', name, uid: pod.metadata.uid }
-  }
-
-  endPod({ namespace, name }: Claim): void {
-    this.api.store('pods').delete(`${namespace}/${name}`)
-  }
-
-  /** As the extender does for a pod that needs an ENI. */
-  addIntent(name: string, claim: Claim | undefined, spec: Partial<AttachmentSpec> = {}): void {
-    const node = { nodeName: 'a1', instanceID: 'i-a1' }
-    const intent = { nodeENI: 'upf', resourceName: resource, ...node, ...(claim && { claim }), ...spec }
-    this.api.store('eniattachments').create(newAttachment(name, intent) as { metadata: { name: string } })
-  }
-
-  /** As the extender does: for the next pod, or for one whose bind failed. */
-  setClaim(name: string, claim: Claim | undefined): void {
-    this.api.store('eniattachments').update(name, (object) => {
-      const { claim: _, ...spec } = object['spec'] as AttachmentSpec
-      return { ...object, spec: { ...spec, ...(claim && { claim }) } }
-    })
-  }
-
-  attachment(name: string): ENIAttachment {
-    return (this.api.store('eniattachments').get(name) ??
-      assert.fail(`there is no ${name}`)) as unknown as ENIAttachment
-  }
-
-  attachments(): ENIAttachment[] {
-    return this.api.store('eniattachments').list() as unknown as ENIAttachment[]
   }
 
   async attachmentIs(name: string, is: (attachment: ENIAttachment) => boolean): Promise<ENIAttachment> {

@@ -27,6 +27,7 @@ export const attacherWorld = {
   ],
   securityGroups: [
     { groupId: 'sg-upf', groupName: 'upf', vpcId: 'vpc-1' },
+    { groupId: 'sg-second', groupName: 'second', vpcId: 'vpc-1' },
     { groupId: 'sg-other', groupName: 'other', vpcId: 'vpc-2' },
   ],
   instances: [

@@ -116,7 +116,7 @@ test('warm: as many idle ENIs as told; a pod takes one and another is made', opt
   assert.equal(two.filter(isIdle).length, 1)
   for (const { metadata, spec } of two) if (!spec.claim) attacher.setClaim(metadata.name, attacher.addPod('upf-1'))
   await attacher.nodeENIIs('upf', ({ status }) => status?.attached === 2)
-  attacher.clock.jump(61_000)
+  attacher.clock.jump(11 * 60_000)
   await attacher.call('DescribeSubnets')
   assert.equal(attacher.attachments().length, 2, 'maxPerNode is the end of it')
   checkAccount(attacher)

@@ -6,26 +6,31 @@ import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 
 import { type SimulatedEc2, startEc2 } from '../../sim/ec2/start-ec2.ts'
-import type { CreateEniRequest } from '../../src/attacher/ec2.ts'
-import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
+import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
+import type { CreateEniRequest, Ec2 } from '../../src/attacher/ec2.ts'
+import type { Ec2Observer } from '../../src/attacher/ec2-connection.ts'
 import type { Ec2ErrorKind } from '../../src/attacher/ec2-error.ts'
 import { isEc2 } from '../../src/attacher/ec2-error.ts'
 
 import { attacherWorld } from './attacher-world.ts'
+import { ec2Client } from './ec2-access.ts'
 
 interface Outcome {
   readonly action: string
   readonly outcome: string
 }
 
-async function clientUnderTest(
-  context: TestContext,
-): Promise<{ ec2: SimulatedEc2; client: Ec2SdkClient; outcomes: Outcome[] }> {
+async function clientUnderTest(context: TestContext): Promise<{ ec2: SimulatedEc2; client: Ec2; outcomes: Outcome[] }> {
   const ec2 = await startEc2({ world: attacherWorld })
   context.after(() => ec2.stop())
   Object.assign(process.env, ec2.environment())
   const outcomes: Outcome[] = []
-  return { ec2, outcomes, client: new Ec2SdkClient((action, outcome) => void outcomes.push({ action, outcome })) }
+  const observer: Ec2Observer = {
+    called: (action, outcome) => void outcomes.push({ action, outcome }),
+    waited: () => undefined,
+    throttled: () => undefined,
+  }
+  return { ec2, outcomes, client: ec2Client({ observer }) }
 }
 
 function request(clientToken: string, changes: Partial<CreateEniRequest> = {}): CreateEniRequest {
@@ -77,7 +82,7 @@ test('attach, both modifies, detach and delete do what they say', async (t) => {
     networkCard: 0,
     deleteOnTermination: true,
   })
-  await client.detachEni(attachmentID)
+  await client.detachEni(attachmentID, false)
   const [free] = await client.describeEnis([id])
   assert.deepEqual([free?.status, free?.attachment], ['available', undefined])
   await client.deleteEni(id)
@@ -99,10 +104,8 @@ test('describes leave out what EC2 does not know, and ask for at most 200 ids a 
 
 test('pages are read to the last', async (t) => {
   const { ec2, client } = await clientUnderTest(t)
-  const subnetIDs = ['subnet-a1', 'subnet-b1']
-  const create = (i: number) => client.createEni(request(`${i}`, { subnetID: subnetIDs[i % 2] ?? '' }))
-  for (let i = 0; i < 1003; i += 17) await Promise.all(Array.from({ length: 17 }, (_, j) => create(i + j)))
-  ec2.calls.clear()
+  const tags = new Map([['cluster', 'test']])
+  for (let i = 0; i < 1003; i++) createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags })
   const enis = await client.describeEnisByTag('cluster', 'test')
   assert.equal(new Set(enis.map(({ id }) => id)).size, 1003)
   assert.equal(ec2.calls.count('DescribeNetworkInterfaces'), 2)
@@ -147,7 +150,7 @@ test('an instance comes with its type, zone, interfaces and volumes, a type with
 
 test('subnets are found by id and by Name tag, groups by id and by name, names only inside the VPC', async (t) => {
   const { client } = await clientUnderTest(t)
-  const ids = async (filter: Parameters<Ec2SdkClient['describeSubnets']>[0]) =>
+  const ids = async (filter: Parameters<Ec2['describeSubnets']>[0]) =>
     (await client.describeSubnets(filter)).map(({ id }) => id)
   assert.deepEqual(await ids({ ids: ['subnet-a1', 'subnet-0'] }), ['subnet-a1'])
   assert.deepEqual(await ids({ nameTag: 'n3', vpcID: 'vpc-1' }), ['subnet-a1'])
@@ -176,28 +179,34 @@ test('refusals are classified, and the metrics have their codes', async (t) => {
   await assert.rejects(client.attachEni(b.id, 'i-0', 2, 0), refusedAs('InstanceNotRunning'))
   await assert.rejects(client.deleteEni(a.id), refusedAs('EniInUse'))
   await assert.rejects(client.deleteEni('eni-0'), refusedAs('NotFound'))
-  await assert.rejects(client.detachEni('eni-attach-0'), refusedAs('NotFound'))
+  await assert.rejects(client.detachEni('eni-attach-0', false), refusedAs('NotFound'))
   await assert.rejects(client.createEni(request('3', { subnetID: 'subnet-0' })), refusedAs('Configuration'))
   assert.deepEqual(outcomes.at(-1), { action: 'CreateNetworkInterface', outcome: 'InvalidSubnetID.NotFound' })
   assert.deepEqual(outcomes[0], { action: 'CreateNetworkInterface', outcome: 'ok' })
 })
 
-test('a lost answer is tried again by the SDK, and is of unknown outcome when it stays lost', async (t) => {
+test('a call whose answer is lost is of unknown outcome, and is not made again by the SDK', async (t) => {
   const { ec2, client } = await clientUnderTest(t)
   const before = ec2.state.eniCount
   ec2.faults.add({ action: 'CreateNetworkInterface', when: 'after', kind: 'reset' })
+  await assert.rejects(client.createEni(request('1')), refusedAs('Retry'))
+  assert.equal(ec2.calls.count('CreateNetworkInterface'), 1)
   await client.createEni(request('1'))
   assert.equal(ec2.state.eniCount, before + 1)
-  ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind: 'http500', times: 3 })
+  ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind: 'http500' })
   await assert.rejects(client.deleteEni('eni-1'), refusedAs('Retry'))
+  assert.equal(ec2.calls.count('DeleteNetworkInterface'), 1)
 })
 
-test('throttling by a code of any name is for later', async (t) => {
-  const { ec2, client } = await clientUnderTest(t)
+test('a call that was one too many, by a code of any name, is made again', async (t) => {
+  const { ec2, client, outcomes } = await clientUnderTest(t)
   for (const code of ['RequestLimitExceeded', 'Throttling']) {
-    ec2.faults.add({ action: 'DescribeSubnets', when: 'before', kind: { code }, times: 3 })
-    await assert.rejects(client.describeSubnets({ ids: ['subnet-a1'] }), refusedAs('Retry'))
-    ec2.faults.clear()
+    ec2.faults.add({ action: 'DescribeSubnets', when: 'before', kind: { code, status: 503 }, times: 2 })
+    assert.equal((await client.describeSubnets({ ids: ['subnet-a1'] })).length, 1)
+    assert.deepEqual(
+      outcomes.splice(0).map(({ outcome }) => outcome),
+      [code, code, 'ok'],
+    )
   }
 })
 

@@ -6,12 +6,12 @@ import { EC2ServiceException } from '@aws-sdk/client-ec2'
 import { type Ec2ErrorKind, isEc2, translateEc2Error } from '../../src/attacher/ec2-error.ts'
 
 const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, status?: number])[] = [
-  ['Retry', 'RequestLimitExceeded', 'Request limit exceeded.', 503],
-  ['Retry', 'RequestLimitExceeded'],
-  ['Retry', 'EC2ThrottledException'],
-  ['Retry', 'Throttling'],
-  ['Retry', 'ThrottlingException'],
-  ['Retry', 'ThrottledException'],
+  ['Throttled', 'RequestLimitExceeded', 'Request limit exceeded.', 503],
+  ['Throttled', 'RequestLimitExceeded'],
+  ['Throttled', 'EC2ThrottledException'],
+  ['Throttled', 'Throttling'],
+  ['Throttled', 'ThrottlingException'],
+  ['Throttled', 'ThrottledException'],
   ['Retry', 'InternalError', 'An internal error has occurred', 500],
   ['Retry', 'Unavailable', 'The server is overloaded', 503],
   ['Retry', 'ServiceUnavailable'],

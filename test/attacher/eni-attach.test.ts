@@ -8,7 +8,7 @@ import { EniAttach, type EniAttachParts } from '../../src/attacher/eni-attach.ts
 import { Inventory } from '../../src/attacher/inventory.ts'
 import type { Networks } from '../../src/attacher/network.ts'
 
-import { attachmentOf, nodeENIOf } from './objects.ts'
+import { allForUs, attachmentOf, nodeENIOf } from './objects.ts'
 import { TestClock } from './test-clock.ts'
 
 const instance: Instance = {
@@ -25,10 +25,11 @@ test('an instance type that EC2 does not describe is not taken for one without s
   const described: Partial<Ec2> = { describeInstances: async () => [instance], describeInstanceTypes: async () => [] }
   const ec2 = described as Ec2
   const parts: Partial<EniAttachParts> = {
-    ec2,
+    ec2: () => ec2,
     store: { onInstance: () => [] } as Partial<AttachmentStore> as AttachmentStore,
-    inventory: new Inventory(ec2),
+    inventory: new Inventory(ec2, allForUs),
     networks: { isExhausted: () => false } as Partial<Networks> as Networks,
+    policy: allForUs,
     clock: new TestClock(),
   }
   const attach = new EniAttach(parts as EniAttachParts)

@@ -5,9 +5,10 @@ import { test } from 'node:test'
 import type { NodeENISpec } from '../../src/api/node-eni.ts'
 import type { Instance, InstanceType, Subnet } from '../../src/attacher/ec2.ts'
 import { type PlanQuestion, planEni } from '../../src/attacher/eni-plan.ts'
+import type { SlotPolicy } from '../../src/attacher/slot-map.ts'
 
 import { resource } from './attacher-world.ts'
-import { attachmentOf, nodeENIOf } from './objects.ts'
+import { allForUs, attachmentOf, nodeENIOf } from './objects.ts'
 
 const subnet = (id: string, freeAddresses: number, letter = 'a'): Subnet => ({
   id,
@@ -39,7 +40,15 @@ const planned = (name: string, subnetID: string, deviceIndex: number, nodeENI = 
   })
 
 function plan(spec: Partial<NodeENISpec> = {}, changes: Partial<PlanQuestion> = {}) {
-  return planEni({ nodeENI: nodeENIOf('upf', spec), instance, type, subnets, siblings: [], ...changes })
+  return planEni({
+    nodeENI: nodeENIOf('upf', spec),
+    instance,
+    type,
+    subnets,
+    siblings: [],
+    policy: allForUs,
+    ...changes,
+  })
 }
 
 function placed(spec?: Partial<NodeENISpec>, changes?: Partial<PlanQuestion>): string {
@@ -97,4 +106,28 @@ test('a shared budget holds all ENIs, the primary one too, and the volumes', () 
   const answer = plan(justInTime, { type: shared, instance: { ...instance, volumes: 27 } })
   assert.ok('reason' in answer)
   assert.match(answer.message, /its 28 are shared by 1 ENIs and 27 EBS volumes/)
+})
+
+test('slots that are kept for VPC CNI are not given, and less is kept once it has some', () => {
+  const policy: SlotPolicy = { ...allForUs, cniSlots: 2 }
+  const cni = { eniID: 'eni-cni', networkCard: 0, deviceIndex: 1 }
+  const with2 = { ...instance, interfaces: [primary, cni, { ...cni, eniID: 'eni-cni-2', deviceIndex: 2 }] }
+  assert.equal(placed(justInTime, { policy }), 'many 0/1')
+  assert.equal(placed(justInTime, { policy, siblings: [planned('1', 'many', 1)] }), 'NodeFull')
+  assert.equal(placed(justInTime, { policy, instance: with2 }), 'many 0/3')
+})
+
+test('room for volumes is kept in a shared budget', () => {
+  const shared = { ...type, sharedAttachments: 28 }
+  assert.equal(placed(justInTime, { type: shared, policy: { ...allForUs, volumes: 26 } }), 'many 0/1')
+  assert.equal(placed(justInTime, { type: shared, policy: { ...allForUs, volumes: 27 } }), 'NodeFull')
+})
+
+test('JustInTime goes to the cards above 0 first where that is set, Eager never', () => {
+  const cards = [0, 1].map((index) => ({ index, maxInterfaces: 2 }))
+  const several = { type: { ...type, cards }, policy: { ...allForUs, jitCards: 'above-zero-first' as const } }
+  assert.equal(placed(justInTime, several), 'many 1/1')
+  const onSecond = attachmentOf('1', { status: { eni: { networkCard: 1, deviceIndex: 1, subnetID: 'many' } } })
+  assert.equal(placed(justInTime, { ...several, siblings: [onSecond] }), 'many 0/1')
+  assert.equal(placed({}, several), 'few 0/1')
 })

@@ -7,103 +7,106 @@ import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-inter
 import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
 import { startEc2 } from '../../sim/ec2/start-ec2.ts'
 import { attachmentTag, clusterTag } from '../../src/api/names.ts'
-import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
+import { AttacherMetrics } from '../../src/attacher/metrics.ts'
 import { GarbageCollector } from '../../src/attacher/garbage-collector.ts'
 
 import { attacherWorld } from './attacher-world.ts'
+import { ec2Client } from './ec2-access.ts'
 import { storeUnderTest } from './store-under-test.ts'
 
 const logged: { msg: string; eni?: string; enis?: string[] }[] = []
 const log = pino({ level: 'warn' }, { write: (line: string) => void logged.push(JSON.parse(line)) })
 
-async function collectorUnderTest(t: TestContext) {
+async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'delete') {
   const ec2 = await startEc2({ world: attacherWorld })
   Object.assign(process.env, ec2.environment())
   t.after(() => ec2.stop())
   const { store, add } = await storeUnderTest(t, log)
-  const collector = new GarbageCollector(new Ec2SdkClient(() => undefined), store, 'ours', log)
+  const client = ec2Client()
+  const collector = new GarbageCollector({ ec2: client, store, mode, metrics: new AttacherMetrics(), log })
+  const pass = async () => collector.pass(await client.describeEnisByTag(clusterTag, 'ours'))
   const addEni = (tags: Record<string, string>) =>
     createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
   /** Returns the uid of the object once the collector's store knows it. */
   const addObject = async (name: string) => (await add(name)).metadata.uid
-  return { ec2, collector, addEni, addObject }
+  return { ec2, pass, addEni, addObject }
 }
 
 test('an ENI with our tag that no object names goes in the second pass', async (t) => {
-  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni } = await collectorUnderTest(t)
   const orphan = addEni({ [clusterTag]: 'ours', [attachmentTag]: 'uid-of-nobody' })
-  await collector.pass()
+  await pass()
   assert.notEqual(ec2.state.findEni(orphan), undefined)
-  await collector.pass()
+  await pass()
   assert.equal(ec2.state.findEni(orphan), undefined)
 })
 
 test('an ENI of another cluster, and one without our tags, stay for ever', async (t) => {
-  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni } = await collectorUnderTest(t)
   const others = [
     addEni({ [clusterTag]: 'theirs', [attachmentTag]: '1' }),
     addEni({ [attachmentTag]: '2' }),
     addEni({}),
   ]
-  for (let pass = 0; pass < 3; pass++) await collector.pass()
+  for (let i = 0; i < 3; i++) await pass()
   for (const id of others) assert.notEqual(ec2.state.findEni(id), undefined)
 })
 
 test('an ENI whose object is there stays, also when that object came only after the first pass', async (t) => {
-  const { ec2, collector, addEni, addObject } = await collectorUnderTest(t)
+  const { ec2, pass, addEni, addObject } = await collectorUnderTest(t)
   const early = addEni({ [clusterTag]: 'ours', [attachmentTag]: await addObject('early') })
-  await collector.pass()
+  await pass()
   const late = addEni({ [clusterTag]: 'ours', [attachmentTag]: await addObject('late') })
-  for (let pass = 0; pass < 3; pass++) await collector.pass()
+  for (let i = 0; i < 3; i++) await pass()
   assert.notEqual(ec2.state.findEni(early), undefined)
   assert.notEqual(ec2.state.findEni(late), undefined)
 })
 
 test('an attached ENI stays, and goes once it is detached', async (t) => {
-  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni } = await collectorUnderTest(t)
   const orphan = addEni({ [clusterTag]: 'ours' })
   attachNetworkInterface(ec2.state, { eniId: orphan, instanceId: 'i-a1', deviceIndex: 1, networkCard: 0 })
-  for (let pass = 0; pass < 3; pass++) await collector.pass()
+  for (let i = 0; i < 3; i++) await pass()
   assert.notEqual(ec2.state.findEni(orphan), undefined)
   assert.equal(ec2.calls.count('DetachNetworkInterface'), 0)
   ec2.detachByHand(orphan)
-  await collector.pass()
+  await pass()
   assert.equal(ec2.state.findEni(orphan), undefined)
 })
 
 test('an orphan that somebody else deletes first keeps no other from being collected', async (t) => {
-  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni } = await collectorUnderTest(t)
   const orphans = [addEni({ [clusterTag]: 'ours' }), addEni({ [clusterTag]: 'ours' })]
-  await collector.pass()
+  await pass()
   const kind = { code: 'InvalidNetworkInterfaceID.NotFound' }
   ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'after', kind })
-  await collector.pass()
+  await pass()
   for (const id of orphans) assert.equal(ec2.state.findEni(id), undefined)
 })
 
 test('an orphan that EC2 does not let go keeps no other from being collected, and is tried again', async (t) => {
-  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni } = await collectorUnderTest(t)
   const [stuck, ...others] = [1, 2, 3].map(() => addEni({ [clusterTag]: 'ours' }))
-  await collector.pass()
+  await pass()
   const late = addEni({ [clusterTag]: 'ours' })
   const kind = { code: 'UnauthorizedOperation', status: 403 }
   ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind })
-  await collector.pass()
+  await pass()
   for (const id of others) assert.equal(ec2.state.findEni(id), undefined)
   assert.notEqual(ec2.state.findEni(stuck ?? ''), undefined)
   assert.ok(logged.some(({ eni, msg }) => eni === stuck && /not deleted/.test(msg)))
-  await collector.pass()
+  await pass()
   for (const id of [stuck ?? '', late]) assert.equal(ec2.state.findEni(id), undefined)
 })
 
 test('attached orphans are named once a pass, since nobody else does', async (t) => {
-  const { ec2, collector, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni } = await collectorUnderTest(t)
   const [first, second] = [addEni({ [clusterTag]: 'ours' }), addEni({ [clusterTag]: 'ours' })]
   attachNetworkInterface(ec2.state, { eniId: first, instanceId: 'i-a1', deviceIndex: 1, networkCard: 0 })
   attachNetworkInterface(ec2.state, { eniId: second, instanceId: 'i-a2', deviceIndex: 1, networkCard: 0 })
-  await collector.pass()
+  await pass()
   logged.length = 0
-  await collector.pass()
+  await pass()
   assert.deepEqual(
     logged.map(({ enis }) => enis),
     [[`${first} on i-a1`, `${second} on i-a2`]],

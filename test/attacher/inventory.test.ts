@@ -6,7 +6,9 @@ import fc from 'fast-check'
 import { slotsFor } from '../../src/api/node-capacity.ts'
 import type { Ec2, Instance, InstanceType } from '../../src/attacher/ec2.ts'
 import { Inventory } from '../../src/attacher/inventory.ts'
-import { chooseSlot, type Slot } from '../../src/attacher/slot-map.ts'
+import { chooseSlot, type Slot, type SlotPolicy } from '../../src/attacher/slot-map.ts'
+
+import { allForUs } from './objects.ts'
 
 const instanceOf = (interfaces: readonly Slot[], volumes = 1): Instance => ({
   id: 'i-1',
@@ -23,12 +25,16 @@ const typeOf = (maxima: readonly number[], sharedAttachments?: number): Instance
   sharedAttachments,
 })
 
-async function inventoryOf(instance: Instance, types: readonly InstanceType[]): Promise<Inventory> {
+async function inventoryOf(
+  instance: Instance,
+  types: readonly InstanceType[],
+  policy: SlotPolicy = allForUs,
+): Promise<Inventory> {
   const ec2: Partial<Ec2> = {
     describeInstances: async () => [instance],
     describeInstanceTypes: async () => [...types],
   }
-  const inventory = new Inventory(ec2 as Ec2)
+  const inventory = new Inventory(ec2 as Ec2, policy)
   await inventory.refresh([instance.id])
   return inventory
 }
@@ -94,4 +100,22 @@ test('an instance whose type EC2 has not described yet is not known yet', async 
   const inventory = await inventoryOf(instanceOf([primary]), [])
   assert.equal(inventory.isLookedUp('i-1'), false)
   assert.equal(inventory.capacityOf('i-1', new Set()), undefined)
+})
+
+test('what is kept for VPC CNI and for volumes is not offered', async () => {
+  const policy: SlotPolicy = { cniSlots: 2, volumes: 20, jitCards: 'zero-first' }
+  const room = async (interfaces: readonly Slot[]) => {
+    const inventory = await inventoryOf(instanceOf(interfaces), [typeOf([8, 8], 28)], policy)
+    return inventory.capacityOf('i-1', new Set())
+  }
+  const cni = (deviceIndex: number) => ({ networkCard: 0, deviceIndex })
+  const foreignOn = async (interfaces: readonly Slot[]) => (await room(interfaces))?.cards.map(({ foreign }) => foreign)
+  assert.deepEqual(
+    await foreignOn([primary]),
+    [3, 1],
+    'the primary one and two to come; index 0 of card 1 is never ours',
+  )
+  assert.deepEqual(await foreignOn([primary, cni(1)]), [3, 1], 'one of the two is there')
+  assert.deepEqual(await foreignOn([primary, cni(1), cni(2), cni(3)]), [4, 1])
+  assert.equal((await room([primary]))?.shared, 28 - 20 - 1)
 })

@@ -173,7 +173,7 @@ test('a pod that takes an idle ENI costs EC2 nothing and ends the idle time', op
 
   attacher.setClaim('upf-1', attacher.addPod('upf-1'))
   await attacher.attachmentIs('upf-1', ({ status }) => status?.eni?.idleSince === undefined)
-  attacher.clock.jump(6 * 60_000)
+  attacher.clock.jump(11 * 60_000)
   await attacher.call('DescribeSubnets')
   assert.equal(attacher.attachment('upf-1').metadata.deletionTimestamp, undefined)
   assert.deepEqual(changeCalls(attacher), before)

@@ -15,6 +15,7 @@ import { Informer } from '../../src/kube/informer.ts'
 import { attachmentParser, type NodeFacts, nodeENIParser, parseNode } from '../../src/kube/objects.ts'
 import { attachmentsPath, nodeENIsPath, nodesPath } from '../../src/kube/resource.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
+import { allForUs } from './objects.ts'
 import { TestClock } from './test-clock.ts'
 
 const options = { timeout: 10_000 }
@@ -45,7 +46,7 @@ async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => st
     api.store('nodes').create({ metadata: { name }, spec: { providerID: `aws:///eu-north-1a/i-${name}` } })
   const spec = { nodeSelector: {}, subnetIDs: ['subnet-a1'], securityGroupIDs: ['sg-upf'] }
   api.store('nodeenis').create({ metadata: { name: 'n6' }, spec })
-  const inventory = new Inventory(ec2 as Ec2)
+  const inventory = new Inventory(ec2 as Ec2, allForUs)
   const swept = Promise.withResolvers<void>()
   const sweep = new NodeSweep({
     cluster,
@@ -55,6 +56,8 @@ async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => st
     inventory,
     refusals: new NodeRefusals(new TestClock()),
     onSwept: swept.resolve,
+    onTrouble: () => undefined,
+    clock: new TestClock(),
     log,
   })
   const running: Promise<void>[] = [nodes, nodeENIs, attachments].map((informer) => informer.run(stop.signal))

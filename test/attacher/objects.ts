@@ -1,9 +1,13 @@
 // ENIAttachments, NodeENIs and nodes as plain data, for the tests of pure decisions.
 import { type ENIAttachment, newAttachment, eniAttachmentSchema } from '../../src/api/eni-attachment.ts'
 import { type NodeENI, nodeENISchema, type NodeENISpec } from '../../src/api/node-eni.ts'
+import type { SlotPolicy } from '../../src/attacher/slot-map.ts'
 import type { NodeFacts } from '../../src/kube/objects.ts'
 
 import { resource } from './attacher-world.ts'
+
+/** Nothing is kept for others. */
+export const allForUs: SlotPolicy = { cniSlots: 0, volumes: 0, jitCards: 'zero-first' }
 
 type Changes = Partial<Pick<ENIAttachment, 'spec' | 'status'>> & { readonly deletionTimestamp?: string }
 

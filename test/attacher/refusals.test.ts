@@ -346,7 +346,8 @@ test('what is tried again stands in the status once, and no longer than it lasts
     if (failure(object)?.time !== failure(before)?.time) notes.push(failure(object)?.reason)
   })
   await attacher.addStory()
-  const { status } = await attacher.attachmentIs('upf-1', (one) => one.status?.eni?.failure !== undefined)
+  const noted = attacher.attachmentIs('upf-1', (one) => one.status?.eni?.failure !== undefined)
+  const { status } = await attacher.clock.jumpUntil(5_000, noted)
   const { reason, message, terminal } = status?.eni?.failure ?? {}
   assert.deepEqual(
     { reason, message, terminal },
@@ -356,8 +357,7 @@ test('what is tried again stands in the status once, and no longer than it lasts
       terminal: false,
     },
   )
-  attacher.clock.jump(1_000)
-  await attacher.call('CreateNetworkInterface')
+  await attacher.clock.jumpUntil(1_000, attacher.call('CreateNetworkInterface'))
   heal()
   await attacher.clock.jumpUntil(1_000, attacher.attached('upf-1'))
   assert.deepEqual(notes, ['RequestLimitExceeded', undefined])

@@ -1,0 +1,186 @@
+// What people do to ENIs and NodeENIs while pods run: put right where that takes nothing away, and else told.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
+import type { NetworkInterface } from '../../sim/ec2/state/network-interface.ts'
+import type { NodeENI, NodeENISpec } from '../../src/api/node-eni.ts'
+import { attachmentTag, clusterTag } from '../../src/api/names.ts'
+
+import { resource } from './attacher-world.ts'
+import { Lab } from './lab/lab.ts'
+import { ours } from './lab/invariants.ts'
+
+/** Two surveys, and what follows from them. */
+const soonMs = 10 * 60_000
+
+class ByHand extends Lab {
+  async until(isSo: () => boolean): Promise<void> {
+    await this.clock.until(isSo, soonMs)
+  }
+
+  /** One attached ENI of a NodeENI `n6`, long ago. */
+  static async withEager(spec: Partial<NodeENISpec> = {}): Promise<ByHand> {
+    const lab = new ByHand()
+    lab.scene.addNode('a1')
+    lab.scene.addNodeENI('n6', { nodeSelector: { node: 'a1' }, ...spec })
+    lab.startAttacher()
+    await lab.until(() => lab.scene.attachments()[0]?.status?.device?.advertised === true)
+    await lab.clock.advance(soonMs)
+    return lab
+  }
+
+  /** An ENI that a pod holds. */
+  static async withPod(): Promise<ByHand> {
+    const lab = new ByHand()
+    lab.scene.addNode('a1')
+    lab.startAttacher()
+    lab.scene.addNodeENI('upf', { dpdkResourceName: resource })
+    lab.scene.addIntent('upf-1', lab.scene.addUnboundPod('upf-0'))
+    await lab.until(() => lab.scene.attachment('upf-1').status?.device?.inUseBy !== undefined)
+    await lab.clock.advance(soonMs)
+    return lab
+  }
+
+  get eni(): NetworkInterface {
+    const [eni, ...more] = ours(this.scene)
+    assert.deepEqual(more, [])
+    return eni ?? assert.fail('there is no ENI of ours')
+  }
+
+  get changes(): string[] {
+    return [...this.ec2.calls].map(({ action }) => action).filter((action) => !action.startsWith('Describe'))
+  }
+
+  condition(type: string) {
+    const [nodeENI] = this.api.store('nodeenis').list() as unknown as NodeENI[]
+    return nodeENI?.status?.conditions?.find((one) => one.type === type)
+  }
+
+  events(reason: string): string[] {
+    return this.api
+      .store('events')
+      .list()
+      .flatMap((event) => (event['reason'] === reason ? [String(event['message'])] : []))
+  }
+
+  detach(): void {
+    this.ec2.detachByHand(this.eni.eniId)
+  }
+}
+
+test('an ENI detached by hand is attached again, and the pod and the NodeENI hear of it', async () => {
+  const lab = await ByHand.withPod()
+  const { eniId } = lab.eni
+  lab.detach()
+  await lab.until(() => lab.eni.attachment?.status === 'attached')
+  assert.equal(lab.eni.eniId, eniId)
+  assert.equal(lab.events('ENIDetached').length, 3, 'on the pod, the ENIAttachment and the NodeENI')
+  await lab.until(() => lab.eni.attachment?.deleteOnTermination === true)
+  assert.equal(lab.scene.attachment('upf-1').status?.eni?.attached, true)
+})
+
+test('an Eager ENI deleted by hand is replaced', async () => {
+  const lab = await ByHand.withEager()
+  const { eniId } = lab.eni
+  lab.detach()
+  lab.ec2.state.removeEni(lab.eni)
+  await lab.until(() => ours(lab.scene).some((eni) => eni.attachment?.status === 'attached'))
+  assert.notEqual(lab.eni.eniId, eniId)
+  assert.equal(lab.scene.attachments().length, 1)
+  assert.match(lab.events('ENILost')[0] ?? '', /was deleted by somebody else/)
+})
+
+test('an ENI deleted by hand under a pod fails, and goes when the pod has ended', async () => {
+  const lab = await ByHand.withPod()
+  lab.detach()
+  lab.ec2.state.removeEni(lab.eni)
+  await lab.until(() => lab.scene.attachment('upf-1').status?.eni?.failure?.reason === 'ENILost')
+  assert.equal(lab.scene.attachment('upf-1').metadata.deletionTimestamp, undefined)
+  lab.scene.endPod({ namespace: 'cnf', name: 'upf-0', uid: '' })
+  await lab.until(() => lab.scene.attachments().length === 0)
+})
+
+test('an ENI moved to another instance is left alone there, and said so until it is detached', async () => {
+  const lab = await ByHand.withEager()
+  const { eniId } = lab.eni
+  lab.detach()
+  attachNetworkInterface(lab.ec2.state, { eniId, instanceId: 'i-a2', networkCard: 0, deviceIndex: 1 })
+  await lab.until(() => lab.events('ENIMoved').length > 0)
+  const before = lab.changes.length
+  await lab.clock.advance(soonMs)
+  const onOther = () => lab.ec2.state.eni(eniId).attachment?.instanceId === 'i-a2'
+  assert.ok(onOther())
+  assert.deepEqual(
+    lab.changes.slice(before).filter((action) => action.startsWith('De')),
+    [],
+  )
+  const moved = lab.scene.attachments().find(({ status }) => status?.eni?.eniID === eniId)
+  assert.match(moved?.status?.eni?.failure?.message ?? '', /is on instance i-a2, where somebody else has put it/)
+  lab.ec2.detachByHand(eniId)
+  await lab.until(() => lab.ec2.state.findEni(eniId) === undefined)
+})
+
+test('what is changed on the ENI by hand is changed back', async () => {
+  const lab = await ByHand.withEager({ sourceDestCheck: false, tags: { owner: 'upf' } })
+  const { attachment, tags } = lab.eni
+  assert.ok(attachment)
+  attachment.deleteOnTermination = false
+  lab.eni.sourceDestCheck = true
+  lab.eni.description = 'jit-eni, by hand'
+  tags.set('owner', 'somebody')
+  tags.delete('Name')
+  tags.set('cost-centre', '42')
+  const isBack = () =>
+    attachment.deleteOnTermination &&
+    !lab.eni.sourceDestCheck &&
+    lab.eni.description.startsWith('jit-eni n6-') &&
+    tags.get('owner') === 'upf' &&
+    tags.get('Name') === 'n6/a1'
+  await lab.until(isBack)
+  assert.equal(tags.get('cost-centre'), '42', 'a tag of others stays')
+  const before = lab.changes.length
+  await lab.clock.advance(soonMs)
+  assert.equal(lab.changes.length, before, 'and that is all')
+})
+
+test('an ENI whose cluster tag is taken away is known by its id, and gets its tags back', async () => {
+  const lab = await ByHand.withEager()
+  lab.eni.tags.delete(clusterTag)
+  lab.eni.tags.delete(attachmentTag)
+  await lab.until(() => lab.eni.tags.get(clusterTag) === 'test-cluster' && lab.eni.tags.has(attachmentTag))
+  assert.equal(lab.scene.attachments().length, 1)
+})
+
+test('an edit of the NodeENI reaches the ENIs that exist, without waiting for a survey', async () => {
+  const lab = await ByHand.withEager()
+  const { clock, scene } = lab
+  scene.changeNodeENI('n6', {
+    deleteOnTermination: false,
+    sourceDestCheck: false,
+    description: 'jit-eni edited',
+    securityGroupIDs: ['sg-second'],
+    tags: { owner: 'upf' },
+  })
+  await clock.advance(5_000)
+  const { eni } = lab
+  assert.equal(eni.attachment?.deleteOnTermination, false)
+  assert.equal(eni.sourceDestCheck, false)
+  assert.equal(eni.description, 'jit-eni edited')
+  assert.deepEqual(eni.groupIds, ['sg-second'])
+  assert.equal(eni.tags.get('owner'), 'upf')
+  assert.equal(lab.condition('UpToDate')?.status, 'True')
+})
+
+test('an edit that only another ENI can follow stands in a condition, with the objects to delete', async () => {
+  const lab = await ByHand.withEager()
+  const [{ metadata } = assert.fail()] = lab.scene.attachments()
+  lab.scene.changeNodeENI('n6', { secondaryPrivateIPv4AddressCount: 2 })
+  await lab.until(() => lab.condition('UpToDate')?.status === 'False')
+  const { reason, message } = lab.condition('UpToDate') ?? assert.fail()
+  assert.equal(reason, 'ReplacementNeeded')
+  assert.match(message, /1 of 1 ENIs were made with another secondaryPrivateIPv4AddressCount/)
+  assert.ok(message.includes(metadata.name))
+  lab.api.store('eniattachments').delete(metadata.name)
+  await lab.until(() => lab.condition('UpToDate')?.status === 'True' && lab.eni.privateIpAddresses.length === 3)
+})

@@ -1,0 +1,45 @@
+// One run of a story: what happens in it, a death of the attacher on the way, and what is broken in the end.
+import { Lab } from '../lab/lab.ts'
+import type { Death } from '../lab/crash-point.ts'
+import type { Story } from './stories.ts'
+
+/** No step of a story takes longer, retries and EC2's lag included. */
+const stepLimitMs = 30 * 60_000
+/** Then whatever is still under way, or is tried again, has shown itself. */
+const afterwardsMs = 130_000
+
+export interface Circumstances {
+  /** EC2's answers lag behind what it has done. */
+  readonly lag: boolean
+  readonly death?: Death
+}
+
+export interface Outcome {
+  /** Of the first attacher, in order. */
+  readonly calls: readonly string[]
+  /** Nothing when all is well. */
+  readonly violations: readonly string[]
+}
+
+export async function runStory(story: Story, { lag, death }: Circumstances): Promise<Outcome> {
+  const lab = new Lab({
+    ec2: {
+      delays: { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 5_000 },
+      ...(lag && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
+      ...story.ec2,
+    },
+  })
+  const { clock, scene, ec2, violations } = lab
+  for (const name of ['a1', 'a2', 'b1']) scene.addNode(name)
+  const calls = lab.startAttacher(death)
+  try {
+    await story.tell({ scene, ec2, until: (isSo) => clock.until(isSo, stepLimitMs) })
+    await clock.advance(afterwardsMs)
+    lab.checkEnd()
+  } catch (error) {
+    violations.add(error instanceof Error ? error.message : String(error))
+  }
+  lab.stopAttacher()
+  await clock.settle()
+  return { calls, violations: [...violations] }
+}

@@ -1,0 +1,237 @@
+// What happens around the attacher while it dies and comes back, and what must be reached.
+import { attachNetworkInterface } from '../../../sim/ec2/state/attach-network-interface.ts'
+import { createNetworkInterface } from '../../../sim/ec2/state/create-network-interface.ts'
+import type { Ec2, Ec2Options } from '../../../sim/ec2/new-ec2.ts'
+import { type Claim, isDeleting } from '../../../src/api/eni-attachment.ts'
+import type { NodeENISpec } from '../../../src/api/node-eni.ts'
+import { resource } from '../attacher-world.ts'
+import type { Scene } from '../scene.ts'
+import { ours } from '../lab/invariants.ts'
+
+export interface StoryTools {
+  readonly scene: Scene
+  readonly ec2: Ec2
+  /** Lets time pass until it is so. */
+  readonly until: (isSo: () => boolean) => Promise<void>
+}
+
+export interface Story {
+  readonly name: string
+  readonly ec2?: Partial<Ec2Options>
+  readonly tell: (tools: StoryTools) => Promise<void>
+}
+
+type Node = 'a1' | 'a2' | 'b1'
+
+function addUpf(scene: Scene, spec: Partial<NodeENISpec> = {}): void {
+  const subnets = { subnetIDs: ['subnet-a1', 'subnet-b1'] }
+  scene.addNodeENI('upf', { dpdkResourceName: resource, releaseAfter: '0s', ...subnets, ...spec })
+}
+
+/** As the extender does for a pod that needs an ENI. */
+function addPod(scene: Scene, name: string, node: Node): Claim {
+  const claim = scene.addUnboundPod(name)
+  scene.addIntent(`upf-${name}`, claim, { nodeName: node, instanceID: `i-${node}` })
+  return claim
+}
+
+function isServed(scene: Scene, pod: Claim): boolean {
+  return scene.attachments().some(({ status }) => status?.device?.inUseBy?.name === pod.name)
+}
+
+function isIdle(scene: Scene, name: string): boolean {
+  const { spec, status } = scene.attachment(name)
+  return spec.claim === undefined && status?.device?.inUseBy === undefined && status?.eni?.idleSince !== undefined
+}
+
+function isEmpty(scene: Scene): boolean {
+  return scene.attachments().length === 0 && ours(scene).length === 0
+}
+
+function isThere(scene: Scene, nodeENI: string): boolean {
+  return scene.api.store('nodeenis').get(nodeENI) !== undefined
+}
+
+const five: readonly [string, Node][] = [
+  ['0', 'a1'],
+  ['1', 'a1'],
+  ['2', 'a2'],
+  ['3', 'b1'],
+  ['4', 'b1'],
+]
+
+/** Five pods on three nodes at once, until all hold their ENI and until all have given it back. */
+async function tellOfFive({ scene, until }: StoryTools): Promise<void> {
+  addUpf(scene)
+  const pods = five.map(([name, node]) => addPod(scene, name, node))
+  await until(() => pods.every((pod) => isServed(scene, pod)))
+  for (const pod of pods) scene.endPod(pod)
+  await until(() => isEmpty(scene))
+}
+
+/** Somebody else takes the next device index as soon as our ENI is made. */
+function takeIndexAtCreate({ scene, ec2 }: StoryTools): void {
+  const off = ec2.calls.on(({ action }) => {
+    if (action !== 'CreateNetworkInterface') return
+    off()
+    const { eniId } = createNetworkInterface(ec2.state, { subnetId: 'subnet-a1' })
+    scene.foreign.add(eniId)
+    attachNetworkInterface(ec2.state, { eniId, instanceId: 'i-a1', deviceIndex: 1, networkCard: 0 })
+  })
+}
+
+/** All free addresses but so many are taken by others. */
+function fill({ scene, ec2 }: StoryTools, subnetId: string, but: number): void {
+  const { addresses } = ec2.state.subnet(subnetId)
+  while (addresses.free > but) scene.foreign.add(createNetworkInterface(ec2.state, { subnetId }).eniId)
+}
+
+export const stories: readonly Story[] = [
+  {
+    name: 'one pod, from its intent to the release',
+    async tell({ scene, until }) {
+      addUpf(scene, { sourceDestCheck: false })
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => isServed(scene, pod))
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  { name: 'five pods at once', tell: tellOfFive },
+  {
+    name: 'two pods at once, and a throttled account',
+    ec2: { throttling: { scale: 1, overrides: { AttachNetworkInterface: { bucket: 1, refillPerSecond: 0.2 } } } },
+    async tell({ scene, until }) {
+      addUpf(scene)
+      const pods = [addPod(scene, '0', 'a1'), addPod(scene, '1', 'b1')]
+      await until(() => pods.every((pod) => isServed(scene, pod)))
+      for (const pod of pods) scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'a pod that takes the idle ENI of another',
+    async tell({ scene, until }) {
+      addUpf(scene, { releaseAfter: '10m' })
+      const first = addPod(scene, '0', 'a1')
+      await until(() => isServed(scene, first))
+      scene.endPod(first)
+      await until(() => isIdle(scene, 'upf-0'))
+      const second = scene.addUnboundPod('1')
+      scene.setClaim('upf-0', second)
+      await until(() => isServed(scene, second))
+      scene.endPod(second)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'a pod that ends as soon as its ENI is planned',
+    async tell({ scene, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => scene.attachment('upf-0').status?.eni?.plannedTime !== undefined)
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'the end of a NodeENI with a pod in use and a warm ENI',
+    async tell({ scene, until }) {
+      addUpf(scene, { warm: 1, nodeSelector: { node: 'a1' } })
+      const pod = addPod(scene, '0', 'a1')
+      await until(
+        () => isServed(scene, pod) && scene.attachments().filter((one) => one.status?.eni?.attached).length === 2,
+      )
+      scene.api.store('nodeenis').delete('upf')
+      await until(() => scene.attachments().length === 1)
+      scene.endPod(pod)
+      await until(() => isEmpty(scene) && !isThere(scene, 'upf'))
+    },
+  },
+  {
+    name: 'an instance that is terminated under its pod',
+    async tell({ scene, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => isServed(scene, pod))
+      scene.terminateInstance('i-a1')
+      scene.api.store('nodes').delete('a1')
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'an instance that is terminated while its ENI is being attached',
+    async tell({ scene, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => scene.ec2.state.enisOn('i-a1').length > 1)
+      scene.terminateInstance('i-a1')
+      scene.api.store('nodes').delete('a1')
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'Eager on three nodes, and the end of the NodeENI',
+    async tell({ scene, until }) {
+      scene.addNodeENI('n6', { subnetIDs: ['subnet-a1', 'subnet-a2', 'subnet-b1'] })
+      const attached = () => scene.attachments().filter(({ status }) => status?.eni?.attached === true)
+      await until(() => attached().length === 5)
+      scene.api.store('nodeenis').delete('n6')
+      await until(() => isEmpty(scene) && !isThere(scene, 'n6'))
+    },
+  },
+  {
+    name: 'a device index that somebody else takes first',
+    async tell(tools) {
+      const { scene, until } = tools
+      takeIndexAtCreate(tools)
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => isServed(scene, pod))
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'a subnet that is exhausted meanwhile',
+    async tell(tools) {
+      const { scene, ec2, until } = tools
+      addUpf(scene, { subnetIDs: ['subnet-a2', 'subnet-a3'] })
+      fill(tools, 'subnet-a3', 10)
+      const off = ec2.calls.on(({ action }) => {
+        if (action !== 'DescribeSubnets') return
+        off()
+        fill(tools, 'subnet-a2', 0)
+      })
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => isServed(scene, pod))
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'an ENI that somebody deletes by hand while it is released',
+    async tell({ scene, ec2, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => isServed(scene, pod))
+      scene.endPod(pod)
+      await until(() => scene.attachments().every(isDeleting))
+      const eni = ec2.state.findEni(scene.attachments()[0]?.status?.eni?.eniID ?? '')
+      if (eni?.status === 'available') ec2.state.removeEni(eni)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    name: 'a pod that ends in the moment in which EC2 makes its ENI',
+    async tell({ scene, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => ours(scene).length > 0)
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+]

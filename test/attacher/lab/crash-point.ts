@@ -1,0 +1,89 @@
+// A process that dies between two of its calls: the nth of its EC2 calls and Kubernetes writes is not made any more, or is made and
+// its answer never seen, and nothing of this process is ever heard again.
+import type { Ec2, Ec2Access } from '../../../src/attacher/ec2.ts'
+import type { KubeClient } from '../../../src/kube/cluster.ts'
+import type { Clock } from '../../../src/process/clock.ts'
+
+/** A new one each time: what waits for a promise that lives on lives on with it. */
+const never = () => new Promise<never>(() => undefined)
+
+export interface Death {
+  /** The call, counted from 1. */
+  readonly at: number
+  readonly when: 'before' | 'after'
+}
+
+export class CrashPoint {
+  readonly #death: Death | undefined
+  readonly #onDeath: () => void
+  /** Every call that was begun, by name. */
+  readonly calls: string[] = []
+  isDead = false
+
+  /** Without `death` it lives. */
+  constructor(death: Death | undefined, onDeath: () => void) {
+    this.#death = death
+    this.#onDeath = onDeath
+  }
+
+  async pass<T>(name: string, call: () => Promise<T>): Promise<T> {
+    if (this.isDead) return never()
+    this.calls.push(name)
+    const isLast = this.calls.length === this.#death?.at
+    if (isLast && this.#death?.when === 'before') return this.#die()
+    const outcome = call()
+    if (isLast) {
+      await outcome.catch(() => undefined)
+      return this.#die()
+    }
+    try {
+      return await outcome
+    } finally {
+      // A finally that never ends keeps both the answer and the error from the dead.
+      if (this.isDead) await never()
+    }
+  }
+
+  /** Somebody else ends it. */
+  kill(): void {
+    this.isDead = true
+  }
+
+  #die(): Promise<never> {
+    this.isDead = true
+    this.#onDeath()
+    return never()
+  }
+}
+
+/** EC2 as the mortal process sees it. */
+export function mortalEc2(access: Ec2Access, point: CrashPoint): Ec2Access {
+  return (urgency, signal) =>
+    new Proxy(access(urgency, signal), {
+      get(target, name: keyof Ec2 & string) {
+        const method = target[name].bind(target) as (...args: unknown[]) => Promise<unknown>
+        return (...args: unknown[]) => point.pass(name, () => method(...args))
+      },
+    })
+}
+
+/** Kubernetes as the mortal process sees it. An event is no step: nothing depends on it. */
+export function mortalCluster(cluster: KubeClient, point: CrashPoint): KubeClient {
+  return {
+    request(method, path, options) {
+      if (point.isDead) return never()
+      const send = () => cluster.request(method, path, options)
+      if (method === 'GET' || path.endsWith('/events')) return send()
+      return point.pass(`${method} ${path}`, send)
+    },
+    lines: (path, options) => cluster.lines(path, options),
+  } as KubeClient
+}
+
+export function mortalClock(clock: Clock, point: CrashPoint): Clock {
+  return {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic(),
+    after: (ms, callback) => clock.after(ms, () => point.isDead || callback()),
+  }
+}

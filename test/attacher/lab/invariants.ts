@@ -1,0 +1,87 @@
+// What must be true of the account at every moment (design.md, section 5), and what at the end of a story when all work is done.
+import type { NetworkInterface } from '../../../sim/ec2/state/network-interface.ts'
+import { attachmentTag, clusterTag, noManageTag } from '../../../src/api/names.ts'
+import type { Scene } from '../scene.ts'
+
+export const clusterName = 'test-cluster'
+
+/** ENIs of ours with which others have meddled, by what they did: that is no fault of ours. */
+export interface Meddling {
+  readonly retagged: ReadonlySet<string>
+  /** From its instance. */
+  readonly taken: ReadonlySet<string>
+}
+
+const nobody: Meddling = { retagged: new Set(), taken: new Set() }
+
+/** At every change of EC2, whatever has crashed. */
+export function brokenNow(scene: Scene, meddling = nobody): string[] {
+  const known = [...untagged(scene, meddling), ...unnamed(scene, meddling), ...twice(scene, meddling)]
+  return [...known, ...pulled(scene, meddling)]
+}
+
+/** When the story is over, every program runs, and EC2 has settled. */
+export function brokenInTheEnd(scene: Scene): string[] {
+  return [...brokenNow(scene), ...unmade(scene), ...foreignGone(scene)]
+}
+
+/** The attacher says in the description whose work an ENI is; an ENI of others has another. */
+export function ours({ ec2 }: Scene): NetworkInterface[] {
+  return ec2.state.enis().filter(({ description }) => description.startsWith('jit-eni '))
+}
+
+function untagged(scene: Scene, { retagged }: Meddling): string[] {
+  return ours(scene)
+    .filter(({ eniId }) => !retagged.has(eniId))
+    .filter(
+      ({ tags }) =>
+        tags.get(clusterTag) !== clusterName || tags.get(noManageTag) !== 'true' || !tags.has(attachmentTag),
+    )
+    .map(({ eniId }) => `${eniId} has not all of our tags`)
+}
+
+function twice(scene: Scene, { retagged }: Meddling): string[] {
+  const owners = ours(scene)
+    .filter(({ eniId }) => !retagged.has(eniId))
+    .map(({ tags }) => tags.get(attachmentTag))
+  return owners.filter((owner, i) => owners.indexOf(owner) !== i).map((owner) => `ENIAttachment ${owner} has two ENIs`)
+}
+
+/** An ENI is detached only when no pod holds it; its instance may end all the same. */
+function pulled(scene: Scene, { taken }: Meddling): string[] {
+  const { state } = scene.ec2
+  return scene.attachments().flatMap(({ metadata, spec, status }) => {
+    const instance = state.instances().find(({ instanceId }) => instanceId === spec.instanceID)
+    if (status?.device?.inUseBy === undefined || instance?.state !== 'running') return []
+    const eniID = status.eni?.eniID ?? ''
+    const eni = state.findEni(eniID)
+    const isThere = eni?.attachment !== undefined && eni.attachment.status !== 'detaching'
+    if (isThere || taken.has(eniID)) return []
+    return [`${metadata.name}: its ENI was taken from under pod ${status.device.inUseBy.name}`]
+  })
+}
+
+/** Those of an instance that has ended may be gone with it. */
+function foreignGone({ foreign, ec2 }: Scene): string[] {
+  const { state } = ec2
+  if (state.instances().some(({ state: life }) => life !== 'running')) return []
+  return [...foreign].filter((id) => state.findEni(id) === undefined).map((id) => `${id} of others has gone`)
+}
+
+/** The object is there before the first call to EC2, and outlives the last: the collection of garbage finds nothing. */
+function unnamed(scene: Scene, { retagged }: Meddling): string[] {
+  const uids = new Set(scene.attachments().map(({ metadata }) => metadata.uid))
+  return ours(scene)
+    .filter(({ eniId, tags }) => !retagged.has(eniId) && !uids.has(tags.get(attachmentTag) ?? ''))
+    .map(({ eniId }) => `${eniId} belongs to no ENIAttachment`)
+}
+
+/** An object that says attached, and EC2 that says otherwise. */
+export function unmade(scene: Scene): string[] {
+  return scene.attachments().flatMap(({ metadata, spec, status }) => {
+    if (status?.eni?.attached !== true) return []
+    const { attachment } = scene.ec2.state.findEni(status.eni.eniID ?? '') ?? {}
+    const isSo = attachment?.instanceId === spec.instanceID && attachment.status === 'attached'
+    return isSo ? [] : [`${metadata.name} says that ${status.eni.eniID} is attached, and it is not`]
+  })
+}

@@ -1,0 +1,186 @@
+// Faults that were put into the attacher on purpose, each with the tests that must catch it. `find` stands exactly once in `file`.
+
+export interface Mutant {
+  readonly fault: string
+  readonly file: string
+  readonly find: string
+  readonly replace: string
+  /** Arguments of `node`. Most are caught by more than these. */
+  readonly caughtBy: readonly string[]
+}
+
+const test = (...names: string[]) => [
+  '--test',
+  '--test-timeout=60000',
+  ...names.map((name) => `test/attacher/${name}.test.ts`),
+]
+/** One story of the crash exploration, whole: stories.ts, counted from 0. */
+const story = (number: number) => ['test/attacher/crash/explore.ts', `story:${number}`]
+
+const attach = 'src/attacher/eni-attach.ts'
+const release = 'src/attacher/eni-release.ts'
+const controller = 'src/attacher/attachment-controller.ts'
+
+export const mutants: readonly Mutant[] = [
+  {
+    fault: 'the client token is random',
+    file: attach,
+    find: "createHash('sha256').update(`${this.#parts.clusterName}\\0${metadata.uid}\\0${attempt}`).digest('hex')",
+    replace: "createHash('sha256').update(`${Math.random()}${metadata.uid}${attempt}`).digest('hex')",
+    caughtBy: story(0),
+  },
+  {
+    fault: 'an attach that EC2 refuses is not looked for before it is tried again',
+    file: attach,
+    find: 'if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })',
+    replace: '',
+    caughtBy: test('lost-answers'),
+  },
+  {
+    fault: 'an ENI is made before its plan is written',
+    file: attach,
+    find: 'return store.writeEni(intent, { attempt, ...place, plannedTime })',
+    replace: 'return { ...intent, status: { ...intent.status, eni: { attempt, ...place, plannedTime } } }',
+    caughtBy: story(12),
+  },
+  {
+    fault: 'DeleteOnTermination is not set',
+    file: attach,
+    find: 'if (seen.attachment.deleteOnTermination !== spec.deleteOnTermination) {',
+    replace: 'if (seen.attachment.deleteOnTermination === undefined) {',
+    caughtBy: test('just-in-time'),
+  },
+  {
+    fault: 'sourceDestCheck is set after the attach, if ever',
+    file: attach,
+    find: 'if (made.eni.sourceDestCheck !== nodeENI.spec.sourceDestCheck)',
+    replace: 'if (made.eni.sourceDestCheck === undefined)',
+    caughtBy: test('just-in-time'),
+  },
+  {
+    fault: 'an exhausted subnet is chosen again',
+    file: attach,
+    find: "if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')",
+    replace: '',
+    caughtBy: test('refusals'),
+  },
+  {
+    fault: 'ENIs are made without our tags',
+    file: attach,
+    find: 'tags: eniTags(planned, nodeENI, this.#parts.clusterName)',
+    replace: 'tags: new Map()',
+    caughtBy: story(0),
+  },
+  {
+    fault: 'maxPerNode is ignored',
+    file: 'src/attacher/eni-plan.ts',
+    find: 'if (maxPerNode !== undefined && ofNodeENI.length >= maxPerNode)',
+    replace: 'if (maxPerNode !== undefined && ofNodeENI.length > maxPerNode)',
+    caughtBy: test('eni-plan'),
+  },
+  {
+    fault: 'the budget shared with volumes is ignored',
+    file: 'src/attacher/eni-plan.ts',
+    find: 'if (attachmentsLeft < 0)',
+    replace: 'if (attachmentsLeft < -100)',
+    caughtBy: test('eni-plan'),
+  },
+  {
+    fault: 'slots that are planned and that EC2 does not show yet are given twice',
+    file: 'src/attacher/eni-plan.ts',
+    find: '[...interfaces, ...planned]',
+    replace: '[...interfaces]',
+    caughtBy: test('eni-plan'),
+  },
+  {
+    fault: 'every detach is forced',
+    file: release,
+    find: 'await ignoreNotFound(ec2.detachEni(on.id, force))',
+    replace: 'await ignoreNotFound(ec2.detachEni(on.id, true))',
+    caughtBy: test('force-detach'),
+  },
+  {
+    fault: 'an ENI that somebody has moved is detached',
+    file: release,
+    find: 'if (on.instanceID !== undefined && on.instanceID !== spec.instanceID)',
+    replace: 'if (on.instanceID === undefined)',
+    caughtBy: test('by-hand'),
+  },
+  {
+    fault: 'the object goes although its ENI may show only later',
+    file: release,
+    find: 'if (seen.length === 0 && this.#mayShowLater(attachment))',
+    replace: 'if (seen.length > 100 && this.#mayShowLater(attachment))',
+    caughtBy: story(12),
+  },
+  {
+    fault: 'a card is taken without its device plugin having let go of it',
+    file: controller,
+    find: 'if (!(await this.#mayTakeCard(attachment))) {',
+    replace: 'if (attachment.metadata.name === undefined) {',
+    caughtBy: test('just-in-time', 'gone-node'),
+  },
+  {
+    fault: 'a failed try is never given up',
+    file: controller,
+    find: 'await report.write(current, { ...failed, terminal: true })',
+    replace: 'await report.write(current, { ...failed, terminal: false })',
+    caughtBy: test('refusals'),
+  },
+  {
+    fault: 'a deleted ENI is not replaced',
+    file: 'src/attacher/eni-upkeep.ts',
+    find: "if (eni === undefined) return 'gone'",
+    replace: "if (eni === undefined) return 'kept'",
+    caughtBy: test('by-hand'),
+  },
+  {
+    fault: 'the collection deletes in one pass',
+    file: 'src/attacher/garbage-collector.ts',
+    find: 'const again = orphans.filter(({ id }) => this.#suspects.has(id))',
+    replace: 'const again = orphans',
+    caughtBy: test('garbage-collector'),
+  },
+  {
+    fault: 'the collection deletes what an object names',
+    file: 'src/attacher/garbage-collector.ts',
+    find: 'tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))',
+    replace: 'tagged.filter((eni) => known.size >= 0 && eni.tags.has(attachmentTag))',
+    caughtBy: test('garbage-collector'),
+  },
+  {
+    fault: 'an idle ENI is released although a pod has just claimed it',
+    file: 'src/kube/attachments.ts',
+    find: 'const body = { preconditions: { uid: metadata.uid, resourceVersion: metadata.resourceVersion } }',
+    replace: 'const body = { preconditions: { uid: metadata.uid } }',
+    caughtBy: test('release-race'),
+  },
+  {
+    fault: 'no share of the buckets is left to others',
+    file: 'src/attacher/ec2-limiter.ts',
+    find: 'perSecond: quota.perSecond * share }',
+    replace: 'perSecond: quota.perSecond }',
+    caughtBy: test('ec2-limiter'),
+  },
+  {
+    fault: 'who asks first is served first, whoever waits',
+    file: 'src/attacher/ec2-limiter.ts',
+    find: "export const urgencies = ['pods', 'ahead', 'release', 'collection'] as const",
+    replace: "export const urgencies = ['collection', 'release', 'ahead', 'pods'] as const",
+    caughtBy: test('ec2-limiter'),
+  },
+  {
+    fault: 'a call that waits is made after the lead is lost',
+    file: 'src/attacher/ec2-limiter.ts',
+    find: 'const abort = () => lane.waiting[urgency].delete(waiter) && reject(signal.reason)',
+    replace: 'const abort = () => signal.aborted || reject(signal.reason)',
+    caughtBy: test('ec2-limiter'),
+  },
+  {
+    fault: 'a refused call does not slow us down',
+    file: 'src/attacher/ec2-limiter.ts',
+    find: 'lane.rateThen = Math.max(this.#rate(lane) / 2, leastRate)',
+    replace: 'lane.rateThen = 1',
+    caughtBy: test('ec2-limiter'),
+  },
+]
