@@ -13,7 +13,7 @@ const nodes: readonly InstallationNode[] = [
   { name: 'ip-10-0-1-101.ec2.internal', zone: 'a', instanceType: 'm5.4xlarge', labels },
 ]
 /** What EC2 takes for these, roughly; the card shows itself on the node when the attach is done. */
-const delays = { createMs: 300, attachMs: 1500, deviceMs: 1500, detachMs: 1500 }
+const ec2 = { delays: { createMs: 300, attachMs: 1500, deviceMs: 1500, detachMs: 1500 } }
 
 const say = new Narrator((text) => void process.stdout.write(text))
 const log = (line: string) => say.line(line)
@@ -21,7 +21,7 @@ const signal = interruption(log)
 const tell = process.env['KEEP'] === '1' ? tellAndKeep : tellAll
 
 say.chapter('A real control plane, two real nodes, a simulated EC2')
-process.exit(await new TerminalRun(say, signal).run(() => startInstallation({ nodes, delays, log, signal }), tell))
+process.exit(await new TerminalRun(say, signal).run(() => startInstallation({ nodes, ec2, log, signal }), tell))
 
 async function tellAll(installation: Installation): Promise<void> {
   await new WalkThrough(installation, say, signal).run()

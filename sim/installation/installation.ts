@@ -8,7 +8,7 @@ import { allUndone, CleanUp } from '../cluster/clean-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import { startCluster } from '../cluster/start-cluster.ts'
 import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
-import type { Delays } from '../ec2/state/delays.ts'
+import type { Ec2Options } from '../ec2/new-ec2.ts'
 import type { Hypervisor } from '../ec2/state/hypervisor.ts'
 import { type PciBus, startPciBus } from '../pci/bus.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
@@ -20,7 +20,8 @@ const listeningDeadlineMs = 60_000
 
 export interface InstallationOptions {
   readonly nodes: readonly InstallationNode[]
-  readonly delays?: Partial<Delays>
+  /** How EC2 behaves; at once, in full view and without limits unless told. */
+  readonly ec2?: Pick<Ec2Options, 'delays' | 'throttling' | 'consistency'>
   /** What the programs are started from; src unless said otherwise. */
   readonly code?: ProgramCode
   readonly log: (line: string) => void
@@ -64,7 +65,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   const ec2 = await startEc2({
     world: accountFor(nodes),
     hypervisor: hypervisorOver(buses),
-    ...(options.delays && { delays: options.delays }),
+    ...options.ec2,
   })
   cleanUp.defer(() => ec2.stop())
   const primaryEnis = ec2.state.enis().map(({ eniId }) => eniId)

@@ -15,7 +15,8 @@ import { isConflict, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import { type Ec2Error, isEc2 } from './ec2-error.ts'
+import { consistencyMs } from './ec2.ts'
+import { Ec2Error, isEc2 } from './ec2-error.ts'
 import type { EniAttach } from './eni-attach.ts'
 import type { GivenUp } from './eni-plan.ts'
 import type { EniRelease } from './eni-release.ts'
@@ -23,6 +24,7 @@ import type { EniUpkeep } from './eni-upkeep.ts'
 import type { FailureReport } from './failure-report.ts'
 import type { AttacherMetrics } from './metrics.ts'
 import type { InstanceLife } from './instance-life.ts'
+import type { Network } from './network.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 
@@ -54,6 +56,10 @@ export interface AttachmentControllerParts {
 
 export class AttachmentController {
   readonly #parts: AttachmentControllerParts
+  /** Lost in a row, by attachment. */
+  readonly #races = new Map<string, number>()
+  /** Since when EC2 does not show an ENI that was attached, by attachment. */
+  readonly #missingSinceMs = new Map<string, number>()
 
   constructor(parts: AttachmentControllerParts) {
     this.#parts = parts
@@ -62,15 +68,35 @@ export class AttachmentController {
   /** Work-queue worker: one pass over one attachment. Answers after how many milliseconds to look again. */
   async reconcile(name: string, signal: AbortSignal): Promise<number | undefined> {
     const attachment = this.#parts.store.get(name)
-    if (attachment === undefined) return undefined
+    if (attachment === undefined) {
+      this.#missingSinceMs.delete(name)
+      this.#settled(name)
+      return undefined
+    }
     try {
-      if (isDeleting(attachment)) return await this.#release(attachment, signal)
-      return await this.#serve(attachment, signal)
+      const againMs = await (isDeleting(attachment)
+        ? this.#release(attachment, signal)
+        : this.#serve(attachment, signal))
+      this.#settled(name)
+      return againMs
     } catch (error) {
-      if (isConflict(error) || isNotFound(error) || isInvalid(error)) return raceMs
+      if (isConflict(error) || isNotFound(error) || isInvalid(error)) return this.#afterRaceMs(name)
+      this.#parts.nodeENIController.noteStep(name, error)
       if (!signal.aborted && error instanceof Error) await this.#parts.report.note(name, error)
       throw error
     }
+  }
+
+  #settled(name: string): void {
+    this.#races.delete(name)
+    this.#parts.nodeENIController.noteStep(name, undefined)
+  }
+
+  /** Ever longer: while the watch is broken the other writer's change does not come. */
+  #afterRaceMs(name: string): number {
+    const races = this.#races.get(name) ?? 0
+    this.#races.set(name, races + 1)
+    return Math.min(raceMs * 2 ** races, goneCheckMs)
   }
 
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
@@ -102,20 +128,18 @@ export class AttachmentController {
     if (nodeENI === undefined) return isAttached ? undefined : this.#missNodeENI(attachment)
     if (!isAttached) return this.#attach(attachment, nodeENI, signal)
     await this.#refreshPhase(attachment)
-    return this.#keep(attachment, nodeENI, signal)
+    return this.#keep(this.#parts.store.get(attachment.metadata.name) ?? attachment, nodeENI, signal)
   }
 
   /** What somebody else did to the ENI is put right, except where that would take it from an instance. */
   async #keep(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
-    const { eniUpkeep, nodeENIController, store, report } = this.#parts
+    const { eniUpkeep, store, report } = this.#parts
     const { eniID, attached: _, attachmentID: __, attachedTime: ___, ...eni } = attachment.status?.eni ?? {}
-    const networkOf = async () => {
-      const network = await nodeENIController.networkOf(nodeENI)
-      return network === undefined || 'reason' in network ? undefined : network
-    }
-    const fate = await eniUpkeep.keep(attachment, nodeENI, networkOf, signal)
+    const fate = await eniUpkeep.keep(attachment, nodeENI, () => this.#networkIfKnown(nodeENI), signal)
+    if (fate !== 'gone') this.#missingSinceMs.delete(attachment.metadata.name)
     switch (fate) {
       case 'kept':
+        await this.#forgetNote(attachment)
         return undefined
       case 'detached': {
         const message = `ENI ${eniID} was detached by somebody else; it is being attached again`
@@ -124,6 +148,8 @@ export class AttachmentController {
         return 0
       }
       case 'gone': {
+        // One answer that shows nothing proves nothing.
+        if (this.#missingMs(attachment) < consistencyMs) return consistencyMs
         const message = `ENI ${eniID} was deleted by somebody else`
         return this.#giveUp(attachment, nodeENI, { reason: 'ENILost', message })
       }
@@ -132,6 +158,30 @@ export class AttachmentController {
         return this.#giveUp(attachment, nodeENI, { reason: 'ENIMoved', message })
       }
     }
+  }
+
+  /** Trouble with it is told of the NodeENI, not of an ENI that works. */
+  async #networkIfKnown(nodeENI: NodeENI): Promise<Network | undefined> {
+    try {
+      const network = await this.#parts.nodeENIController.networkOf(nodeENI)
+      return network === undefined || 'reason' in network ? undefined : network
+    } catch (error) {
+      if (error instanceof Ec2Error) return undefined
+      throw error
+    }
+  }
+
+  /** Of a try that failed, once the ENI is as it should be. */
+  async #forgetNote(attachment: ENIAttachment): Promise<void> {
+    const { failure, ...eni } = attachment.status?.eni ?? {}
+    if (failure !== undefined) await this.#parts.store.writeEni(attachment, eni)
+  }
+
+  #missingMs({ metadata: { name } }: ENIAttachment): number {
+    const now = this.#parts.clock.now()
+    const since = this.#missingSinceMs.get(name) ?? now
+    this.#missingSinceMs.set(name, since)
+    return now - since
   }
 
   async #missNodeENI(attachment: ENIAttachment): Promise<number | undefined> {
@@ -152,17 +202,24 @@ export class AttachmentController {
     try {
       const networkOf = () => nodeENIController.networkOf(nodeENI, 'making an ENI')
       const done = await eniAttach.attach(attachment, nodeENI, networkOf, signal)
-      if (done === 'wait') return notKnownMs
+      if (done === 'wait') return this.#awaitInstances()
       if ('reason' in done) return await this.#giveUp(attachment, nodeENI, done)
       metrics.observeSteps(done)
       report.event(done, 'Normal', 'ENIAttached', `ENI ${done.status?.eni?.eniID} is attached to node ${nodeName}`)
       return isIdle(done) ? 0 : undefined
     } catch (error) {
       if (isEc2(error, 'SubnetExhausted')) return 0
-      if (!isEc2(error, 'Configuration')) throw error
+      if (!isEc2(error, 'Configuration') || error === nodeENIController.trouble) throw error
       this.#blame(attachment, nodeENI, error)
       return this.#giveUp(attachment, nodeENI, { reason: error.code, message: error.message })
     }
+  }
+
+  /** @throws Ec2Error: why EC2 does not say what the instances are, for the pod that waits for that. */
+  #awaitInstances(): number {
+    const { trouble } = this.#parts.nodeENIController
+    if (trouble !== undefined) throw trouble
+    return notKnownMs
   }
 
   /** What EC2 says against an attach may be true of this instance only, all else is of the NodeENI or the account. */

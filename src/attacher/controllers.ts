@@ -15,6 +15,7 @@ import { ClaimController } from './claim-controller.ts'
 import type { Ec2Access } from './ec2.ts'
 import type { Urgency } from './ec2-limiter.ts'
 import { EniAttach } from './eni-attach.ts'
+import { EniPlacement } from './eni-placement.ts'
 import { EniRelease } from './eni-release.ts'
 import { EniSurvey } from './eni-survey.ts'
 import { EniUpkeep } from './eni-upkeep.ts'
@@ -69,9 +70,8 @@ export class Controllers {
       ec2,
       watch,
       store,
-      inventory,
+      placement: new EniPlacement({ store, inventory, networks, policy: settings.slots }),
       networks,
-      policy: settings.slots,
       clusterName,
       clock,
       log,

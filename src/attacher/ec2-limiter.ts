@@ -34,7 +34,7 @@ const defaultQuotas: Readonly<Record<string, BucketSize>> = {
 }
 const describeQuota: BucketSize = { tokens: 100, perSecond: 20 }
 
-/** After EC2 has refused a call our rate is halved, and then back at its full height after so long without a refusal. */
+/** A refusal halves our rate when there was another one less than this ago; after so long without, it is back at its full height. */
 const recoveryMs = 10_000
 const leastRate = 1 / 16
 
@@ -47,7 +47,7 @@ interface Lane {
   readonly waiting: Readonly<Record<Urgency, Set<Waiter>>>
   tokens: number
   filledAtMs: number
-  /** Of the full refill rate, when it was last refused. */
+  /** Of the full refill rate, when it was last refused. (At 1 a refusal before that was long ago.) */
   rateThen: number
   refusedAtMs: number
 }
@@ -81,8 +81,11 @@ export class Ec2Limiter {
     const lane = this.#lane(action)
     this.#fill(lane)
     lane.tokens = Math.min(lane.tokens, 0)
-    lane.rateThen = Math.max(this.#rate(lane) / 2, leastRate)
-    lane.refusedAtMs = this.#options.clock.monotonic()
+    const now = this.#options.clock.monotonic()
+    // One alone may be a call that came a little early.
+    if (now - lane.refusedAtMs < recoveryMs) lane.rateThen = Math.max(this.#rate(lane) / 2, leastRate)
+    else lane.rateThen = 1
+    lane.refusedAtMs = now
     this.#pump()
   }
 

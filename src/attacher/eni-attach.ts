@@ -4,33 +4,31 @@ import { createHash } from 'node:crypto'
 
 import { type ENIAttachment, type EniStatus } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
-import { type Clock, timestamp } from '../process/clock.ts'
+import { type Clock, sleep, timestamp } from '../process/clock.ts'
 import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import { consistencyMs, type Ec2, type Eni, type Instance, type InstanceType, settleDeadlineMs } from './ec2.ts'
+import { consistencyMs, type Ec2, type Eni, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import type { Urgency } from './ec2-limiter.ts'
 import { eniDescription, eniTags } from './eni-identity.ts'
-import { cardsFor, type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
+import type { EniPlacement } from './eni-placement.ts'
+import type { GivenUp } from './eni-plan.ts'
 import type { EniWatch } from './eni-watch.ts'
-import type { Inventory } from './inventory.ts'
 import type { Network, Networks } from './network.ts'
 import { ourEnis } from './our-enis.ts'
-import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** Beyond this many taken indexes in a row the node is not what we think it is. */
 const indexTriesMax = 5
-/** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
-const unseenVolumesMax = 8
+/** An ENI that a describe shows may be unknown to the next call all the same. */
+const stillUnknownMs = 250
 
 export interface EniAttachParts {
   readonly ec2: (urgency: Urgency) => Ec2
   readonly watch: EniWatch
   readonly store: AttachmentStore
-  readonly inventory: Inventory
+  readonly placement: EniPlacement
   readonly networks: Networks
-  readonly policy: SlotPolicy
   readonly clusterName: string
   readonly clock: Clock
   readonly log: Log
@@ -93,47 +91,14 @@ export class EniAttach {
 
   /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */
   async #plan(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<ENIAttachment | GivenUp> {
-    const { store, networks, clock } = this.#parts
-    const plan = await this.#choosePlace(intent, nodeENI, network)
+    const { store, placement, clock } = this.#parts
+    const plan = await placement.choose(intent, nodeENI, network)
     if ('reason' in plan) return plan
     const { subnet, networkCard, deviceIndex } = plan
-    networks.debit(subnet.id, 1 + nodeENI.spec.secondaryPrivateIPv4AddressCount)
     const attempt = (intent.status?.eni?.attempt ?? 0) + 1
     const plannedTime = timestamp(clock)
     const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex }
     return store.writeEni(intent, { attempt, ...place, plannedTime })
-  }
-
-  async #choosePlace(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
-    const { inventory, networks, policy } = this.#parts
-    const { instanceID } = intent.spec
-    const addresses = 1 + nodeENI.spec.secondaryPrivateIPv4AddressCount
-    const subnets = network.subnets
-      .filter((subnet) => !networks.isExhausted(subnet))
-      .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
-      .filter(({ freeAddresses }) => freeAddresses >= addresses)
-    const planOn = (instance: Instance) => {
-      const type = this.#typeOf(instance)
-      return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent), policy })
-    }
-    const known = inventory.instance(instanceID)
-    // Its type is described a moment after it.
-    const plan = known && inventory.typeOf(known) && planOn(known)
-    if (plan !== undefined && !('reason' in plan) && plan.attachmentsLeft >= unseenVolumesMax) return plan
-    // What is known may be a minute old: a pod is refused, and the last attachments are given, only by what EC2 says now.
-    const instance = await inventory.refreshOne(instanceID)
-    if (instance === undefined) return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}` }
-    return planOn(instance)
-  }
-
-  #siblings({ spec, metadata }: ENIAttachment): ENIAttachment[] {
-    return this.#parts.store.onInstance(spec).filter((other) => other.metadata.uid !== metadata.uid)
-  }
-
-  #typeOf(instance: Instance): InstanceType {
-    const type = this.#parts.inventory.typeOf(instance)
-    if (type !== undefined) return type
-    throw new Error(`EC2 has not described instance type ${instance.type} of ${instance.id} yet, asking again`)
   }
 
   async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<Made> {
@@ -190,21 +155,23 @@ export class EniAttach {
   }
 
   async #attachToInstance(made: Made, nodeENI: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
-    const { store, clock } = this.#parts
+    const { store, placement, clock } = this.#parts
     const { attachment } = made
     const ec2 = this.#ec2(attachment)
     const { instanceID, nodeName } = attachment.spec
     if (made.eni.attachment !== undefined) return this.#adoptAttachment(made)
     // Before the attach: a pod may run as soon as the card is there, whatever EC2 says of the attachment.
     if (made.eni.sourceDestCheck !== nodeENI.spec.sourceDestCheck)
-      await ec2.setSourceDestCheck(made.eni.id, nodeENI.spec.sourceDestCheck)
+      await this.#onceKnown(attachment, signal, () => ec2.setSourceDestCheck(made.eni.id, nodeENI.spec.sourceDestCheck))
     let eni = eniStatusOf(attachment)
     for (let attempt = 0; attempt < indexTriesMax; attempt++) {
       signal.throwIfAborted()
       const { eniID = '', deviceIndex = 0, networkCard = 0 } = eni
       const attachCalledTime = timestamp(clock)
       try {
-        const attachmentID = await ec2.attachEni(eniID, instanceID, deviceIndex, networkCard)
+        const attachmentID = await this.#onceKnown(attachment, signal, () =>
+          ec2.attachEni(eniID, instanceID, deviceIndex, networkCard),
+        )
         return await store.writeEni(attachment, { ...eni, attachmentID, attachCalledTime })
       } catch (error) {
         if (!isEc2(error, 'IndexTaken', 'EniInUse', 'NodeFull', 'InstanceNotRunning')) throw error
@@ -214,7 +181,7 @@ export class EniAttach {
         if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return { reason: error.code, message: error.message }
         if (isEc2(error, 'EniInUse')) throw error
       }
-      const slot = await this.#nextSlot(attachment, nodeENI, { networkCard, deviceIndex })
+      const slot = await placement.nextSlot(attachment, nodeENI, { networkCard, deviceIndex })
       if (slot === undefined)
         return { reason: 'NodeFull', message: `instance ${instanceID} of node ${nodeName} has no free device index` }
       eni = { ...eni, ...slot }
@@ -222,6 +189,24 @@ export class EniAttach {
     return {
       reason: 'NoFreeDeviceIndex',
       message: `instance ${instanceID}: ${indexTriesMax} device indexes in a row were taken`,
+    }
+  }
+
+  /** Mostly EC2 knows at once what it has made; where it does not, it is asked again when it shows the ENI. */
+  async #onceKnown<T>(attachment: ENIAttachment, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+    const { watch, clock } = this.#parts
+    const { eniID = '', createdTime } = eniStatusOf(attachment)
+    const isNew = () => this.#ageMs(createdTime) < consistencyMs
+    for (;;) {
+      try {
+        return await call()
+      } catch (error) {
+        if (!isEc2(error, 'NotFound') || !isNew()) throw error
+        await watch.until(eniID, (seen) => seen !== undefined || !isNew(), signal)
+        // What describes it may know it before what attaches it.
+        await sleep(clock, stillUnknownMs, signal)
+        signal.throwIfAborted()
+      }
     }
   }
 
@@ -233,16 +218,6 @@ export class EniAttach {
     const place = { networkCard: networkCard ?? 0, deviceIndex: deviceIndex ?? 0 }
     const attachCalledTime = timestamp(clock)
     return store.writeEni(attachment, { ...eniStatusOf(attachment), ...place, attachmentID, attachCalledTime })
-  }
-
-  async #nextSlot(created: ENIAttachment, nodeENI: NodeENI, refused: Slot): Promise<Slot | undefined> {
-    const instance = await this.#parts.inventory.refreshOne(created.spec.instanceID)
-    if (instance === undefined) return undefined
-    const siblings = this.#siblings(created)
-    const taken = [...takenSlots(siblings, instance.interfaces), refused]
-    const { policy } = this.#parts
-    const cards = cardsFor({ nodeENI, instance, type: this.#typeOf(instance), siblings, policy })
-    return chooseSlot(cards, taken, nodeENI.spec.deviceIndex)
   }
 
   /** Waits for `attached`, and makes what belongs to the attachment as the NodeENI says. */

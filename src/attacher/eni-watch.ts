@@ -6,6 +6,8 @@ import type { Ec2, Eni } from './ec2.ts'
 /** Filtered describes are allowed 20 a second; attaches take 1 to 4 s, so this costs little and adds little. */
 const fastMs = 250
 const slowMs = 2_000
+/** While EC2 does not answer. */
+const longestMs = 15_000
 /** Somebody who waits for longer than this is slow anyway. */
 const fastForMs = 15_000
 
@@ -22,6 +24,7 @@ export class EniWatch {
   readonly #log: Log
   readonly #waiters = new Set<Waiter>()
   #wake = Promise.withResolvers<void>()
+  #failures = 0
 
   constructor(ec2: Ec2, clock: Clock, log: Log) {
     this.#ec2 = ec2
@@ -55,15 +58,18 @@ export class EniWatch {
         await this.#wake.promise
         continue
       }
-      await this.#look()
+      const failures = await this.#look(signal)
+      // Never faster, however many come: nothing attaches in less.
+      await sleep(this.#clock, Math.min(fastMs * 2 ** failures, longestMs), signal)
       const newest = Math.max(...[...this.#waiters].map(({ sinceMs }) => sinceMs))
-      const ms = this.#clock.monotonic() - newest < fastForMs ? fastMs : slowMs
+      if (failures > 0 || this.#clock.monotonic() - newest < fastForMs) continue
       this.#wake = Promise.withResolvers()
-      await Promise.race([sleep(this.#clock, ms, signal), this.#wake.promise])
+      await Promise.race([sleep(this.#clock, slowMs - fastMs, signal), this.#wake.promise])
     }
   }
 
-  async #look(): Promise<void> {
+  /** @returns how many looks in a row have failed. */
+  async #look(signal: AbortSignal): Promise<number> {
     const asked = [...this.#waiters]
     try {
       const enis = await this.#ec2.describeEnis([...new Set(asked.map(({ eniID }) => eniID))])
@@ -72,8 +78,11 @@ export class EniWatch {
         const eni = byID.get(waiter.eniID)
         if (waiter.done(eni)) waiter.resolve(eni)
       }
+      this.#failures = 0
     } catch (error) {
-      this.#log.warn({ waiting: asked.length, err: error }, 'describing ENIs failed, trying again')
+      if (!signal.aborted) this.#log.warn({ waiting: asked.length, err: error }, 'describing ENIs failed, trying again')
+      this.#failures++
     }
+    return this.#failures
   }
 }

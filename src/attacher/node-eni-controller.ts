@@ -2,7 +2,6 @@
 import { type AttachmentSpec, isDeleting, newAttachment, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
 import { attachPolicyOf, type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
-import type { Condition } from '../api/object-meta.ts'
 import { createAttachment } from '../kube/attachments.ts'
 import type { KubeClient } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
@@ -12,32 +11,23 @@ import type { NodeFacts } from '../kube/objects.ts'
 import { nodeENIPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import { type Ec2Error, isEc2 } from './ec2-error.ts'
+import { Ec2Error, isEc2 } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
 import type { Need, Network, Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { aheadOfPods } from './ahead-of-pods.ts'
+import { conditionsFor, isNews, type Problem, problemFrom } from './node-eni-conditions.ts'
 import { indexProblem, zoneProblem } from './node-eni-problem.ts'
-import { outdatedIn } from './eni-drift.ts'
 import { conflictOf } from './resource-conflict.ts'
 
 /** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
 const firstBlockMs = 10_000
 const lastBlockMs = 5 * 60_000
 const recheckMs = 60_000
-/** Objects that a message names. */
-const namedMax = 5
 /** An ENI ahead of pods that failed on a node is not made again there for so long: each try is a create, an attach, a delete. */
 const restMs = 60_000
 /** Costs no EC2 call while the answer of before is still good (network.ts). */
 const problemRecheckMs = 5_000
-
-interface Problem {
-  readonly reason: string
-  readonly message: string
-}
-
-type State = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
 
 interface Block extends Problem {
   readonly generation: number | undefined
@@ -66,16 +56,28 @@ export class NodeENIController {
   readonly #parts: NodeENIControllerParts
   readonly #blocks = new Map<string, Block>()
   readonly #restsUntil = new Map<string, number>()
+  /** Steps that EC2 does not do, by the ENIAttachment that waits for them. */
+  readonly #undone = new Map<string, Ec2Error>()
 
   constructor(parts: NodeENIControllerParts) {
     this.#parts = parts
   }
 
+  /** Why EC2 does not say what the instances are. */
+  get trouble(): Ec2Error | undefined {
+    return this.#parts.trouble()
+  }
+
+  /** How the last step of an ENI ended, if EC2 did not do it: it is tried again, and the condition EC2Available tells of it. */
+  noteStep(attachmentName: string, error: unknown): void {
+    if (isEc2(error, 'Configuration', 'Credentials', 'Throttled', 'Retry')) this.#undone.set(attachmentName, error)
+    else this.#undone.delete(attachmentName)
+  }
+
   /** EC2 refused an ENI because of what this NodeENI (or the account) says: no new try before the block ends. */
-  block(nodeENI: NodeENI, { code, message }: Ec2Error): void {
-    const { metadata } = nodeENI
+  block({ metadata }: NodeENI, error: Ec2Error): void {
     this.#parts.networks.forget()
-    this.#setBlock(metadata.name, metadata.generation, { reason: reasonFrom(code), message })
+    this.#setBlock(metadata.name, metadata.generation, problemFrom(error))
   }
 
   /** An ENI that no pod had asked for could not be made on this node. */
@@ -136,22 +138,33 @@ export class NodeENIController {
       await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
       return undefined
     }
-    const network = (await this.networkOf(nodeENI).catch(problemOf)) ?? this.#trouble()
-    // The sweep that gets to know the instances asks for this again.
-    if (network === undefined) return undefined
-    await this.#writeStatus(nodeENI, network)
-    if (!('reason' in network)) await this.#createAhead(nodeENI, network)
-    return Math.min('reason' in network ? problemRecheckMs : recheckMs, refusals.endsInMs(nodeENI))
+    try {
+      const network = (await this.networkOf(nodeENI)) ?? (this.trouble && problemFrom(this.trouble))
+      // The sweep that gets to know the instances asks for this again.
+      if (network === undefined) return undefined
+      await this.#writeStatus(nodeENI, network)
+      if (!('reason' in network)) await this.#createAhead(nodeENI, network)
+      return Math.min('reason' in network ? problemRecheckMs : recheckMs, refusals.endsInMs(nodeENI))
+    } catch (error) {
+      if (error instanceof Ec2Error) await this.#writeUnanswered(nodeENI, error)
+      throw error
+    }
+  }
+
+  /** Rights that are missing, say, make it unusable. While EC2 does not answer, what was found before may still be so. */
+  async #writeUnanswered(nodeENI: NodeENI, error: Ec2Error): Promise<void> {
+    if (isEc2(error, 'Configuration', 'Credentials')) await this.#writeStatus(nodeENI, problemFrom(error))
+    else await this.#writeStatus(nodeENI, undefined, error)
   }
 
   /** The NodeENI stays until its last ENI is gone; attachment-controller releases them, each when its pod ends. */
-  async #finish(nodeENI: NodeENI): Promise<undefined> {
+  async #finish(nodeENI: NodeENI): Promise<number | undefined> {
     const { metadata } = nodeENI
     const left = this.#parts.store.ofNodeENI(metadata.name).length
     if (left > 0) {
       const message = `it is being deleted: ${left} of its ENIs are left, and each goes when its pod has ended`
       await this.#writeStatus(nodeENI, { reason: 'Releasing', message })
-      return undefined
+      return recheckMs
     }
     await this.#setFinalizers(
       nodeENI,
@@ -198,16 +211,19 @@ export class NodeENIController {
     return false
   }
 
-  async #writeStatus(nodeENI: NodeENI, network: Network | Problem): Promise<void> {
-    const { cluster, events, networks } = this.#parts
-    const conditions = this.#conditions(nodeENI, network)
+  /** `network` is undefined while EC2 does not say; `unanswered` is what it was asked for. */
+  async #writeStatus(nodeENI: NodeENI, network: Network | Problem | undefined, unanswered?: Ec2Error): Promise<void> {
+    const { cluster, events, networks, clock } = this.#parts
+    const attachments = this.#parts.store.ofNodeENI(nodeENI.metadata.name)
+    const trouble = this.#trouble(nodeENI) ?? unanswered
+    const conditions = conditionsFor({ nodeENI, network, trouble, attachments, now: timestamp(clock) })
     const status: NodeENIStatus = {
       observedGeneration: nodeENI.metadata.generation,
       conditions,
       ...this.#counts(nodeENI.metadata.name),
       // What was found stays readable while something else is wrong: the extender says which zones have a subnet.
       subnets:
-        'reason' in network
+        network === undefined || 'reason' in network
           ? (nodeENI.status?.subnets ?? [])
           : network.subnets.map((subnet) => ({
               subnetID: subnet.id,
@@ -229,49 +245,10 @@ export class NodeENIController {
     }
   }
 
-  #conditions(nodeENI: NodeENI, network: Network | Problem): Condition[] {
-    const { metadata, status } = nodeENI
-    const trouble = this.#trouble()
-    const states: State[] = [
-      'reason' in network
-        ? { type: 'Ready', status: 'False', ...network }
-        : { type: 'Ready', status: 'True', reason: 'Usable', message: 'subnets and security groups were found' },
-      trouble === undefined
-        ? { type: 'EC2Available', status: 'True', reason: 'Answers', message: 'EC2 answers' }
-        : { type: 'EC2Available', status: 'False', ...trouble },
-      ...('reason' in network ? [] : [this.#upToDate(nodeENI, network)]),
-    ]
-    return states.map(({ type, status: now, reason, message }) => {
-      const before = status?.conditions?.find((one) => one.type === type)
-      const lastTransitionTime = before?.status === now ? before.lastTransitionTime : timestamp(this.#parts.clock)
-      const observed = metadata.generation && { observedGeneration: metadata.generation }
-      return { type, status: now, reason, message, lastTransitionTime, ...observed }
-    })
-  }
-
-  /** Whether what exists is as the NodeENI says now; what EC2 lets be changed on it, is changed (eni-upkeep.ts). */
-  #upToDate(nodeENI: NodeENI, network: Network): State {
-    const attachments = this.#parts.store.ofNodeENI(nodeENI.metadata.name).filter((one) => !isDeleting(one))
-    const outdated = attachments.flatMap((attachment) => {
-      const fields = outdatedIn(attachment, nodeENI, network)
-      return fields.length === 0 ? [] : [{ name: attachment.metadata.name, fields }]
-    })
-    if (outdated.length === 0)
-      return { type: 'UpToDate', status: 'True', reason: 'AsSpecified', message: 'all ENIs are as the NodeENI says' }
-    const fields = [...new Set(outdated.flatMap((one) => one.fields))].join(', ')
-    const names = outdated.slice(0, namedMax).map(({ name }) => name)
-    const more = outdated.length > namedMax ? ` and ${outdated.length - namedMax} more` : ''
-    return {
-      type: 'UpToDate',
-      status: 'False',
-      reason: 'ReplacementNeeded',
-      message: `${outdated.length} of ${attachments.length} ENIs were made with another ${fields}: delete the ENIAttachments ${names.join(', ')}${more}; each goes when its pod has ended, and the next is as the NodeENI says`,
-    }
-  }
-
-  #trouble(): Problem | undefined {
-    const trouble = this.#parts.trouble()
-    return trouble && { reason: reasonFrom(trouble.code), message: trouble.message }
+  /** Also of a step that one of its ENIs waits for. */
+  #trouble({ metadata }: NodeENI): Ec2Error | undefined {
+    const ofEnis = this.#parts.store.ofNodeENI(metadata.name).map((one) => this.#undone.get(one.metadata.name))
+    return this.#parts.trouble() ?? ofEnis.find((error) => error !== undefined)
   }
 
   #counts(name: string): { attached: number; ready: number; inUse: number } {
@@ -302,25 +279,6 @@ export class NodeENIController {
 /** A change of the NodeENI ends the rest. */
 function restKey(nodeName: string, { metadata }: NodeENI): string {
   return [metadata.uid, metadata.generation, nodeName].join('/')
-}
-
-/** Rights that are missing, say: until somebody mends that, the condition tells of it. What may pass by itself is tried again. */
-function problemOf(error: unknown): Problem {
-  if (!isEc2(error, 'Configuration', 'Credentials')) throw error
-  return { reason: reasonFrom(error.code), message: error.message }
-}
-
-function isNews(now: Condition, before: Condition | undefined): boolean {
-  // That all is well is news only after it was not.
-  if (before === undefined) return now.type === 'Ready' || now.status === 'False'
-  // How many are left is none.
-  if (before.reason === 'Releasing' && now.reason === 'Releasing') return false
-  return before.status !== now.status || before.message !== now.message
-}
-
-/** A condition's reason is one CamelCase word; EC2's codes have dots. */
-function reasonFrom(code: string): string {
-  return code.replaceAll(/[^A-Za-z0-9]/g, '')
 }
 
 function isSame(a: NodeENIStatus, b: NodeENIStatus | undefined): boolean {

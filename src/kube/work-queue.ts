@@ -87,7 +87,7 @@ export class WorkQueue {
   #backOff(key: string, error: unknown): void {
     const failures = (this.#failures.get(key) ?? 0) + 1
     this.#failures.set(key, failures)
-    const ms = Math.min(firstBackoffMs * 2 ** (failures - 1), lastBackoffMs)
+    const ms = Math.min(firstBackoffMs * 2 ** (failures - 1), lastBackoffMs) * jitter(`${key} ${failures}`)
     this.#log.warn({ key, failures, retryMs: ms, err: error }, 'work failed, trying again')
     this.addAfter(key, ms)
   }
@@ -96,4 +96,14 @@ export class WorkQueue {
     this.#delayed.get(key)?.()
     this.#delayed.delete(key)
   }
+}
+
+/**
+ * 0.75 to 1.25: what is down is down for many keys, and they must not all come back at once. Of the key, not of chance, so that a
+ * program under a test's clock does the same in every run.
+ */
+function jitter(text: string): number {
+  let hash = 0
+  for (const character of text) hash = (Math.imul(hash, 31) + (character.codePointAt(0) ?? 0)) >>> 0
+  return 0.75 + (Math.imul(hash, 0x9e3779b1) >>> 0) / 2 ** 33
 }

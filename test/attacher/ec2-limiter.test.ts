@@ -121,8 +121,19 @@ test('a call that fails gives its place back', async () => {
   await call('next')
 })
 
-test('a refusal empties the bucket and halves the rate, which comes back', async () => {
+test('a refusal empties the bucket', async () => {
   const { limiter, made, calls, pass } = limiterUnderTest()
+  limiter.refused(action)
+  void calls(100)
+  await pass(0)
+  assert.equal(made.length, 0)
+  await pass(10_000)
+  assert.equal(made.length, 50)
+})
+
+test('another one soon after halves the rate, which comes back', async () => {
+  const { limiter, made, calls, pass } = limiterUnderTest()
+  limiter.refused(action)
   limiter.refused(action)
   void calls(100)
   await pass(0)

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import { attachmentTag } from '../../src/api/names.ts'
 
+import { Lab } from './lab/lab.ts'
 import { checkAccount, checkEmpty } from './account-check.ts'
 import { AttacherUnderTest } from './attacher-under-test.ts'
 import { resource } from './attacher-world.ts'
@@ -365,20 +366,23 @@ test('what is tried again stands in the status once, and no longer than it lasts
   checkAccount(attacher)
 })
 
-test('a failure that reads differently each time is tried again ever more rarely all the same', options, async (t) => {
-  const attacher = await AttacherUnderTest.start(t)
+test('a failure that reads differently each time is tried again ever more rarely all the same', async () => {
+  const lab = new Lab()
+  const { ec2, scene, clock } = lab
   const action = 'AttachNetworkInterface'
-  for (const nth of [1, 2, 3]) {
-    const kind = { code: 'InvalidNetworkInterfaceID.NotFound', message: `request ${nth}` }
-    attacher.ec2.faults.add({ action, nth, when: 'before', kind })
+  for (const nth of [1, 2, 3, 4]) {
+    const kind = { code: 'InternalError', message: `request ${nth}`, status: 500 }
+    ec2.faults.add({ action, nth, when: 'before', kind })
   }
-  const times: number[] = []
-  attacher.ec2.calls.on((call) => void (call.action === action && times.push(performance.now())))
-  await attacher.addStory()
-  await attacher.attached('upf-1')
-  const [first = 0, , , last = 0] = times
-  // 250, 500 and 1000 ms, of the work queue; what the watch tells of the create may end the first.
-  assert.ok(last - first > 1_200, `${times.length} tries in ${last - first} ms`)
+  scene.addNode('a1')
+  lab.startAttacher()
+  scene.addNodeENI('upf', { dpdkResourceName: resource })
+  scene.addIntent('upf-1', scene.addUnboundPod('upf-0'))
+  await clock.until(() => scene.attachment('upf-1').status?.eni?.attached === true, 60_000)
+  const times = ec2.calls.of(action).map(({ at }) => at)
+  const waits = times.slice(1).map((at, i) => at - (times[i] ?? at))
+  assert.equal(waits.length, 4)
+  for (const [i, wait] of waits.entries()) assert.ok(i === 0 || wait > (waits[i - 1] ?? 0), waits.join(', '))
 })
 
 test('an ENI that somebody detached while it was attaching ends the try', options, async (t) => {

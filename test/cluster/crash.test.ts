@@ -30,10 +30,7 @@ const moments: Readonly<
 describe('a program is killed in the middle of an attach', () => {
   let scenario: Scenario
   before(async () => {
-    scenario = await Scenario.start({
-      nodes: twoNodes,
-      delays: { createMs: 100, attachMs: 1000, deviceMs: 1000, detachMs: 200 },
-    })
+    scenario = await Scenario.start({ nodes: twoNodes })
     await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '0s' }))
   })
   afterEach(() => scenario.check())

@@ -69,8 +69,6 @@ describe('placement on real nodes', () => {
   })
 
   it('a pod that is deleted while its bind waits leaves nothing behind', async () => {
-    const { ec2 } = scenario.installation
-    ec2.setDelays({ attachMs: 4_000, deviceMs: 4_000 })
     await scenario.apply(upfPod('short-lived'))
     await scenario.until(
       'its ENI is being attached',
@@ -78,7 +76,6 @@ describe('placement on real nodes', () => {
     )
     await scenario.deletePods('short-lived')
     await scenario.until('its ENI is released', () => scenario.attachmentsOf('user-plane').length === 0)
-    ec2.setDelays({ attachMs: 0, deviceMs: 0 })
   })
 
   it('a pod for which no NodeENI serves any node is told so', async () => {

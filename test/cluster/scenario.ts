@@ -16,6 +16,19 @@ import { Witness } from './witness.ts'
 
 const hungAfterMs = 90_000
 
+/** As it is: it takes its time, shows late what it has done, and does not take every call. */
+const realisticEc2: NonNullable<InstallationOptions['ec2']> = {
+  delays: {
+    answerMs: [20, 200],
+    createMs: [100, 500],
+    attachMs: [2_000, 5_000],
+    deviceMs: [2_000, 6_000],
+    detachMs: [1_000, 3_000],
+  },
+  consistency: { newIdMs: [200, 2_000], listMs: [0, 1_000] },
+  throttling: { scale: 1 },
+}
+
 export const twoNodes: readonly InstallationNode[] = [
   { name: 'node-a', zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' } },
   { name: 'node-b', zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' } },
@@ -33,8 +46,8 @@ export class Scenario implements AsyncDisposable {
     this.#witness = new Witness(installation, observer)
   }
 
-  static async start(options: Omit<InstallationOptions, 'log'>): Promise<Scenario> {
-    const installation = await startInstallation({ ...options, log: () => undefined })
+  static async start(options: Omit<InstallationOptions, 'log' | 'ec2'>): Promise<Scenario> {
+    const installation = await startInstallation({ ...options, ec2: realisticEc2, log: () => undefined })
     try {
       const observer = new Observer(installation.cluster.adminKubeconfig)
       await observer.start()

@@ -112,7 +112,7 @@ export const stories: readonly Story[] = [
   {
     name: 'a pod that takes the idle ENI of another',
     async tell({ scene, until }) {
-      addUpf(scene, { releaseAfter: '10m' })
+      addUpf(scene, { releaseAfter: '1m' })
       const first = addPod(scene, '0', 'a1')
       await until(() => isServed(scene, first))
       scene.endPod(first)
@@ -175,9 +175,9 @@ export const stories: readonly Story[] = [
   {
     name: 'Eager on three nodes, and the end of the NodeENI',
     async tell({ scene, until }) {
-      scene.addNodeENI('n6', { subnetIDs: ['subnet-a1', 'subnet-a2', 'subnet-b1'] })
+      scene.addNodeENI('n6', { subnetIDs: ['subnet-a1', 'subnet-b1'] })
       const attached = () => scene.attachments().filter(({ status }) => status?.eni?.attached === true)
-      await until(() => attached().length === 5)
+      await until(() => attached().length === 3)
       scene.api.store('nodeenis').delete('n6')
       await until(() => isEmpty(scene) && !isThere(scene, 'n6'))
     },

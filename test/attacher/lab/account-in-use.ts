@@ -6,6 +6,7 @@ import type { WireAnswer } from '../../../sim/ec2/wire/service.ts'
 import { type Claim, type ENIAttachment, isDeleting, terminalFailure } from '../../../src/api/eni-attachment.ts'
 import { attachmentTag } from '../../../src/api/names.ts'
 import { isReady, type NodeENI } from '../../../src/api/node-eni.ts'
+import { parseNode } from '../../../src/kube/objects.ts'
 import type { Condition } from '../../../src/api/object-meta.ts'
 import { attacherWorld, resource } from '../attacher-world.ts'
 import { ours } from './invariants.ts'
@@ -51,7 +52,7 @@ export class AccountInUse extends Lab {
     this.scene.addNodeENI('upf', { dpdkResourceName: resource, releaseAfter: '20m' })
   }
 
-  /** Two pods that hold their ENIs, and an idle ENI on the node of one of them; long enough ago that EC2 shows all of it. */
+  /** Two pods that hold their ENIs, and an idle ENI on the node of one of them; so long ago that EC2 must show all of it. */
   async start(): Promise<void> {
     this.addUpf()
     this.startAttacher()
@@ -63,6 +64,24 @@ export class AccountInUse extends Lab {
     await this.until(() => this.idle().length === 1)
     await this.clock.advance(5 * minuteMs)
     assert.deepEqual(this.conditions(), { Ready: 'True', EC2Available: 'True', UpToDate: 'True' })
+  }
+
+  /** The next ENI that is idle goes at once. */
+  releaseIdle(): void {
+    this.scene.changeNodeENI('upf', { releaseAfter: '0s' })
+  }
+
+  /** Calls `then` as soon as EC2 has been asked for this, once; the answer is still right. */
+  onCall(action: string, then: () => void): void {
+    const off = this.ec2.calls.on((call) => {
+      if (call.action !== action) return
+      off()
+      then()
+    })
+  }
+
+  callsSince(atMs: number, action?: string): CallSeen[] {
+    return this.calls.filter((call) => call.atMs >= atMs && (action ?? call.action) === call.action)
   }
 
   async until(isSo: () => boolean, limitMs = 5 * minuteMs): Promise<void> {
@@ -77,6 +96,11 @@ export class AccountInUse extends Lab {
   endPod(name: string): void {
     this.scene.endPod(this.#pods.get(name)?.claim ?? assert.fail(name))
     this.#pods.delete(name)
+  }
+
+  /** ENIs asked for so far: one for each pod, and one more after each try that was given up. */
+  get intents(): number {
+    return this.#intents
   }
 
   isServed(pod: string): boolean {
@@ -99,6 +123,7 @@ export class AccountInUse extends Lab {
     return Object.fromEntries((this.nodeENI.status?.conditions ?? []).map(({ type, status }) => [type, status]))
   }
 
+  /** What the NodeENI says of itself. */
   get nodeENI(): NodeENI {
     return this.api.store('nodeenis').get('upf') as unknown as NodeENI
   }
@@ -127,11 +152,24 @@ export class AccountInUse extends Lab {
     }
   }
 
-  /** Every pod has its ENI, every ENI its object and its pod, or waits for the next; and all this was made once. */
+  /** The NodeENI says that EC2 does not do what is asked for it, and why. */
+  assertUnavailable(says: RegExp): void {
+    const { status, message = '' } = this.condition('EC2Available') ?? {}
+    assert.equal(status, 'False')
+    assert.match(message, says)
+  }
+
+  /** Of any one action. */
+  assertCallsAtMost(callsMax: number, sinceMs: number): void {
+    const counts = Map.groupBy(this.callsSince(sinceMs), ({ action }) => action)
+    for (const [action, { length }] of counts) assert.ok(length <= callsMax, `${length} calls of ${action}`)
+  }
+
+  /** Every pod has its ENI, every ENI its object, no trouble is told of any more; and all this was made once. */
   async assertAllWell(limitMs = 5 * minuteMs): Promise<void> {
     const isWell = () =>
       [...this.#pods.keys()].every((pod) => this.isServed(pod)) &&
-      this.scene.attachments().every((one) => !isDeleting(one) && terminalFailure(one) === undefined) &&
+      this.scene.attachments().every((one) => !isDeleting(one) && one.status?.eni?.failure === undefined) &&
       ours(this.scene).length === this.scene.attachments().length &&
       Object.values(this.conditions()).every((status) => status === 'True')
     await this.until(isWell, limitMs).catch((error: unknown) => assert.fail(`${String(error)}\n${this.#picture()}`))
@@ -179,10 +217,16 @@ export class AccountInUse extends Lab {
       if (isOver && attachment.spec.claim !== undefined && attachment.status?.device?.inUseBy === undefined)
         this.scene.setClaim(attachment.metadata.name, undefined)
     }
-    const nodeENI = this.api.store('nodeenis').get('upf') as unknown as NodeENI | undefined
-    if (nodeENI !== undefined && isReady(nodeENI))
-      for (const pod of this.#pods.keys()) if (this.attachmentOf(pod) === undefined) this.#intend(pod)
+    for (const [pod, { node }] of this.#pods)
+      if (this.attachmentOf(pod) === undefined && this.#mayServe(node)) this.#intend(pod)
     this.clock.after(scheduleMs, () => this.#schedule())
+  }
+
+  #mayServe(node: string): boolean {
+    const nodeENI = this.api.store('nodeenis').get('upf') as unknown as NodeENI | undefined
+    if (nodeENI === undefined || !isReady(nodeENI)) return false
+    const { refused = [] } = parseNode(this.api.store('nodes').get(node)).capacity ?? {}
+    return !refused.some(({ generation }) => generation === nodeENI.metadata.generation)
   }
 
   /** For a test that fails. */

@@ -1,0 +1,83 @@
+// Where on its instance an ENI goes, and into which subnet, by what is known of EC2 and, where that may not do, by what it says now.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
+import type { NodeENI } from '../api/node-eni.ts'
+import type { AttachmentStore } from './attachment-store.ts'
+import type { Instance, InstanceType } from './ec2.ts'
+import { cardsFor, type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
+import type { Inventory } from './inventory.ts'
+import type { Network, Networks } from './network.ts'
+import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
+
+/** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
+const unseenVolumesMax = 8
+
+export interface EniPlacementParts {
+  readonly store: AttachmentStore
+  readonly inventory: Inventory
+  readonly networks: Networks
+  readonly policy: SlotPolicy
+}
+
+export class EniPlacement {
+  readonly #parts: EniPlacementParts
+
+  constructor(parts: EniPlacementParts) {
+    this.#parts = parts
+  }
+
+  /** For an ENI that is to be made; its addresses are counted as taken from now on. @throws Ec2Error */
+  async choose(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
+    const { networks } = this.#parts
+    const addresses = 1 + nodeENI.spec.secondaryPrivateIPv4AddressCount
+    const plan = await this.#plan(intent, nodeENI, network, addresses)
+    if (!('reason' in plan)) networks.debit(plan.subnet.id, addresses)
+    return plan
+  }
+
+  /** For an ENI that is there, after EC2 has refused the slot as taken. @throws Ec2Error */
+  async nextSlot(created: ENIAttachment, nodeENI: NodeENI, refused: Slot): Promise<Slot | undefined> {
+    const { inventory, policy } = this.#parts
+    const instance = await inventory.refreshOne(created.spec.instanceID)
+    if (instance === undefined) return undefined
+    const siblings = this.#siblings(created)
+    const taken = [...takenSlots(siblings, instance.interfaces), refused]
+    const cards = cardsFor({ nodeENI, instance, type: this.#typeOf(instance), siblings, policy })
+    return chooseSlot(cards, taken, nodeENI.spec.deviceIndex)
+  }
+
+  async #plan(
+    intent: ENIAttachment,
+    nodeENI: NodeENI,
+    network: Network,
+    addresses: number,
+  ): Promise<EniPlan | GivenUp> {
+    const { inventory, networks, policy } = this.#parts
+    const { instanceID } = intent.spec
+    const subnets = network.subnets
+      .filter((subnet) => !networks.isExhausted(subnet))
+      .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
+      .filter(({ freeAddresses }) => freeAddresses >= addresses)
+    const planOn = (instance: Instance) => {
+      const type = this.#typeOf(instance)
+      return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent), policy })
+    }
+    const known = inventory.instance(instanceID)
+    // Its type is described a moment after it.
+    const plan = known && inventory.typeOf(known) && planOn(known)
+    if (plan !== undefined && !('reason' in plan) && plan.attachmentsLeft >= unseenVolumesMax) return plan
+    // What is known may be minutes old: a pod is refused, and the last attachments are given, only by what EC2 says now.
+    const instance = await inventory.refreshOne(instanceID)
+    if (instance === undefined) return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}` }
+    return planOn(instance)
+  }
+
+  #siblings({ spec, metadata }: ENIAttachment): ENIAttachment[] {
+    return this.#parts.store.onInstance(spec).filter((other) => other.metadata.uid !== metadata.uid)
+  }
+
+  #typeOf(instance: Instance): InstanceType {
+    const type = this.#parts.inventory.typeOf(instance)
+    if (type !== undefined) return type
+    throw new Error(`EC2 has not described instance type ${instance.type} of ${instance.id} yet, asking again`)
+  }
+}

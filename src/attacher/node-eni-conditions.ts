@@ -1,0 +1,99 @@
+// What the conditions of a NodeENI say: Ready, is it usable; EC2Available, does EC2 do what is asked for it; UpToDate, are its ENIs
+// as it says now. Pure.
+import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
+import type { NodeENI } from '../api/node-eni.ts'
+import type { Condition } from '../api/object-meta.ts'
+import type { Ec2Error } from './ec2-error.ts'
+import { outdatedIn } from './eni-drift.ts'
+import type { Network } from './network.ts'
+
+/** Objects that a message names. */
+const namedMax = 5
+
+/** What stands against a NodeENI. */
+export interface Problem {
+  readonly reason: string
+  readonly message: string
+}
+
+export interface Findings {
+  readonly nodeENI: NodeENI
+  /** undefined: EC2 does not say now, and what was found before may still be so. */
+  readonly network: Network | Problem | undefined
+  readonly trouble: Ec2Error | undefined
+  /** All of this NodeENI. */
+  readonly attachments: readonly ENIAttachment[]
+  /** RFC 3339. */
+  readonly now: string
+}
+
+type State = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
+
+export function conditionsFor(findings: Findings): Condition[] {
+  const { metadata, status } = findings.nodeENI
+  const states = [readiness(findings), availability(findings), upToDate(findings)]
+  return states
+    .filter((state) => state !== undefined)
+    .map(({ type, status: now, reason, message }) => {
+      const before = status?.conditions?.find((one) => one.type === type)
+      const lastTransitionTime = before?.status === now ? before.lastTransitionTime : findings.now
+      const observed = metadata.generation && { observedGeneration: metadata.generation }
+      return { type, status: now, reason, message, lastTransitionTime, ...observed }
+    })
+}
+
+/** For an event. */
+export function isNews(now: Condition, before: Condition | undefined): boolean {
+  // That all is well is news only after it was not.
+  if (before === undefined) return now.type === 'Ready' || now.status === 'False'
+  // How many are left is none.
+  if (before.reason === 'Releasing' && now.reason === 'Releasing') return false
+  return before.status !== now.status || before.message !== now.message
+}
+
+/** A condition's reason is one CamelCase word; EC2's codes have dots. */
+export function problemFrom({ code, message }: Ec2Error): Problem {
+  return { reason: code.replaceAll(/[^A-Za-z0-9]/g, ''), message }
+}
+
+function readiness({ nodeENI, network, trouble }: Findings): State | undefined {
+  if (network === undefined) return stillSo(nodeENI, 'Ready') ?? notReady(trouble && problemFrom(trouble))
+  if ('reason' in network) return notReady(network)
+  return { type: 'Ready', status: 'True', reason: 'Usable', message: 'subnets and security groups were found' }
+}
+
+function notReady(problem: Problem | undefined): State | undefined {
+  return problem && { type: 'Ready', status: 'False', ...problem }
+}
+
+function availability({ trouble }: Findings): State {
+  if (trouble === undefined) return { type: 'EC2Available', status: 'True', reason: 'Answers', message: 'EC2 answers' }
+  return { type: 'EC2Available', status: 'False', ...problemFrom(trouble) }
+}
+
+/** Whether what exists is as the NodeENI says now; what EC2 lets be changed on it, is changed (eni-upkeep.ts). */
+function upToDate({ nodeENI, network, attachments }: Findings): State | undefined {
+  if (network === undefined) return stillSo(nodeENI, 'UpToDate')
+  if ('reason' in network) return undefined
+  const live = attachments.filter((one) => !isDeleting(one))
+  const outdated = live.flatMap((attachment) => {
+    const fields = outdatedIn(attachment, nodeENI, network)
+    return fields.length === 0 ? [] : [{ name: attachment.metadata.name, fields }]
+  })
+  if (outdated.length === 0)
+    return { type: 'UpToDate', status: 'True', reason: 'AsSpecified', message: 'all ENIs are as the NodeENI says' }
+  const fields = [...new Set(outdated.flatMap((one) => one.fields))].join(', ')
+  const names = outdated.slice(0, namedMax).map(({ name }) => name)
+  const more = outdated.length > namedMax ? ` and ${outdated.length - namedMax} more` : ''
+  return {
+    type: 'UpToDate',
+    status: 'False',
+    reason: 'ReplacementNeeded',
+    message: `${outdated.length} of ${live.length} ENIs were made with another ${fields}: delete the ENIAttachments ${names.join(', ')}${more}; each goes when its pod has ended, and the next is as the NodeENI says`,
+  }
+}
+
+/** What was said of another generation says nothing of this one. */
+function stillSo({ metadata, status }: NodeENI, type: string): State | undefined {
+  return status?.conditions?.find((one) => one.type === type && one.observedGeneration === metadata.generation)
+}

@@ -1,0 +1,75 @@
+// Subnets and groups are asked for once, kept while they are good, and counted down as ENIs are planned in them.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { Ec2, Subnet } from '../../src/attacher/ec2.ts'
+import { type Network, Networks } from '../../src/attacher/network.ts'
+import { ManualClock } from '../process/manual-clock.ts'
+import { nodeENIOf } from './objects.ts'
+
+const { spec } = nodeENIOf('upf')
+
+function networksUnderTest(freeAddresses = 100) {
+  const clock = new ManualClock()
+  const subnet: Subnet = { id: 'subnet-a1', zone: 'eu-north-1a', vpcID: 'vpc-1', cidr: '10.0.0.0/24', freeAddresses }
+  let asked = 0
+  const ec2: Partial<Ec2> = {
+    describeSubnets: async () => {
+      asked++
+      return [subnet]
+    },
+    describeSecurityGroups: async () => [{ id: 'sg-upf', name: 'upf' }],
+  }
+  const networks = new Networks(ec2 as Ec2, clock)
+  const find = async (need: 'resting' | 'making an ENI') => (await networks.find(spec, 'vpc-1', need)) as Network
+  const free = async () => networks.freeAddresses((await find('resting')).subnets[0] ?? assert.fail())
+  return { clock, networks, find, free, askedTimes: () => asked }
+}
+
+test('who makes an ENI gets an answer of the last minute, who rests one of the last ten', async () => {
+  const { clock, find, askedTimes } = networksUnderTest()
+  await find('resting')
+  clock.advance(59_999)
+  await find('making an ENI')
+  assert.equal(askedTimes(), 1)
+  clock.advance(1)
+  await find('resting')
+  assert.equal(askedTimes(), 1)
+  await find('making an ENI')
+  assert.equal(askedTimes(), 2)
+  clock.advance(10 * 60_000)
+  await find('resting')
+  assert.equal(askedTimes(), 3)
+})
+
+test('a thousand that ask at once are one describe', async () => {
+  const { find, askedTimes } = networksUnderTest()
+  await Promise.all(Array.from({ length: 1_000 }, () => find('making an ENI')))
+  assert.equal(askedTimes(), 1)
+})
+
+test('what is planned in a subnet is not free any more, until EC2 counts it itself', async () => {
+  const { clock, networks, find, free } = networksUnderTest()
+  assert.equal(await free(), 100)
+  networks.debit('subnet-a1', 3)
+  networks.debit('subnet-elsewhere', 50)
+  assert.equal(await free(), 97)
+  clock.advance(58_000)
+  networks.debit('subnet-a1', 1)
+  clock.advance(2_000)
+  await find('making an ENI')
+  assert.equal(await free(), 99, 'EC2 may not have counted the last one yet')
+})
+
+test('a subnet is exhausted when all of it is planned, or when EC2 says so, for a while', async () => {
+  const { clock, networks, find } = networksUnderTest(2)
+  const [subnet = assert.fail()] = (await find('resting')).subnets
+  assert.equal(networks.isExhausted(subnet), false)
+  networks.debit(subnet.id, 2)
+  assert.equal(networks.isExhausted(subnet), true)
+  const other = { ...subnet, id: 'subnet-b1' }
+  networks.markExhausted(other.id)
+  assert.equal(networks.isExhausted(other), true)
+  clock.advance(90_000)
+  assert.equal(networks.isExhausted(other), false)
+})
