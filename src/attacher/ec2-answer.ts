@@ -31,6 +31,12 @@ const eniSchema = z.object({
     .optional(),
 })
 
+/** An empty list is there too: without one it is not the answer to this call. @throws ZodError that names it */
+export function listFrom<T>(name: string, list: readonly T[] | undefined): readonly T[] {
+  if (list !== undefined) return list
+  throw new z.ZodError([{ code: 'custom', path: [name], message: 'is missing', input: list }])
+}
+
 const attachSchema = z.object({ AttachmentId: idOf('eni-attach') })
 
 export function attachmentIDFrom(answer: unknown): string {

@@ -25,7 +25,7 @@ import type {
   Subnet,
   SubnetFilter,
 } from './ec2.ts'
-import { attachmentIDFrom, eniFrom, instanceFrom, instanceTypeFrom, subnetFrom } from './ec2-answer.ts'
+import { attachmentIDFrom, eniFrom, instanceFrom, instanceTypeFrom, listFrom, subnetFrom } from './ec2-answer.ts'
 import type { Ec2Connection } from './ec2-connection.ts'
 import type { Urgency } from './ec2-limiter.ts'
 
@@ -133,7 +133,7 @@ export class Ec2SdkClient implements Ec2 {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
       const command = new DescribeNetworkInterfacesCommand({ Filters: [filter], ...page })
       const answer = await client.send(command)
-      return { items: (answer.NetworkInterfaces ?? []).map(eniFrom), next: answer.NextToken }
+      return { items: listFrom('NetworkInterfaces', answer.NetworkInterfaces).map(eniFrom), next: answer.NextToken }
     })
   }
 
@@ -144,7 +144,7 @@ export class Ec2SdkClient implements Ec2 {
       const instances = await this.#pages('DescribeInstances', async (client, NextToken) => {
         const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
         const answer = await client.send(new DescribeInstancesCommand({ Filters: [filter], ...page }))
-        const listed = (answer.Reservations ?? []).flatMap(({ Instances }) => Instances ?? [])
+        const listed = listFrom('Reservations', answer.Reservations).flatMap(({ Instances }) => Instances ?? [])
         return { items: listed.map(instanceFrom), next: answer.NextToken }
       })
       found.push(...instances)
@@ -157,7 +157,7 @@ export class Ec2SdkClient implements Ec2 {
     return this.#pages('DescribeInstanceTypes', async (client, NextToken) => {
       const page = { MaxResults: 100, ...(NextToken && { NextToken }) }
       const answer = await client.send(new DescribeInstanceTypesCommand({ Filters: [filter], ...page }))
-      return { items: (answer.InstanceTypes ?? []).map(instanceTypeFrom), next: answer.NextToken }
+      return { items: listFrom('InstanceTypes', answer.InstanceTypes).map(instanceTypeFrom), next: answer.NextToken }
     })
   }
 
@@ -172,7 +172,7 @@ export class Ec2SdkClient implements Ec2 {
     return this.#pages('DescribeSubnets', async (client, NextToken) => {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
       const answer = await client.send(new DescribeSubnetsCommand({ Filters, ...page }))
-      return { items: (answer.Subnets ?? []).map(subnetFrom), next: answer.NextToken }
+      return { items: listFrom('Subnets', answer.Subnets).map(subnetFrom), next: answer.NextToken }
     })
   }
 
@@ -187,7 +187,7 @@ export class Ec2SdkClient implements Ec2 {
     return this.#pages('DescribeSecurityGroups', async (client, NextToken) => {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
       const answer = await client.send(new DescribeSecurityGroupsCommand({ Filters, ...page }))
-      const groups = (answer.SecurityGroups ?? []).map(({ GroupId, GroupName }) => ({
+      const groups = listFrom('SecurityGroups', answer.SecurityGroups).map(({ GroupId, GroupName }) => ({
         id: GroupId ?? '',
         name: GroupName ?? '',
       }))
