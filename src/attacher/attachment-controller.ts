@@ -1,5 +1,4 @@
 // Decides what happens next to one ENIAttachment: attach it, mark it idle, start its release, or finish that.
-import { durationMs } from '../api/duration.ts'
 import {
   type ENIAttachment,
   type Failure,
@@ -9,10 +8,9 @@ import {
   terminalFailure,
 } from '../api/eni-attachment.ts'
 import { deviceFinalizer, eniFinalizer } from '../api/names.ts'
-import { attachPolicyOf, type NodeENI, selectsNode } from '../api/node-eni.ts'
+import type { NodeENI } from '../api/node-eni.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isConflict, isInvalid, isNotFound } from '../kube/kube-error.ts'
-import type { NodeFacts } from '../kube/objects.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs } from './ec2.ts'
@@ -23,6 +21,7 @@ import type { EniRelease } from './eni-release.ts'
 import type { EniUpkeep } from './eni-upkeep.ts'
 import type { FailureReport } from './failure-report.ts'
 import type { AttacherMetrics } from './metrics.ts'
+import type { IdleLimit } from './idle-limit.ts'
 import type { InstanceLife } from './instance-life.ts'
 import type { Network } from './network.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
@@ -43,7 +42,7 @@ export interface AttachmentControllerParts {
   readonly eniRelease: EniRelease
   readonly eniUpkeep: EniUpkeep
   readonly life: InstanceLife
-  readonly nodes: Informer<NodeFacts>
+  readonly idleLimit: IdleLimit
   readonly nodeENIs: Informer<NodeENI>
   readonly refusals: NodeRefusals
   readonly nodeENIController: NodeENIController
@@ -58,8 +57,6 @@ export class AttachmentController {
   readonly #parts: AttachmentControllerParts
   /** Lost in a row, by attachment. */
   readonly #races = new Map<string, number>()
-  /** Since when EC2 does not show an ENI that was attached, by attachment. */
-  readonly #missingSinceMs = new Map<string, number>()
 
   constructor(parts: AttachmentControllerParts) {
     this.#parts = parts
@@ -69,7 +66,6 @@ export class AttachmentController {
   async reconcile(name: string, signal: AbortSignal): Promise<number | undefined> {
     const attachment = this.#parts.store.get(name)
     if (attachment === undefined) {
-      this.#missingSinceMs.delete(name)
       this.#settled(name)
       return undefined
     }
@@ -100,15 +96,19 @@ export class AttachmentController {
   }
 
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const { store, nodeENIs, life } = this.#parts
+    const { store, nodeENIs, life, idleLimit } = this.#parts
     const nodeENI = nodeENIs.get(attachment.spec.nodeENI)
     const failure = attachment.status?.device?.failure
     if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
     if (isIdle(attachment)) {
-      const dueMs = await this.#releaseIfDue(attachment, nodeENI)
-      if (dueMs === undefined) return undefined
-      const againMs = await this.#advance(attachment, nodeENI, signal)
-      return againMs === undefined ? finite(dueMs) : Math.min(dueMs, againMs)
+      const leftMs = idleLimit.leftMs(attachment, nodeENI)
+      if (leftMs === 0) {
+        await store.delete(attachment)
+        return undefined
+      }
+      await this.#noteIdle(attachment, leftMs)
+      const againMs = await this.#advance(store.get(attachment.metadata.name) ?? attachment, nodeENI, signal)
+      return finite(Math.min(leftMs, againMs ?? Infinity))
     }
     if (!life.mayBeOver(attachment.spec)) return this.#advance(attachment, nodeENI, signal)
     if ((await life.state(attachment.spec)) !== 'terminated')
@@ -136,7 +136,6 @@ export class AttachmentController {
     const { eniUpkeep, store, report } = this.#parts
     const { eniID, attached: _, attachmentID: __, attachedTime: ___, ...eni } = attachment.status?.eni ?? {}
     const fate = await eniUpkeep.keep(attachment, nodeENI, () => this.#networkIfKnown(nodeENI), signal)
-    if (fate !== 'gone') this.#missingSinceMs.delete(attachment.metadata.name)
     switch (fate) {
       case 'kept':
         await this.#forgetNote(attachment)
@@ -147,9 +146,9 @@ export class AttachmentController {
         await store.writeEni(attachment, { ...eni, ...(eniID !== undefined && { eniID }) })
         return 0
       }
+      case 'missing':
+        return consistencyMs
       case 'gone': {
-        // One answer that shows nothing proves nothing.
-        if (this.#missingMs(attachment) < consistencyMs) return consistencyMs
         const message = `ENI ${eniID} was deleted by somebody else`
         return this.#giveUp(attachment, nodeENI, { reason: 'ENILost', message })
       }
@@ -175,13 +174,6 @@ export class AttachmentController {
   async #forgetNote(attachment: ENIAttachment): Promise<void> {
     const { failure, ...eni } = attachment.status?.eni ?? {}
     if (failure !== undefined) await this.#parts.store.writeEni(attachment, eni)
-  }
-
-  #missingMs({ metadata: { name } }: ENIAttachment): number {
-    const now = this.#parts.clock.now()
-    const since = this.#missingSinceMs.get(name) ?? now
-    this.#missingSinceMs.set(name, since)
-    return now - since
   }
 
   async #missNodeENI(attachment: ENIAttachment): Promise<number | undefined> {
@@ -251,47 +243,11 @@ export class AttachmentController {
     return undefined
   }
 
-  /** After how many milliseconds it is due; Infinity: it is kept. undefined: its release has begun. */
-  async #releaseIfDue(attachment: ENIAttachment, nodeENI: NodeENI | undefined): Promise<number | undefined> {
-    const { store, clock } = this.#parts
-    const failed = terminalFailure(attachment) !== undefined
-    if (failed || nodeENI === undefined || !this.#isWanted(attachment, nodeENI)) {
-      await store.delete(attachment)
-      return undefined
-    }
-    if (this.#isKept(attachment, nodeENI)) return Infinity
-    if (attachment.status?.eni?.attached !== true) {
-      await store.delete(attachment)
-      return undefined
-    }
-    const idleSince = attachment.status.eni.idleSince
-    if (idleSince === undefined) {
-      await store.writeEni(attachment, { ...attachment.status.eni, idleSince: timestamp(clock) })
-      return Math.max(1, durationMs(nodeENI.spec.releaseAfter))
-    }
-    const leftMs = Date.parse(idleSince) + durationMs(nodeENI.spec.releaseAfter) - clock.now()
-    if (leftMs > 0) return leftMs
-    await store.delete(attachment)
-    return undefined
-  }
-
-  /** The NodeENI still wants ENIs on the very instance that this one was made for. */
-  #isWanted({ spec }: ENIAttachment, nodeENI: NodeENI): boolean {
-    const node = this.#parts.nodes.get(spec.nodeName)
-    if (nodeENI.metadata.deletionTimestamp !== undefined || node === undefined) return false
-    return node.instanceID === spec.instanceID && selectsNode(nodeENI.spec, node.labels)
-  }
-
-  /** Eager ENIs stay; of the idle JustInTime ones the `warm` oldest stay. */
-  #isKept(attachment: ENIAttachment, nodeENI: NodeENI): boolean {
-    if (attachPolicyOf(nodeENI.spec) === 'Eager') return true
-    const idle = this.#parts.store
-      .onInstance(attachment.spec)
-      .filter((other) => other.spec.nodeENI === attachment.spec.nodeENI && isIdle(other) && !isDeleting(other))
-      .filter((other) => terminalFailure(other) === undefined)
-      .map(({ metadata }) => metadata)
-      .sort((a, b) => order(a).localeCompare(order(b)))
-    return idle.slice(0, nodeENI.spec.warm).some(({ uid }) => uid === attachment.metadata.uid)
+  /** An idle ENI that is kept for a while notes since when. */
+  async #noteIdle(attachment: ENIAttachment, leftMs: number): Promise<void> {
+    const { eni } = attachment.status ?? {}
+    if (leftMs === Infinity || eni?.attached !== true || eni.idleSince !== undefined) return
+    await this.#parts.store.writeEni(attachment, { ...eni, idleSince: timestamp(this.#parts.clock) })
   }
 
   /** idleSince ends with a claim; the phase may be older than what the device plugin wrote. */
@@ -316,8 +272,7 @@ export class AttachmentController {
       await store.removeFinalizer(attachment, deviceFinalizer)
       return raceMs
     }
-    await eniRelease.release(attachment, signal)
-    return undefined
+    return eniRelease.release(attachment, signal)
   }
 
   /**
@@ -345,8 +300,4 @@ export class AttachmentController {
 
 function finite(ms: number): number | undefined {
   return ms === Infinity ? undefined : ms
-}
-
-function order({ creationTimestamp, name }: ENIAttachment['metadata']): string {
-  return `${creationTimestamp} ${name}`
 }

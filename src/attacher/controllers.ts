@@ -9,6 +9,7 @@ import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../process/clock.ts'
 import { runTogether } from '../process/lifecycle.ts'
 import type { Log } from '../process/log.ts'
+import { Absences } from './absences.ts'
 import { AttachmentController } from './attachment-controller.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import { ClaimController } from './claim-controller.ts'
@@ -22,6 +23,7 @@ import { EniUpkeep } from './eni-upkeep.ts'
 import { EniWatch } from './eni-watch.ts'
 import { FailureReport } from './failure-report.ts'
 import { GarbageCollector } from './garbage-collector.ts'
+import { IdleLimit } from './idle-limit.ts'
 import { InstanceLife } from './instance-life.ts'
 import { Inventory } from './inventory.ts'
 import type { AttacherMetrics } from './metrics.ts'
@@ -66,18 +68,20 @@ export class Controllers {
     const watch = new EniWatch(ec2('pods'), clock, log)
     const clusterName = settings.clusterName
     const refusals = new NodeRefusals(clock)
+    const absences = new Absences(clock)
     const eniAttach = new EniAttach({
       ec2,
       watch,
       store,
       placement: new EniPlacement({ store, inventory, networks, policy: settings.slots }),
       networks,
+      absences,
       clusterName,
       clock,
       log,
     })
-    const life = new InstanceLife(ec2('pods'), nodes, inventory)
-    const eniRelease = new EniRelease({ ec2: ec2('release'), watch, store, life, clock, log })
+    const life = new InstanceLife(ec2('pods'), nodes, inventory, absences)
+    const eniRelease = new EniRelease({ ec2: ec2('release'), watch, store, life, absences, clock, log })
     const collector = new GarbageCollector({ ec2: ec2('collection'), store, mode: settings.collection, metrics, log })
     const survey = new EniSurvey({
       ec2: ec2('collection'),
@@ -89,7 +93,7 @@ export class Controllers {
         await collector.pass(enis)
       },
     })
-    const eniUpkeep = new EniUpkeep({ ec2: ec2('ahead'), survey, clusterName, log })
+    const eniUpkeep = new EniUpkeep({ ec2: ec2('ahead'), survey, absences, clusterName, log })
     const nodeENIController = new NodeENIController({
       cluster,
       store,
@@ -110,7 +114,7 @@ export class Controllers {
       eniRelease,
       eniUpkeep,
       life,
-      nodes,
+      idleLimit: new IdleLimit(store, nodes, clock),
       nodeENIs,
       refusals,
       nodeENIController,

@@ -7,6 +7,7 @@ import type { NodeENI } from '../api/node-eni.ts'
 import { type Clock, sleep, timestamp } from '../process/clock.ts'
 import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
+import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
@@ -29,6 +30,7 @@ export interface EniAttachParts {
   readonly store: AttachmentStore
   readonly placement: EniPlacement
   readonly networks: Networks
+  readonly absences: Absences
   readonly clusterName: string
   readonly clock: Clock
   readonly log: Log
@@ -128,13 +130,13 @@ export class EniAttach {
 
   /** The NodeENI changed between two tries of one create: the ENI of the first try exists or will show, and it is ours. */
   async #adopt(planned: ENIAttachment, eni: EniStatus): Promise<Made> {
-    const { store, clock } = this.#parts
+    const { store, absences, clock } = this.#parts
     const [found] = await ourEnis(this.#ec2(planned), planned)
+    const isGone = absences.isGone(planned.metadata.uid, found)
     if (found !== undefined) {
       return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
     }
-    if (this.#ageMs(eni.plannedTime) < consistencyMs)
-      throw new Error(`ENI of ${planned.metadata.name} was made without EC2 showing it yet, looking again`)
+    if (!isGone) throw new Error(`ENI of ${planned.metadata.name} was made without EC2 showing it yet, looking again`)
     await this.#forgetPlan(planned)
     throw new Error(`ENI of ${planned.metadata.name}: the client token is used up, trying with the next`)
   }
@@ -146,10 +148,11 @@ export class EniAttach {
 
   /** EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another. */
   async #find(created: ENIAttachment): Promise<Eni> {
-    const { eniID = '', createdTime } = eniStatusOf(created)
+    const { eniID = '' } = eniStatusOf(created)
     const [found] = await this.#ec2(created).describeEnis([eniID])
+    const isGone = this.#parts.absences.isGone(eniID, found)
     if (found !== undefined) return found
-    if (this.#ageMs(createdTime) < consistencyMs) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
+    if (!isGone) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
     await this.#forgetPlan(created)
     throw new Error(`ENI ${eniID} was deleted by somebody else, making another`)
   }
@@ -222,13 +225,13 @@ export class EniAttach {
 
   /** Waits for `attached`, and makes what belongs to the attachment as the NodeENI says. */
   async #settle(attaching: ENIAttachment, { spec }: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
-    const { watch, store, clock, log } = this.#parts
-    const { eniID = '', attachCalledTime } = eniStatusOf(attaching)
-    const sinceMs = () => this.#ageMs(attachCalledTime)
-    const isOver = (now: Eni | undefined) =>
-      now?.attachment?.status === 'attached' ||
-      (now?.attachment === undefined && sinceMs() > consistencyMs) ||
-      sinceMs() > settleDeadlineMs
+    const { watch, store, absences, clock, log } = this.#parts
+    const { eniID = '', attachmentID = '', attachCalledTime } = eniStatusOf(attaching)
+    const isOver = (now: Eni | undefined) => {
+      const isGone = absences.isGone(attachmentID, now?.attachment)
+      if (now?.attachment === undefined) return isGone
+      return now.attachment.status === 'attached' || this.#ageMs(attachCalledTime) > settleDeadlineMs
+    }
     const seen = await watch.until(eniID, isOver, signal)
     if (seen?.attachment === undefined) {
       return { reason: 'ENILost', message: `ENI ${eniID} was detached or deleted by somebody else` }

@@ -4,6 +4,7 @@ import { type ENIAttachment } from '../api/eni-attachment.ts'
 import { eniFinalizer, forceDetachAnnotation } from '../api/names.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
+import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, type EniAttachmentFacts, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
@@ -16,6 +17,7 @@ export interface EniReleaseParts {
   readonly watch: EniWatch
   readonly store: AttachmentStore
   readonly life: InstanceLife
+  readonly absences: Absences
   readonly clock: Clock
   readonly log: Log
 }
@@ -29,11 +31,13 @@ export class EniRelease {
 
   /**
    * The device plugin has let go of the card before. Forced only when somebody has asked for that, or when the instance is gone.
-   * @throws Ec2Error or KubeError to be tried again.
+   * @returns after how many milliseconds to look again. @throws Ec2Error or KubeError to be tried again.
    */
-  async release(attachment: ENIAttachment, signal: AbortSignal): Promise<void> {
-    const { ec2, store, log } = this.#parts
+  async release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
+    const { ec2, store, absences, log } = this.#parts
+    const { name, uid } = attachment.metadata
     const seen = await ourEnis(ec2, attachment)
+    const isGone = absences.isGone(uid, seen[0])
     for (const found of seen) {
       signal.throwIfAborted()
       if (found.attachment !== undefined) {
@@ -42,12 +46,16 @@ export class EniRelease {
         signal.throwIfAborted()
       }
       await ignoreNotFound(ec2.deleteEni(found.id))
-      log.info({ attachment: attachment.metadata.name, node: attachment.spec.nodeName, eni: found.id }, 'ENI deleted')
+      log.info({ attachment: name, node: attachment.spec.nodeName, eni: found.id }, 'ENI deleted')
     }
-    if (seen.length === 0 && this.#mayShowLater(attachment))
-      throw new Error(`ENI of ${attachment.metadata.name} may be there without EC2 showing it yet, looking again`)
+    // A create whose answer was lost, or one just made, may become visible only later.
+    if (seen.length === 0 && attachment.status?.eni?.plannedTime !== undefined && !isGone) {
+      log.info({ attachment: name }, 'its ENI may be there without EC2 showing it, looking again')
+      return consistencyMs
+    }
     signal.throwIfAborted()
     await store.removeFinalizer(attachment, eniFinalizer)
+    return undefined
   }
 
   async #detach({ metadata, spec }: ENIAttachment, eniID: string, on: EniAttachmentFacts): Promise<void> {
@@ -72,15 +80,6 @@ export class EniRelease {
     const last = await watch.until(id, (now) => isFree(now) || isLate(), signal)
     if (!isFree(last))
       throw new Error(`ENI ${id} is still being detached after ${settleDeadlineMs / 60_000} minutes, trying again`)
-  }
-
-  /** A create whose answer was lost, or one just made, may become visible only later; until then the object stays. */
-  #mayShowLater({ status }: ENIAttachment): boolean {
-    const { plannedTime, createdTime, attachedTime } = status?.eni ?? {}
-    // What was attached has been seen: now that it is not there, it is deleted.
-    if (attachedTime !== undefined) return false
-    const since = createdTime ?? plannedTime
-    return since !== undefined && this.#parts.clock.now() - Date.parse(since) < consistencyMs
   }
 }
 

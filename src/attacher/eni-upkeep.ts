@@ -2,17 +2,22 @@
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Log } from '../process/log.ts'
+import type { Absences } from './absences.ts'
 import { consistencyMs, type Ec2, type Eni } from './ec2.ts'
 import { changed, changesFor, type EniChange } from './eni-drift.ts'
 import type { EniSurvey } from './eni-survey.ts'
 import type { Network } from './network.ts'
 
-/** `gone`: EC2 does not know it. `detached`: it is there, on no instance. `moved`: it is on another instance. */
-export type Fate = 'kept' | 'gone' | 'detached' | 'moved'
+/**
+ * `missing`: EC2 does not show it, which proves nothing yet. `gone`: nor did it for a while. `detached`: it is there, on no
+ * instance. `moved`: it is on another instance.
+ */
+export type Fate = 'kept' | 'missing' | 'gone' | 'detached' | 'moved'
 
 export interface EniUpkeepParts {
   readonly ec2: Ec2
   readonly survey: EniSurvey
+  readonly absences: Absences
   readonly clusterName: string
   readonly log: Log
 }
@@ -34,16 +39,18 @@ export class EniUpkeep {
     networkOf: () => Promise<Network | undefined>,
     signal: AbortSignal,
   ): Promise<Fate> {
-    const { ec2, survey, clusterName } = this.#parts
+    const { ec2, survey, absences, clusterName } = this.#parts
     const { eniID = '', attachedTime } = attachment.status?.eni ?? {}
     // What EC2 showed before may be older than the attach.
     const isOld = (survey.startedAtMs ?? 0) < Date.parse(attachedTime ?? '') + consistencyMs
     if (survey.startedAtMs === undefined || isOld) return 'kept'
     let eni = survey.get(eniID)
     // The survey may be minutes old, and shows no ENI whose tag somebody has taken away.
-    if (fateOf(eni, attachment) !== 'kept') [eni] = await ec2.describeEnis([eniID])
+    if (eni === undefined || fateOf(eni, attachment) !== 'kept') [eni] = await ec2.describeEnis([eniID])
+    const isGone = absences.isGone(eniID, eni)
+    if (eni === undefined) return isGone ? 'gone' : 'missing'
     const fate = fateOf(eni, attachment)
-    if (eni === undefined || fate !== 'kept') return fate
+    if (fate !== 'kept') return fate
     for (const change of changesFor(eni, attachment, nodeENI, await networkOf(), clusterName)) {
       signal.throwIfAborted()
       await this.#change(eni, change)
@@ -76,8 +83,7 @@ export class EniUpkeep {
   }
 }
 
-function fateOf(eni: Eni | undefined, { spec }: ENIAttachment): Fate {
-  if (eni === undefined) return 'gone'
+function fateOf(eni: Eni, { spec }: ENIAttachment): Fate {
   if (eni.attachment === undefined || eni.attachment.status === 'detaching') return 'detached'
   return eni.attachment.instanceID === spec.instanceID ? 'kept' : 'moved'
 }

@@ -6,8 +6,8 @@ import type { Ec2, Eni } from './ec2.ts'
 /** Filtered describes are allowed 20 a second; attaches take 1 to 4 s, so this costs little and adds little. */
 const fastMs = 250
 const slowMs = 2_000
-/** While EC2 does not answer. */
-const longestMs = 15_000
+/** After so many failed looks in a row whoever waits is told, and comes back by himself. */
+const failuresMax = 4
 /** Somebody who waits for longer than this is slow anyway. */
 const fastForMs = 15_000
 
@@ -15,6 +15,7 @@ interface Waiter {
   readonly eniID: string
   readonly done: (eni: Eni | undefined) => boolean
   readonly resolve: (eni: Eni | undefined) => void
+  readonly reject: (error: unknown) => void
   readonly sinceMs: number
 }
 
@@ -32,11 +33,11 @@ export class EniWatch {
     this.#log = log
   }
 
-  /** Resolves with the ENI (undefined: EC2 does not know it) once `done` says so. @throws the signal's reason. */
+  /** Resolves with the ENI (undefined: EC2 does not know it) once `done` says so. @throws Ec2Error, or the signal's reason. */
   async until(eniID: string, done: (eni: Eni | undefined) => boolean, signal: AbortSignal): Promise<Eni | undefined> {
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<Eni | undefined>()
-    const waiter = { eniID, done, resolve, sinceMs: this.#clock.monotonic() }
+    const waiter = { eniID, done, resolve, reject, sinceMs: this.#clock.monotonic() }
     const abort = () => reject(signal.reason)
     this.#waiters.add(waiter)
     this.#wake.resolve()
@@ -60,7 +61,7 @@ export class EniWatch {
       }
       const failures = await this.#look(signal)
       // Never faster, however many come: nothing attaches in less.
-      await sleep(this.#clock, Math.min(fastMs * 2 ** failures, longestMs), signal)
+      await sleep(this.#clock, fastMs * 2 ** Math.min(failures, failuresMax), signal)
       const newest = Math.max(...[...this.#waiters].map(({ sinceMs }) => sinceMs))
       if (failures > 0 || this.#clock.monotonic() - newest < fastForMs) continue
       this.#wake = Promise.withResolvers()
@@ -82,6 +83,7 @@ export class EniWatch {
     } catch (error) {
       if (!signal.aborted) this.#log.warn({ waiting: asked.length, err: error }, 'describing ENIs failed, trying again')
       this.#failures++
+      if (this.#failures >= failuresMax) for (const { reject } of asked) reject(error)
     }
     return this.#failures
   }

@@ -3,6 +3,7 @@
 import type { AttachmentSpec } from '../api/eni-attachment.ts'
 import type { Informer } from '../kube/informer.ts'
 import type { NodeFacts } from '../kube/objects.ts'
+import type { Absences } from './absences.ts'
 import type { Ec2 } from './ec2.ts'
 import type { Inventory } from './inventory.ts'
 
@@ -10,11 +11,13 @@ export class InstanceLife {
   readonly #ec2: Ec2
   readonly #nodes: Informer<NodeFacts>
   readonly #inventory: Inventory
+  readonly #absences: Absences
 
-  constructor(ec2: Ec2, nodes: Informer<NodeFacts>, inventory: Inventory) {
+  constructor(ec2: Ec2, nodes: Informer<NodeFacts>, inventory: Inventory, absences: Absences) {
     this.#ec2 = ec2
     this.#nodes = nodes
     this.#inventory = inventory
+    this.#absences = absences
   }
 
   /** By what we know, which may be old. */
@@ -24,14 +27,15 @@ export class InstanceLife {
   }
 
   /**
-   * EC2's word for its state, 'terminated' also for an instance that EC2 does not know (any more). A node that is there with an
-   * instance that ran a minute ago is alive, whatever its state, and EC2 is not asked. @throws Ec2Error
+   * EC2's word for its state; 'terminated' also for an instance that EC2 has not shown for a while, and 'unknown' until then. A
+   * node that is there with an instance that ran a minute ago is alive, whatever its state, and EC2 is not asked. @throws Ec2Error
    */
   async state({ nodeName, instanceID }: AttachmentSpec): Promise<string> {
     const isRunning = this.#inventory.instance(instanceID)?.state === 'running'
     if (isRunning && this.#hasNode({ nodeName, instanceID })) return 'running'
     const [instance] = await this.#ec2.describeInstances([instanceID])
-    return instance?.state ?? 'terminated'
+    const isGone = this.#absences.isGone(instanceID, instance)
+    return instance?.state ?? (isGone ? 'terminated' : 'unknown')
   }
 
   #hasNode({ nodeName, instanceID }: Pick<AttachmentSpec, 'nodeName' | 'instanceID'>): boolean {

@@ -95,7 +95,7 @@ test(
     attacher.devicePlugin.isThere = false
     attacher.api.store('nodes').update('a1', (node) => ({ ...node, spec: { providerID: 'aws:///eu-north-1a/i-a2' } }))
     attacher.endPod(claim)
-    await attacher.gone('upf-1')
+    await attacher.clock.jumpUntil(31_000, attacher.gone('upf-1'))
     attacher.addIntent('upf-2', attacher.addPod('upf-2'), { instanceID: 'i-a2' })
     await attacher.attached('upf-2')
     checkAccount(attacher)
@@ -118,7 +118,7 @@ test('an instance that ended under a running pod: the ENI goes, and so can its N
   await heldOnDyingNode(attacher)
   attacher.terminateInstance('i-a1')
   attacher.api.store('nodes').delete('a1')
-  await attacher.gone('upf-1')
+  await attacher.clock.jumpUntil(31_000, attacher.gone('upf-1'))
   attacher.api.store('nodeenis').delete('upf')
   await attacher.api.until('nodeenis', 'upf', (object) => object === undefined)
   checkEmpty(attacher)
@@ -129,7 +129,7 @@ test('an instance that ended while its node object is still there', options, asy
   await heldOnDyingNode(attacher)
   attacher.terminateInstance('i-a1')
   await instancesDescribed(attacher)
-  await attacher.gone('upf-1')
+  await attacher.clock.jumpUntil(31_000, attacher.gone('upf-1'))
   checkEmpty(attacher)
 })
 

@@ -248,9 +248,7 @@ describe('a list that is empty for half a minute', () => {
 
   test('of network interfaces: no ENI that is in use or idle is given up', () => atAnyTime('DescribeNetworkInterfaces'))
 
-  test('of instances: no card is taken from a node that is there', { todo: 'instance-life.ts' }, () =>
-    atAnyTime('DescribeInstances'),
-  )
+  test('of instances: no card is taken from a node that is there', () => atAnyTime('DescribeInstances'))
 
   test('of subnets or groups: the next pod is served as soon as they are there again', async () => {
     for (const action of ['DescribeSubnets', 'DescribeSecurityGroups']) {
@@ -267,7 +265,7 @@ describe('a list that is empty for half a minute', () => {
     }
   })
 
-  test('of network interfaces while one goes: it goes', { todo: 'eni-release.ts' }, async () => {
+  test('of network interfaces while one goes: it goes', async () => {
     const lab = new AccountInUse()
     await lab.start()
     const end = rewrite(lab, 'DescribeNetworkInterfaces', emptyList)
@@ -278,30 +276,23 @@ describe('a list that is empty for half a minute', () => {
     await lab.assertAllWell()
   })
 
-  for (const [moment, todo] of [
-    ['CreateNetworkInterface', 'eni-attach.ts, #find'],
-    ['AttachNetworkInterface', 'eni-attach.ts, #settle'],
-  ] as const)
-    test(
-      `of network interfaces, after minutes without EC2 since ${moment}: the ENI is not given up`,
-      { todo },
-      async () => {
-        const lab = new AccountInUse()
-        await lab.start()
-        lab.onCall(moment, () => (lab.answerInstead = () => Promise.resolve('reset')))
-        lab.addPod('comes', 'a2')
-        await lab.clock.advance(3 * minuteMs)
-        const { eniID } = lab.made().at(-1) ?? assert.fail()
-        let isMissed = false
-        const end = rewrite(lab, 'DescribeNetworkInterfaces', (document, action) => {
-          isMissed ||= document.includes(eniID)
-          return emptyList(document, action)
-        })
-        await lab.until(() => isMissed)
-        await lab.clock.advance(2_000)
-        end()
-        await lab.assertAllWell()
-        assert.equal(lab.made().length, 4, 'three that were there, and one')
-      },
-    )
+  for (const moment of ['CreateNetworkInterface', 'AttachNetworkInterface'])
+    test(`of network interfaces, after minutes without EC2 since ${moment}: the ENI is not given up`, async () => {
+      const lab = new AccountInUse()
+      await lab.start()
+      lab.onCall(moment, () => (lab.answerInstead = () => Promise.resolve('reset')))
+      lab.addPod('comes', 'a2')
+      await lab.clock.advance(3 * minuteMs)
+      const { eniID } = lab.made().at(-1) ?? assert.fail()
+      let isMissed = false
+      const end = rewrite(lab, 'DescribeNetworkInterfaces', (document, action) => {
+        isMissed ||= document.includes(eniID)
+        return emptyList(document, action)
+      })
+      await lab.until(() => isMissed)
+      await lab.clock.advance(2_000)
+      end()
+      await lab.assertAllWell()
+      assert.equal(lab.made().length, 4, 'three that were there, and one')
+    })
 })

@@ -189,17 +189,13 @@ for (const [name, hour] of Object.entries(hours)) {
   })
 }
 
-test(
-  'while EC2 does what it has begun, and no describe is answered, the pod hears of it',
-  { todo: 'eni-watch.ts' },
-  async () => {
-    const lab = new AccountInUse()
-    await lab.start()
-    await beginAt(lab, 'after its attach', fault('reset'))
-    await lab.clock.advance(hourMs)
-    assert.match(lab.events('Pod', 'comes').join('\n'), /EC2 DescribeNetworkInterfaces: NoAnswer/)
-  },
-)
+test('while EC2 does what it has begun, and no describe is answered, the pod hears of it', async () => {
+  const lab = new AccountInUse()
+  await lab.start()
+  await beginAt(lab, 'after its attach', fault('reset'))
+  await lab.clock.advance(hourMs)
+  assert.match(lab.events('Pod', 'comes').join('\n'), /EC2 DescribeNetworkInterfaces: NoAnswer/)
+})
 
 test('changes that are done and never answered, for an hour from any moment on: each is done once', async (t) => {
   for (const moment of everyMoment)

@@ -109,8 +109,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the object goes although its ENI may show only later',
     file: release,
-    find: 'if (seen.length === 0 && this.#mayShowLater(attachment))',
-    replace: 'if (seen.length > 100 && this.#mayShowLater(attachment))',
+    find: 'if (seen.length === 0 && attachment.status?.eni?.plannedTime !== undefined && !isGone)',
+    replace: 'if (seen.length > 100 && !isGone)',
     caughtBy: story(12),
   },
   {
@@ -128,10 +128,17 @@ export const mutants: readonly Mutant[] = [
     caughtBy: test('refusals'),
   },
   {
+    fault: 'one answer without a thing is taken for its end',
+    file: 'src/attacher/absences.ts',
+    find: 'return since !== undefined && now - since >= consistencyMs',
+    replace: 'return true',
+    caughtBy: test('malformed-answers'),
+  },
+  {
     fault: 'a deleted ENI is not replaced',
     file: 'src/attacher/eni-upkeep.ts',
-    find: "if (eni === undefined) return 'gone'",
-    replace: "if (eni === undefined) return 'kept'",
+    find: "if (eni === undefined) return isGone ? 'gone' : 'missing'",
+    replace: "if (eni === undefined) return isGone ? 'kept' : 'missing'",
     caughtBy: test('by-hand'),
   },
   {
