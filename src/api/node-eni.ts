@@ -118,7 +118,7 @@ export const nodeENISpecSchema = z
     ],
   })
 
-/** A subnet that the attacher found for this NodeENI; `exhausted` means that EC2 has no free address in it. */
+/** A subnet that the attacher found for this NodeENI; `exhausted`: it has too few free addresses for one ENI more. */
 const usableSubnetSchema = z.object({
   subnetID: z.string(),
   availabilityZone: z.string(),

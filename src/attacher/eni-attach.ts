@@ -80,7 +80,10 @@ export class EniAttach {
     signal: AbortSignal,
   ): Promise<Made | GivenUp | 'wait'> {
     // An attach may have been asked for, and its answer lost: EC2 knows no client token for it.
-    if (intent.status?.eni?.eniID !== undefined) return { attachment: intent, eni: await this.#find(intent) }
+    if (intent.status?.eni?.eniID !== undefined) {
+      const eni = await this.#find(intent)
+      return 'reason' in eni ? eni : { attachment: intent, eni }
+    }
     const network = await networkOf()
     if (network === undefined) return 'wait'
     if ('reason' in network) return network
@@ -146,13 +149,17 @@ export class EniAttach {
     await this.#parts.store.writeEni(planned, attempt === undefined ? {} : { attempt })
   }
 
-  /** EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another. */
-  async #find(created: ENIAttachment): Promise<Eni> {
+  /**
+   * EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another, but not under a
+   * pod that had this one.
+   */
+  async #find(created: ENIAttachment): Promise<Eni | GivenUp> {
     const { eniID = '' } = eniStatusOf(created)
     const [found] = await this.#ec2(created).describeEnis([eniID])
     const isGone = this.#parts.absences.isGone(eniID, found)
     if (found !== undefined) return found
     if (!isGone) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
+    if (this.#isHeld(created)) return { reason: 'ENILost', message: `ENI ${eniID} was deleted by somebody else` }
     await this.#forgetPlan(created)
     throw new Error(`ENI ${eniID} was deleted by somebody else, making another`)
   }
@@ -180,6 +187,7 @@ export class EniAttach {
         if (!isEc2(error, 'IndexTaken', 'EniInUse', 'NodeFull', 'InstanceNotRunning')) throw error
         // The SDK repeats a call whose answer was lost: what stands in the way may be our own ENI.
         const now = await this.#find(attachment)
+        if ('reason' in now) return now
         if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
         if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return { reason: error.code, message: error.message }
         if (isEc2(error, 'EniInUse')) throw error
@@ -215,9 +223,10 @@ export class EniAttach {
 
   async #adoptAttachment({ attachment, eni }: Made): Promise<ENIAttachment | GivenUp> {
     const { store, clock } = this.#parts
-    const { id: attachmentID, instanceID, networkCard, deviceIndex } = eni.attachment ?? {}
+    const { id: attachmentID, instanceID, networkCard, deviceIndex, status } = eni.attachment ?? {}
+    if (status === 'detaching') throw new Error(`ENI ${eni.id} is still being detached by somebody else, looking again`)
     if (attachmentID === undefined || instanceID !== attachment.spec.instanceID)
-      return { reason: 'ENILost', message: `ENI ${eni.id} was attached to ${instanceID} by somebody else` }
+      return { reason: 'ENIMoved', message: `ENI ${eni.id} was attached to ${instanceID} by somebody else` }
     const place = { networkCard: networkCard ?? 0, deviceIndex: deviceIndex ?? 0 }
     const attachCalledTime = timestamp(clock)
     return store.writeEni(attachment, { ...eniStatusOf(attachment), ...place, attachmentID, attachCalledTime })
@@ -233,6 +242,11 @@ export class EniAttach {
       return now.attachment.status === 'attached' || this.#ageMs(attachCalledTime) > settleDeadlineMs
     }
     const seen = await watch.until(eniID, isOver, signal)
+    if (seen !== undefined && seen.attachment === undefined && this.#isHeld(attaching)) {
+      const { attachmentID: _, ...detached } = eniStatusOf(attaching)
+      await store.writeEni(attaching, detached)
+      throw new Error(`ENI ${eniID} was detached by somebody else, attaching it again`)
+    }
     if (seen?.attachment === undefined) {
       return { reason: 'ENILost', message: `ENI ${eniID} was detached or deleted by somebody else` }
     }
@@ -249,6 +263,12 @@ export class EniAttach {
     log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
     const current = store.get(attaching.metadata.name) ?? attaching
     return store.writeEni(current, { ...eniStatusOf(current), attached: true, attachedTime: timestamp(clock) })
+  }
+
+  /** By a pod, which can go to no other node any more. */
+  #isHeld(attachment: ENIAttachment): boolean {
+    const current = this.#parts.store.get(attachment.metadata.name) ?? attachment
+    return current.status?.device?.inUseBy !== undefined
   }
 
   /** Before a pod that waits comes no ENI for which nobody has asked. */

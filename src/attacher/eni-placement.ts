@@ -5,7 +5,7 @@ import type { AttachmentStore } from './attachment-store.ts'
 import type { Instance, InstanceType } from './ec2.ts'
 import { cardsFor, type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
 import type { Inventory } from './inventory.ts'
-import type { Network, Networks } from './network.ts'
+import { addressesOf, type Network, type Networks } from './network.ts'
 import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
@@ -28,7 +28,7 @@ export class EniPlacement {
   /** For an ENI that is to be made; its addresses are counted as taken from now on. @throws Ec2Error */
   async choose(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
     const { networks } = this.#parts
-    const addresses = 1 + nodeENI.spec.secondaryPrivateIPv4AddressCount
+    const addresses = addressesOf(nodeENI)
     const plan = await this.#plan(intent, nodeENI, network, addresses)
     if (!('reason' in plan)) networks.debit(plan.subnet.id, addresses)
     return plan
@@ -54,9 +54,8 @@ export class EniPlacement {
     const { inventory, networks, policy } = this.#parts
     const { instanceID } = intent.spec
     const subnets = network.subnets
-      .filter((subnet) => !networks.isExhausted(subnet))
+      .filter((subnet) => !networks.isExhausted(subnet, addresses))
       .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
-      .filter(({ freeAddresses }) => freeAddresses >= addresses)
     const planOn = (instance: Instance) => {
       const type = this.#typeOf(instance)
       return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent), policy })

@@ -10,7 +10,7 @@ import type { Network } from './network.ts'
 
 /**
  * `missing`: EC2 does not show it, which proves nothing yet. `gone`: nor did it for a while. `detached`: it is there, on no
- * instance. `moved`: it is on another instance.
+ * instance, or on its own anew. `moved`: it is on another instance.
  */
 export type Fate = 'kept' | 'missing' | 'gone' | 'detached' | 'moved'
 
@@ -83,7 +83,8 @@ export class EniUpkeep {
   }
 }
 
-function fateOf(eni: Eni, { spec }: ENIAttachment): Fate {
-  if (eni.attachment === undefined || eni.attachment.status === 'detaching') return 'detached'
-  return eni.attachment.instanceID === spec.instanceID ? 'kept' : 'moved'
+function fateOf({ attachment }: Eni, { spec, status }: ENIAttachment): Fate {
+  if (attachment === undefined || attachment.status === 'detaching') return 'detached'
+  if (attachment.instanceID !== spec.instanceID) return 'moved'
+  return attachment.id === status?.eni?.attachmentID ? 'kept' : 'detached'
 }

@@ -1,5 +1,5 @@
 // The subnets and security groups that a NodeENI names, looked up in EC2 inside the cluster's VPC, and remembered for a while.
-import type { NodeENISpec } from '../api/node-eni.ts'
+import type { NodeENI, NodeENISpec } from '../api/node-eni.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Ec2, Subnet } from './ec2.ts'
 
@@ -91,8 +91,11 @@ export class Networks {
     this.#exhaustedUntil.set(subnetID, this.#clock.monotonic() + exhaustedMs)
   }
 
-  isExhausted(subnet: Subnet): boolean {
-    return this.freeAddresses(subnet) <= 0 || (this.#exhaustedUntil.get(subnet.id) ?? 0) > this.#clock.monotonic()
+  /** For one more ENI that takes so many addresses. */
+  isExhausted(subnet: Subnet, addresses: number): boolean {
+    return (
+      this.freeAddresses(subnet) < addresses || (this.#exhaustedUntil.get(subnet.id) ?? 0) > this.#clock.monotonic()
+    )
   }
 
   /** An ENI with so many IPv4 addresses is planned. */
@@ -162,6 +165,11 @@ export class Networks {
     }
     return [...new Set(ids)]
   }
+}
+
+/** IPv4 addresses that each ENI of it takes. */
+export function addressesOf({ spec }: NodeENI): number {
+  return 1 + spec.secondaryPrivateIPv4AddressCount
 }
 
 function goodMs({ problems }: Answer, need: Need): number {

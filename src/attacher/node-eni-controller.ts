@@ -13,7 +13,7 @@ import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { Ec2Error, isEc2 } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
-import type { Need, Network, Networks } from './network.ts'
+import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { aheadOfPods } from './ahead-of-pods.ts'
 import { conditionsFor, isNews, type Problem, problemFrom } from './node-eni-conditions.ts'
@@ -229,7 +229,7 @@ export class NodeENIController {
               subnetID: subnet.id,
               availabilityZone: subnet.zone,
               cidr: subnet.cidr,
-              exhausted: networks.isExhausted(subnet),
+              exhausted: networks.isExhausted(subnet, addressesOf(nodeENI)),
             })),
     }
     if (isSame(status, nodeENI.status)) return

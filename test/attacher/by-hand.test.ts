@@ -33,13 +33,17 @@ class ByHand extends Lab {
   /** An ENI that a pod holds. */
   static async withPod(): Promise<ByHand> {
     const lab = new ByHand()
-    lab.scene.addNode('a1')
     lab.startAttacher()
-    lab.scene.addNodeENI('upf', { dpdkResourceName: resource })
-    lab.scene.addIntent('upf-1', lab.scene.addUnboundPod('upf-0'))
+    lab.addPod()
     await lab.until(() => lab.scene.attachment('upf-1').status?.device?.inUseBy !== undefined)
     await lab.clock.advance(soonMs)
     return lab
+  }
+
+  addPod(): void {
+    this.scene.addNode('a1')
+    this.scene.addNodeENI('upf', { dpdkResourceName: resource })
+    this.scene.addIntent('upf-1', this.scene.addUnboundPod('upf-0'))
   }
 
   get eni(): NetworkInterface {
@@ -80,6 +84,36 @@ test('an ENI detached by hand is attached again, and the pod and the NodeENI hea
   assert.equal(lab.scene.attachment('upf-1').status?.eni?.attached, true)
 })
 
+test('an ENI that is still being detached by hand is attached again when that is over', async () => {
+  const lab = await ByHand.withPod()
+  lab.ec2.setDelays({ detachMs: 3 * 60_000 })
+  lab.detach()
+  await lab.until(() => lab.eni.attachment === undefined)
+  await lab.until(() => lab.eni.attachment?.status === 'attached')
+  assert.equal(lab.scene.attachment('upf-1').status?.eni?.failure?.terminal, undefined)
+})
+
+test('an ENI detached by hand before EC2 calls it attached is attached again when a pod has it already', async () => {
+  const lab = new ByHand({ cards: 'in the guest', ec2: { delays: { attachMs: 60_000, deviceMs: 1_000 } } })
+  lab.startAttacher()
+  lab.addPod()
+  await lab.until(() => lab.scene.attachments()[0]?.status?.device?.inUseBy !== undefined)
+  lab.detach()
+  await lab.until(() => lab.eni.attachment === undefined)
+  await lab.until(() => lab.eni.attachment?.status === 'attached')
+  assert.equal(lab.scene.attachment('upf-1').status?.eni?.failure?.terminal, undefined)
+})
+
+test('an ENI that somebody has attached again is told of as it is attached now', async () => {
+  const lab = await ByHand.withEager()
+  const { eniId } = lab.eni
+  lab.detach()
+  attachNetworkInterface(lab.ec2.state, { eniId, instanceId: 'i-a1', networkCard: 0, deviceIndex: 3 })
+  const said = () => lab.scene.attachments()[0]?.status?.eni
+  await lab.until(() => said()?.deviceIndex === 3 && said()?.attached === true)
+  assert.equal(said()?.attachmentID, lab.eni.attachment?.attachmentId)
+})
+
 test('an Eager ENI deleted by hand is replaced', async () => {
   const lab = await ByHand.withEager()
   const { eniId } = lab.eni
@@ -99,6 +133,16 @@ test('an ENI deleted by hand under a pod fails, and goes when the pod has ended'
   assert.equal(lab.scene.attachment('upf-1').metadata.deletionTimestamp, undefined)
   lab.scene.endPod({ namespace: 'cnf', name: 'upf-0', uid: '' })
   await lab.until(() => lab.scene.attachments().length === 0)
+})
+
+test('an ENI deleted by hand while it is to be attached again under its pod fails too', async () => {
+  const lab = await ByHand.withPod()
+  lab.ec2.setDelays({ detachMs: 3 * 60_000 })
+  lab.detach()
+  await lab.until(() => lab.scene.attachment('upf-1').status?.eni?.attached === undefined)
+  lab.ec2.state.removeEni(lab.eni)
+  await lab.until(() => lab.scene.attachment('upf-1').status?.eni?.failure?.reason === 'ENILost')
+  assert.deepEqual(ours(lab.scene), [])
 })
 
 test('an ENI moved to another instance is left alone there, and said so until it is detached', async () => {

@@ -64,12 +64,13 @@ test('what is planned in a subnet is not free any more, until EC2 counts it itse
 test('a subnet is exhausted when all of it is planned, or when EC2 says so, for a while', async () => {
   const { clock, networks, find } = networksUnderTest(2)
   const [subnet = assert.fail()] = (await find('resting')).subnets
-  assert.equal(networks.isExhausted(subnet), false)
+  assert.equal(networks.isExhausted(subnet, 2), false)
+  assert.equal(networks.isExhausted(subnet, 3), true, 'an ENI with secondary addresses takes several')
   networks.debit(subnet.id, 2)
-  assert.equal(networks.isExhausted(subnet), true)
+  assert.equal(networks.isExhausted(subnet, 1), true)
   const other = { ...subnet, id: 'subnet-b1' }
   networks.markExhausted(other.id)
-  assert.equal(networks.isExhausted(other), true)
+  assert.equal(networks.isExhausted(other, 1), true)
   clock.advance(90_000)
-  assert.equal(networks.isExhausted(other), false)
+  assert.equal(networks.isExhausted(other, 1), false)
 })
