@@ -17,7 +17,7 @@ run_tests := --test --test-timeout=600000
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
-.PHONY: setup demo test check test-fast test-node24 test-cluster crash mutants bench bench-ec2 crd format clean
+.PHONY: setup demo test check test-fast test-node24 test-cluster crash model mutants bench bench-ec2 crd format clean
 
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
@@ -56,6 +56,11 @@ $(NODE24):
 ## The attacher dies before and after each of its calls in turn. ONLY=... replays the run that a violation names.
 crash: $(modules) $(generated)
 	$(NODE) test/attacher/crash/explore.ts $(ONLY)
+
+## Random orders of all that may happen around the attacher, RUNS of them from SEED on. SEED=... RUN=... replays the one that a
+## failure names.
+model: $(modules) $(generated)
+	@RUNS=$(RUNS) SEED=$(SEED) RUN=$(RUN) ABOUT="$(ABOUT)" $(NODE) test/attacher/model/explore.ts
 
 ## Faults put into a copy of the attacher on purpose: each must be caught by a test.
 mutants: $(modules) $(generated)

@@ -77,7 +77,7 @@ function unnamed(scene: Scene, { retagged }: Meddling): string[] {
 }
 
 /** An object that says attached, and EC2 that says otherwise. */
-export function unmade(scene: Scene): string[] {
+function unmade(scene: Scene): string[] {
   return scene.attachments().flatMap(({ metadata, spec, status }) => {
     if (status?.eni?.attached !== true) return []
     const { attachment } = scene.ec2.state.findEni(status.eni.eniID ?? '') ?? {}

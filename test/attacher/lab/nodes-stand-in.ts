@@ -91,7 +91,7 @@ export class NodesStandIn {
     } else if (isDeleting(attachment)) {
       if (isIdle(attachment)) this.#letGo(name)
     } else if (device?.advertised !== true) {
-      if (hasCard(attachment))
+      if (hasCard(attachment) && device?.failure?.terminal !== true)
         this.#report(name, { pciAddress: '0000:00:06.0', driver: 'vfio-pci', health: 'Healthy', advertised: true })
     } else if (claim !== undefined) {
       const pod = this.#podOf(claim)
