@@ -1,7 +1,7 @@
 // The time that EC2 itself sets, for an account that nobody else uses and a client that loses not a moment: its token buckets (EC2
 // developer guide, "Request throttling for the Amazon EC2 API"; an action that is not listed there is a "mutating action"), and its
-// own delays on the way of one ENI until its card is on the node.
-import { attachMs, changeMs, describeMs } from './timing.ts'
+// own delays on the way of one ENI until its card is on the node. What a client describes before it makes an ENI is its own loss.
+import { attachMs, changeMs } from './timing.ts'
 
 const create = { tokens: 100, perSecond: 5 }
 const modify = { tokens: 100, perSecond: 5 }
@@ -18,9 +18,7 @@ export interface Burst {
 export function limitSeconds({ pods, sourceDestCheck, scale = 1 }: Burst): number {
   const onTheWay = sourceDestCheck ? [create, attach] : [create, modify, attach]
   const queueing = onTheWay.map(({ tokens, perSecond }) => (pods - tokens * scale) / (perSecond * scale))
-  // Once for all: the subnets' free addresses, then the groups, which a cluster at rest has not looked at for a minute.
-  const lookingMs = 2 * describeMs
   // The attach call's own answer is not waited for: its card comes.
   const answersMs = (onTheWay.length - 1) * changeMs
-  return Math.max(0, ...queueing) + (lookingMs + answersMs + attachMs) / 1000
+  return Math.max(0, ...queueing) + (answersMs + attachMs) / 1000
 }

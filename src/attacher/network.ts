@@ -81,9 +81,12 @@ export class Networks {
   }
 
   async #ask(wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
-    const subnets = await this.#findSubnets(wanted, vpcID)
+    // At the same time: pods wait for both.
+    const [subnets, securityGroupIDs] = await Promise.all([
+      this.#findSubnets(wanted, vpcID),
+      this.#findSecurityGroups(wanted, vpcID),
+    ])
     if ('reason' in subnets) return subnets
-    const securityGroupIDs = await this.#findSecurityGroups(wanted, vpcID)
     return 'reason' in securityGroupIDs ? securityGroupIDs : { subnets, securityGroupIDs }
   }
 

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
+import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
 import type { NetworkInterface } from '../../sim/ec2/state/network-interface.ts'
 import type { NodeENI, NodeENISpec } from '../../src/api/node-eni.ts'
-import { attachmentTag, clusterTag } from '../../src/api/names.ts'
+import { attachmentTag, clusterTag, noManageTag } from '../../src/api/names.ts'
 
 import { resource } from './attacher-world.ts'
 import { Lab } from './lab/lab.ts'
@@ -227,4 +228,17 @@ test('an edit that only another ENI can follow stands in a condition, with the o
   assert.ok(message.includes(metadata.name))
   lab.api.store('eniattachments').delete(metadata.name)
   await lab.until(() => lab.condition('UpToDate')?.status === 'True' && lab.eni.privateIpAddresses.length === 3)
+})
+
+test('an ENI of another cluster of jit-eni stays as it is, whatever its tags are beside', async () => {
+  const lab = await ByHand.withPod()
+  const tags = { [clusterTag]: 'another', [attachmentTag]: 'uid-of-nobody-here', [noManageTag]: 'true' }
+  const { eniId } = createNetworkInterface(lab.ec2.state, {
+    subnetId: 'subnet-a1',
+    tags: new Map(Object.entries(tags)),
+  })
+  const before = lab.changes.length
+  await lab.clock.advance(6 * soonMs)
+  assert.equal(lab.changes.length, before)
+  assert.deepEqual(Object.fromEntries(lab.ec2.state.eni(eniId).tags), tags)
 })

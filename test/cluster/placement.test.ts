@@ -39,9 +39,11 @@ describe('placement on real nodes', () => {
     await scenario.kubectl('delete', 'nodeeni', 'user-plane-far')
   })
 
-  it('a pod that asks for two gets two, and their addresses in one variable', async () => {
+  it('a pod that asks for two gets two, and their addresses in one variable, from an EC2 that throttles', async () => {
     await scenario.apply(upfPod('two', 2))
     await scenario.running('two')
+    const creates = scenario.installation.ec2.calls.of('CreateNetworkInterface')
+    assert.ok(creates.some(({ error }) => error === 'RequestLimitExceeded'))
     const log = await scenario.kubectl('logs', 'two')
     const [, list] = /^PCIDEVICE_INTEL_COM_UPF_DATAPLANE=(.*)$/m.exec(log) ?? []
     assert.equal(new Set(list?.split(',')).size, 2, log)

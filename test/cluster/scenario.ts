@@ -26,7 +26,15 @@ const realisticEc2: NonNullable<InstallationOptions['ec2']> = {
     detachMs: [1_000, 3_000],
   },
   consistency: { newIdMs: [200, 2_000], listMs: [0, 1_000] },
-  throttling: { scale: 1 },
+  // Far below what an account has, so that a few pods come up against it.
+  throttling: {
+    scale: 1,
+    overrides: {
+      CreateNetworkInterface: { bucket: 1, refillPerSecond: 0.5 },
+      AttachNetworkInterface: { bucket: 1, refillPerSecond: 0.5 },
+      DetachNetworkInterface: { bucket: 1, refillPerSecond: 0.5 },
+    },
+  },
 }
 
 export const twoNodes: readonly InstallationNode[] = [

@@ -16,15 +16,15 @@ const timeoutMs = 180_000
 
 async function isCaught({ file, find, replace, caughtBy }: Mutant): Promise<boolean> {
   const copy = mkdtempSync(path.join(tmpdir(), 'jit-eni-mutant-'))
+  for (const name of copied) cpSync(path.join(project, name), path.join(copy, name), { recursive: true })
+  symlinkSync(path.join(project, 'node_modules'), path.join(copy, 'node_modules'))
+  const text = readFileSync(path.join(copy, file), 'utf8')
+  if (text.split(find).length !== 2) throw new Error(`${file} does not have exactly once: ${find}`)
+  writeFileSync(
+    path.join(copy, file),
+    text.replace(find, () => replace),
+  )
   try {
-    for (const name of copied) cpSync(path.join(project, name), path.join(copy, name), { recursive: true })
-    symlinkSync(path.join(project, 'node_modules'), path.join(copy, 'node_modules'))
-    const text = readFileSync(path.join(copy, file), 'utf8')
-    if (text.split(find).length !== 2) throw new Error(`${file} does not have exactly once: ${find}`)
-    writeFileSync(
-      path.join(copy, file),
-      text.replace(find, () => replace),
-    )
     await run(process.execPath, [...caughtBy], { cwd: copy, timeout: timeoutMs, maxBuffer: 2 ** 30 })
     return false
   } catch (error) {
