@@ -69,11 +69,12 @@ export class Controllers {
     const clusterName = settings.clusterName
     const refusals = new NodeRefusals(clock)
     const absences = new Absences(clock)
+    const placement = new EniPlacement({ store, inventory, networks, policy: settings.slots })
     const eniAttach = new EniAttach({
       ec2,
       watch,
       store,
-      placement: new EniPlacement({ store, inventory, networks, policy: settings.slots }),
+      placement,
       networks,
       absences,
       clusterName,
@@ -101,6 +102,7 @@ export class Controllers {
       nodeENIs,
       inventory,
       networks,
+      placement,
       refusals,
       managed: settings.resources,
       events,

@@ -1,5 +1,5 @@
 // Where on its instance an ENI goes, and into which subnet, by what is known of EC2 and, where that may not do, by what it says now.
-import type { ENIAttachment } from '../api/eni-attachment.ts'
+import type { AttachmentSpec, ENIAttachment } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { Instance, InstanceType } from './ec2.ts'
@@ -10,6 +10,8 @@ import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
 const unseenVolumesMax = 8
+
+type Place = Pick<AttachmentSpec, 'nodeName' | 'instanceID'>
 
 export interface EniPlacementParts {
   readonly store: AttachmentStore
@@ -28,9 +30,8 @@ export class EniPlacement {
   /** For an ENI that is to be made; its addresses are counted as taken from now on. @throws Ec2Error */
   async choose(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
     const { networks } = this.#parts
-    const addresses = addressesOf(nodeENI)
-    const plan = await this.#plan(intent, nodeENI, network, addresses)
-    if (!('reason' in plan)) networks.debit(plan.subnet.id, addresses)
+    const plan = await this.#plan(intent, nodeENI, network)
+    if (!('reason' in plan)) networks.debit(plan.subnet.id, addressesOf(nodeENI))
     return plan
   }
 
@@ -45,29 +46,38 @@ export class EniPlacement {
     return chooseSlot(cards, taken, nodeENI.spec.deviceIndex)
   }
 
-  async #plan(
-    intent: ENIAttachment,
-    nodeENI: NodeENI,
-    network: Network,
-    addresses: number,
-  ): Promise<EniPlan | GivenUp> {
-    const { inventory, networks, policy } = this.#parts
+  /** By what is known, which may be minutes old: EC2 is not asked. */
+  mayHaveRoom(place: Place, nodeENI: NodeENI, network: Network): boolean {
+    const { inventory, store } = this.#parts
+    const known = inventory.instance(place.instanceID)
+    if (known === undefined || inventory.typeOf(known) === undefined) return true
+    return !('reason' in this.#planOn(known, store.onInstance(place), nodeENI, network))
+  }
+
+  async #plan(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
+    const { inventory } = this.#parts
     const { instanceID } = intent.spec
-    const subnets = network.subnets
-      .filter((subnet) => !networks.isExhausted(subnet, addresses))
-      .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
-    const planOn = (instance: Instance) => {
-      const type = this.#typeOf(instance)
-      return planEni({ nodeENI, instance, type, subnets, siblings: this.#siblings(intent), policy })
-    }
     const known = inventory.instance(instanceID)
     // Its type is described a moment after it.
-    const plan = known && inventory.typeOf(known) && planOn(known)
+    const plan = known && inventory.typeOf(known) && this.#planOn(known, this.#siblings(intent), nodeENI, network)
     if (plan !== undefined && !('reason' in plan) && plan.attachmentsLeft >= unseenVolumesMax) return plan
     // What is known may be minutes old: a pod is refused, and the last attachments are given, only by what EC2 says now.
     const instance = await inventory.refreshOne(instanceID)
     if (instance === undefined) return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}` }
-    return planOn(instance)
+    return this.#planOn(instance, this.#siblings(intent), nodeENI, network)
+  }
+
+  #planOn(
+    instance: Instance,
+    siblings: readonly ENIAttachment[],
+    nodeENI: NodeENI,
+    network: Network,
+  ): EniPlan | GivenUp {
+    const { networks, policy } = this.#parts
+    const subnets = network.subnets
+      .filter((subnet) => !networks.isExhausted(subnet, addressesOf(nodeENI)))
+      .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
+    return planEni({ nodeENI, instance, type: this.#typeOf(instance), subnets, siblings, policy })
   }
 
   #siblings({ spec, metadata }: ENIAttachment): ENIAttachment[] {

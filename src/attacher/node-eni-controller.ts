@@ -12,6 +12,7 @@ import { nodeENIPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { Ec2Error, isEc2 } from './ec2-error.ts'
+import type { EniPlacement } from './eni-placement.ts'
 import type { Inventory } from './inventory.ts'
 import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
@@ -24,7 +25,10 @@ import { conflictOf } from './resource-conflict.ts'
 const firstBlockMs = 10_000
 const lastBlockMs = 5 * 60_000
 const recheckMs = 60_000
-/** An ENI ahead of pods that failed on a node is not made again there for so long: each try is a create, an attach, a delete. */
+/**
+ * An ENI ahead of pods that failed on a node is not made again there for so long, nor before there seems to be room: each try is a
+ * create, an attach, a delete.
+ */
 const restMs = 60_000
 /** Costs no EC2 call while the answer of before is still good (network.ts). */
 const problemRecheckMs = 5_000
@@ -42,6 +46,7 @@ export interface NodeENIControllerParts {
   readonly nodeENIs: Informer<NodeENI>
   readonly inventory: Inventory
   readonly networks: Networks
+  readonly placement: EniPlacement
   readonly refusals: NodeRefusals
   readonly managed: ReadonlySet<string>
   readonly events: EventRecorder
@@ -184,7 +189,8 @@ export class NodeENIController {
     for (const node of nodes.values()) {
       const { name: nodeName, instanceID } = node
       if (instanceID === undefined || !selectsNode(nodeENI.spec, node.labels)) continue
-      if (inventory.instance(instanceID)?.state !== 'running' || this.#isResting(nodeName, nodeENI)) continue
+      if (inventory.instance(instanceID)?.state !== 'running') continue
+      if (this.#isResting({ nodeName, instanceID }, nodeENI, network)) continue
       if (refusals.reasonAgainst(instanceID, nodeENI) !== undefined) continue
       const onInstance = store.onInstance({ nodeName, instanceID })
       const existing = onInstance.filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name)
@@ -204,9 +210,12 @@ export class NodeENIController {
     }
   }
 
-  #isResting(nodeName: string, nodeENI: NodeENI): boolean {
-    const key = restKey(nodeName, nodeENI)
-    if ((this.#restsUntil.get(key) ?? 0) > this.#parts.clock.now()) return true
+  #isResting(place: Pick<AttachmentSpec, 'nodeName' | 'instanceID'>, nodeENI: NodeENI, network: Network): boolean {
+    const { placement, clock } = this.#parts
+    const key = restKey(place.nodeName, nodeENI)
+    const until = this.#restsUntil.get(key)
+    if (until === undefined) return false
+    if (until > clock.now() || !placement.mayHaveRoom(place, nodeENI, network)) return true
     this.#restsUntil.delete(key)
     return false
   }

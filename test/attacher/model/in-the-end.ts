@@ -35,12 +35,16 @@ export function brokenWhenEmpty(trial: Trial): string[] {
   ]
 }
 
-/** Nothing waits, is under way, has failed or lacks room: then nothing is to be done. */
+/** Nothing waits, is under way or has failed, and what is lacking has no room: then nothing is to be done. */
 export function isAtRest(trial: Trial, truth: Truth): boolean {
   const isSettled = (one: ENIAttachment) =>
     one.status?.eni?.attached === true && !isDeleting(one) && terminalFailure(one) === undefined
   const isPending = trial.pods().some((pod) => (pod['spec'] as { nodeName?: string }).nodeName === undefined)
-  return trial.lab.scene.attachments().every(isSettled) && !isPending && lacking(trial, truth).length === 0
+  return (
+    trial.lab.scene.attachments().every(isSettled) &&
+    !isPending &&
+    lacking(trial, truth).every(({ hasRoom }) => !hasRoom)
+  )
 }
 
 /** Somebody took its tags away, and its object is gone: nobody can know any more whose it is. */

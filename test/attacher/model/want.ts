@@ -1,5 +1,4 @@
 // Who still wants something once all is well again, though it could be had: NodeENIs that lack ENIs ahead of pods, and pods.
-import { isIdle } from '../../../src/api/eni-attachment.ts'
 import { podDemand, type ResourceAsker } from '../../../src/api/pod-demand.ts'
 import { attachPolicyOf, isReady, type NodeENI, selectsNode } from '../../../src/api/node-eni.ts'
 import { aheadOfPods } from '../../../src/attacher/ahead-of-pods.ts'
@@ -15,10 +14,7 @@ import { resources } from './world.ts'
 
 export function wanting(trial: Trial, truth: Truth): string[] {
   const lacks = lacking(trial, truth)
-  // What is tried there again and again looks for a moment like an ENI that comes.
-  const tried = trial.lab.scene.attachments().filter((one) => isIdle(one) && one.status?.eni?.attached !== true)
-  const lacksRoom = lacks.filter(({ hasRoom }) => !hasRoom)
-  const full = new Set([...lacksRoom.map(({ node }) => node), ...tried.map(({ spec }) => spec.nodeName)])
+  const full = new Set(lacks.filter(({ hasRoom }) => !hasRoom).map(({ node }) => node))
   return [
     ...lacks
       .filter(({ hasRoom }) => hasRoom)
