@@ -189,18 +189,19 @@ export class EniAttach {
         const now = await this.#find(attachment)
         if ('reason' in now) return now
         if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
-        if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return { reason: error.code, message: error.message }
+        if (isEc2(error, 'NodeFull', 'InstanceNotRunning'))
+          return this.#unlessHeld(attachment, { reason: error.code, message: error.message })
         if (isEc2(error, 'EniInUse')) throw error
       }
       const slot = await placement.nextSlot(attachment, nodeENI, { networkCard, deviceIndex })
-      if (slot === undefined)
-        return { reason: 'NodeFull', message: `instance ${instanceID} of node ${nodeName} has no free device index` }
+      if (slot === undefined) {
+        const message = `instance ${instanceID} of node ${nodeName} has no free device index`
+        return this.#unlessHeld(attachment, { reason: 'NodeFull', message })
+      }
       eni = { ...eni, ...slot }
     }
-    return {
-      reason: 'NoFreeDeviceIndex',
-      message: `instance ${instanceID}: ${indexTriesMax} device indexes in a row were taken`,
-    }
+    const message = `instance ${instanceID}: ${indexTriesMax} device indexes in a row were taken`
+    return this.#unlessHeld(attachment, { reason: 'NoFreeDeviceIndex', message })
   }
 
   /** Mostly EC2 knows at once what it has made; where it does not, it is asked again when it shows the ENI. */
@@ -263,6 +264,13 @@ export class EniAttach {
     log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
     const current = store.get(attaching.metadata.name) ?? attaching
     return store.writeEni(current, { ...eniStatusOf(current), attached: true, attachedTime: timestamp(clock) })
+  }
+
+  /** @throws Error, to be tried again, when somebody has detached it from under its pod: no other place would do. */
+  #unlessHeld(attachment: ENIAttachment, failed: GivenUp): GivenUp {
+    if (this.#isHeld(attachment))
+      throw new Error(`${failed.message}; its pod has lost the card until then, trying again`)
+    return failed
   }
 
   /** By a pod, which can go to no other node any more. */
