@@ -56,7 +56,7 @@ export const eniStatusSchema = z.object({
   deviceIndex: z.int32().min(0).optional(),
   eniID: z.string().optional(),
   mac: z.string().optional(),
-  addresses: z.array(z.string()).max(64).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
+  addresses: z.array(z.string()).max(128).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
   attachmentID: z.string().optional(),
   attached: z.boolean().optional(),
   plannedTime: time.optional(),

@@ -29,6 +29,10 @@ import type { NodeRefusals } from './node-refusals.ts'
 
 /** How often EC2 is asked about an instance that may be gone, and how long a device plugin may be silent. */
 const goneCheckMs = 30_000
+/** What people did to the ENI says nothing about its instance. */
+const byHand: ReadonlySet<string> = new Set(['ENILost', 'ENIMoved'])
+/** Lost so often in a row, it is no race but an object that the API server does not take. */
+const racesMax = 5
 /** After a lost race the other writer's change comes by the watch; this is only for when it does not. */
 const raceMs = 1_000
 /** After a start the instances are described within moments. */
@@ -76,7 +80,8 @@ export class AttachmentController {
       this.#settled(name)
       return againMs
     } catch (error) {
-      if (isConflict(error) || isNotFound(error) || isInvalid(error)) return this.#afterRaceMs(name)
+      const isRace = isConflict(error) || isNotFound(error) || isInvalid(error)
+      if (isRace && (this.#races.get(name) ?? 0) < racesMax) return this.#afterRaceMs(name)
       this.#parts.nodeENIController.noteStep(name, error)
       if (!signal.aborted && error instanceof Error) await this.#parts.report.note(name, error)
       throw error
@@ -184,7 +189,7 @@ export class AttachmentController {
   }
 
   async #attach(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
-    const { eniAttach, refusals, nodeENIController, report, metrics } = this.#parts
+    const { store, eniAttach, refusals, nodeENIController, report, metrics } = this.#parts
     const { nodeName, instanceID } = attachment.spec
     const reason = refusals.reasonAgainst(instanceID, nodeENI)
     if (reason !== undefined && attachment.status?.eni?.eniID === undefined) {
@@ -195,7 +200,13 @@ export class AttachmentController {
       const networkOf = () => nodeENIController.networkOf(nodeENI, 'making an ENI')
       const done = await eniAttach.attach(attachment, nodeENI, networkOf, signal)
       if (done === 'wait') return this.#awaitInstances()
-      if ('reason' in done) return await this.#giveUp(attachment, nodeENI, done)
+      if ('reason' in done) {
+        // There seemed to be room: another ENI would be made, refused by the instance, and deleted, and so on.
+        const hasEni = store.get(attachment.metadata.name)?.status?.eni?.eniID !== undefined
+        if (hasEni && !byHand.has(done.reason)) refusals.add(attachment, nodeENI, done.reason)
+        return await this.#giveUp(attachment, nodeENI, done)
+      }
+      nodeENIController.unblock(nodeENI)
       metrics.observeSteps(done)
       report.event(done, 'Normal', 'ENIAttached', `ENI ${done.status?.eni?.eniID} is attached to node ${nodeName}`)
       return isIdle(done) ? 0 : undefined

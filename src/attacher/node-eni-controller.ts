@@ -85,6 +85,11 @@ export class NodeENIController {
     this.#setBlock(metadata.name, metadata.generation, problemFrom(error))
   }
 
+  /** An ENI of it was made: what EC2 had against it is over. */
+  unblock({ metadata }: NodeENI): void {
+    this.#blocks.delete(metadata.name)
+  }
+
   /** An ENI that no pod had asked for could not be made on this node. */
   restOn(nodeName: string, nodeENI: NodeENI): void {
     this.#restsUntil.set(restKey(nodeName, nodeENI), this.#parts.clock.now() + restMs)
@@ -279,6 +284,8 @@ export class NodeENIController {
 
   #setBlock(name: string, generation: number | undefined, problem: Problem): void {
     const before = this.#blocks.get(name)
+    // Of many that were refused at the same time only one counts.
+    if (before?.generation === generation && (before?.untilMs ?? 0) > this.#parts.clock.now()) return
     const times = before?.generation === generation ? (before?.times ?? 0) : 0
     const untilMs = this.#parts.clock.now() + Math.min(firstBlockMs * 2 ** times, lastBlockMs)
     this.#blocks.set(name, { ...problem, generation, times: times + 1, untilMs })
