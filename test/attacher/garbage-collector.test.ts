@@ -41,6 +41,27 @@ test('an ENI with our tag that no object names goes in the second pass', async (
   assert.equal(ec2.state.findEni(orphan), undefined)
 })
 
+test('so does one without the tag that says of which object it is, whatever else is being made', async (t) => {
+  const { ec2, pass, addEni, addObject } = await collectorUnderTest(t)
+  await addObject('pending')
+  const orphan = addEni({ [clusterTag]: 'ours' })
+  for (let i = 0; i < 2; i++) await pass()
+  assert.equal(ec2.state.findEni(orphan), undefined)
+})
+
+test('told to report only, it deletes nothing and says what it would delete', async (t) => {
+  const { ec2, pass, addEni } = await collectorUnderTest(t, 'report')
+  const orphan = addEni({ [clusterTag]: 'ours' })
+  logged.length = 0
+  for (let i = 0; i < 3; i++) await pass()
+  assert.notEqual(ec2.state.findEni(orphan), undefined)
+  assert.deepEqual(logged.at(-1), {
+    ...logged.at(-1),
+    msg: 'ENIs without an ENIAttachment would be deleted',
+    enis: [orphan],
+  })
+})
+
 test('an ENI of another cluster, and one without our tags, stay for ever', async (t) => {
   const { ec2, pass, addEni } = await collectorUnderTest(t)
   const others = [
