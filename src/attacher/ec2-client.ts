@@ -21,6 +21,7 @@ import type {
   Eni,
   Instance,
   InstanceType,
+  SecurityGroup,
   SecurityGroupFilter,
   Subnet,
   SubnetFilter,
@@ -176,20 +177,22 @@ export class Ec2SdkClient implements Ec2 {
     })
   }
 
-  describeSecurityGroups(filter: SecurityGroupFilter): Promise<{ id: string; name: string }[]> {
+  describeSecurityGroups(filter: SecurityGroupFilter): Promise<SecurityGroup[]> {
     const Filters: Filter[] =
       'ids' in filter
         ? [{ Name: 'group-id', Values: [...filter.ids] }]
         : [
-            { Name: 'group-name', Values: [filter.name] },
+            'name' in filter
+              ? { Name: 'group-name', Values: [filter.name] }
+              : { Name: 'tag:Name', Values: [filter.nameTag] },
             { Name: 'vpc-id', Values: [filter.vpcID] },
           ]
     return this.#pages('DescribeSecurityGroups', async (client, NextToken) => {
       const page = { MaxResults: pageSize, ...(NextToken && { NextToken }) }
       const answer = await client.send(new DescribeSecurityGroupsCommand({ Filters, ...page }))
-      const groups = listFrom('SecurityGroups', answer.SecurityGroups).map(({ GroupId, GroupName }) => ({
+      const groups = listFrom('SecurityGroups', answer.SecurityGroups).map(({ GroupId, VpcId }) => ({
         id: GroupId ?? '',
-        name: GroupName ?? '',
+        vpcID: VpcId ?? '',
       }))
       return { items: groups, next: answer.NextToken }
     })

@@ -96,13 +96,19 @@ export interface Ec2 {
   describeInstances(ids: readonly string[]): Promise<Instance[]>
   describeInstanceTypes(names: readonly string[]): Promise<InstanceType[]>
   describeSubnets(filter: SubnetFilter): Promise<Subnet[]>
-  describeSecurityGroups(filter: SecurityGroupFilter): Promise<{ readonly id: string; readonly name: string }[]>
+  describeSecurityGroups(filter: SecurityGroupFilter): Promise<SecurityGroup[]>
 }
 
 export type SubnetFilter = { readonly ids: readonly string[] } | { readonly nameTag: string; readonly vpcID: string }
 export type SecurityGroupFilter =
   | { readonly ids: readonly string[] }
   | { readonly name: string; readonly vpcID: string }
+  | { readonly nameTag: string; readonly vpcID: string }
+
+export interface SecurityGroup {
+  readonly id: string
+  readonly vpcID: string
+}
 
 /** EC2 for calls of this urgency, until the signal aborts. */
 export type Ec2Access = (urgency: Urgency, signal: AbortSignal) => Ec2

@@ -46,9 +46,9 @@ export class Inventory {
     return this.#types.get(instance.type)
   }
 
-  /** All VPCs of our instances; one, unless something is set up wrongly. */
+  /** All VPCs of our instances; one, unless something is set up wrongly. Of one that is terminated EC2 tells no VPC. */
   vpcIDs(): string[] {
-    return [...new Set([...this.#instances.values()].map(({ vpcID }) => vpcID))]
+    return [...new Set([...this.#instances.values()].map(({ vpcID }) => vpcID))].filter((id) => id !== '')
   }
 
   /**

@@ -73,7 +73,11 @@ export class Networks {
       const answer = await this.#ask(wanted, vpcID)
       const problems = 'reason' in answer ? (this.#answers.get(key)?.problems ?? 0) + 1 : 0
       this.#answers.set(key, { answer, problems, askedAtMs })
-      this.#debits = this.#debits.filter(({ atMs }) => atMs > askedAtMs - countLagMs)
+      const counted = new Set('reason' in answer ? [] : answer.subnets.map(({ id }) => id))
+      this.#debits = this.#debits.filter(
+        // No answer that is still good is older than that.
+        ({ subnetID, atMs }) => atMs > askedAtMs - (counted.has(subnetID) ? countLagMs : restingMs),
+      )
       return answer
     } finally {
       this.#asking.delete(key)
@@ -148,15 +152,20 @@ export class Networks {
   async #findSecurityGroups(wanted: Wanted, vpcID: string): Promise<string[] | NetworkProblem> {
     const ids = [...wanted.securityGroupIDs]
     if (ids.length > 0) {
-      const known = new Set((await this.#ec2.describeSecurityGroups({ ids })).map(({ id }) => id))
-      const missing = ids.find((id) => !known.has(id))
-      if (missing !== undefined)
-        return groupProblem(`security group ${missing} does not exist in this account and region`)
+      const byID = new Map((await this.#ec2.describeSecurityGroups({ ids })).map((group) => [group.id, group]))
+      for (const id of ids) {
+        const group = byID.get(id)
+        if (group === undefined) return groupProblem(`security group ${id} does not exist in this account and region`)
+        if (group.vpcID !== vpcID)
+          return groupProblem(`security group ${id} is in ${group.vpcID}, the nodes are in ${vpcID}`)
+      }
     }
     for (const name of wanted.securityGroupNames) {
-      const named = await this.#ec2.describeSecurityGroups({ name, vpcID })
+      const groups = await this.#ec2.describeSecurityGroups({ name, vpcID })
+      const named = groups.length > 0 ? groups : await this.#ec2.describeSecurityGroups({ nameTag: name, vpcID })
       const [group, second] = named
-      if (group === undefined) return groupProblem(`no security group in ${vpcID} has the name ${name}`)
+      if (group === undefined)
+        return groupProblem(`no security group in ${vpcID} has the name ${name}, nor that Name tag`)
       if (second !== undefined)
         return ambiguous(
           'security groups',

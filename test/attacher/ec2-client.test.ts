@@ -164,10 +164,11 @@ test('subnets are found by id and by Name tag, groups by id and by name, names o
     cidr: '10.0.16.0/24',
     freeAddresses: free,
   })
-  const upf = [{ id: 'sg-upf', name: 'upf' }]
+  const upf = [{ id: 'sg-upf', vpcID: 'vpc-1' }]
   assert.deepEqual(await client.describeSecurityGroups({ ids: ['sg-upf', 'sg-0'] }), upf)
   assert.deepEqual(await client.describeSecurityGroups({ name: 'upf', vpcID: 'vpc-1' }), upf)
   assert.deepEqual(await client.describeSecurityGroups({ name: 'upf', vpcID: 'vpc-2' }), [])
+  assert.deepEqual(await client.describeSecurityGroups({ nameTag: 'upf', vpcID: 'vpc-1' }), [])
 })
 
 test('refusals are classified, and the metrics have their codes', async (t) => {

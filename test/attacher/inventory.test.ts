@@ -119,3 +119,8 @@ test('what is kept for VPC CNI and for volumes is not offered', async () => {
   assert.deepEqual(await foreignOn([primary, cni(1), cni(2), cni(3)]), [4, 1])
   assert.equal((await room([primary]))?.shared, 28 - 20 - 1)
 })
+
+test('a terminated instance, of which EC2 tells no VPC, says nothing of where our nodes are', async () => {
+  const inventory = await inventoryOf({ ...instanceOf([]), state: 'terminated', vpcID: '' }, [typeOf([4])])
+  assert.deepEqual(inventory.vpcIDs(), [])
+})

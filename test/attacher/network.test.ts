@@ -18,7 +18,10 @@ function networksUnderTest(freeAddresses = 100) {
       asked++
       return [subnet]
     },
-    describeSecurityGroups: async () => [{ id: 'sg-upf', name: 'upf' }],
+    describeSecurityGroups: async (filter) => {
+      if ('name' in filter) return []
+      return [{ id: 'nameTag' in filter ? `sg-tagged-${filter.nameTag}` : 'sg-upf', vpcID: 'vpc-1' }]
+    },
   }
   const networks = new Networks(ec2 as Ec2, clock)
   const find = async (need: 'resting' | 'making an ENI') => (await networks.find(spec, 'vpc-1', need)) as Network
@@ -74,3 +77,24 @@ test('a subnet is exhausted when all of it is planned, or when EC2 says so, for 
   clock.advance(90_000)
   assert.equal(networks.isExhausted(other, 1), false)
 })
+
+test('what another NodeENI asks of its own subnets frees nothing here', async () => {
+  const { clock, networks, free, find } = networksUnderTest()
+  await find('making an ENI')
+  networks.debit('subnet-elsewhere', 100)
+  clock.advance(60_000)
+  await find('making an ENI')
+  assert.equal(networks.freeAddresses({ ...(await subnetOf(find)), id: 'subnet-elsewhere' }), 0)
+  assert.equal(await free(), 100)
+})
+
+test('a security group by a name that no group has is looked for by its Name tag', async () => {
+  const { networks } = networksUnderTest()
+  const named = { ...spec, securityGroupIDs: [], securityGroupNames: ['smf'] }
+  const found = await networks.find(named, 'vpc-1', 'resting')
+  assert.deepEqual('reason' in found ? found : found.securityGroupIDs, ['sg-tagged-smf'])
+})
+
+async function subnetOf(find: (need: 'resting') => Promise<Network>): Promise<Subnet> {
+  return (await find('resting')).subnets[0] ?? assert.fail()
+}

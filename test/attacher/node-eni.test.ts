@@ -57,8 +57,8 @@ const wrongs: Readonly<Record<string, Wrong>> = {
   },
   'a security group of another VPC': {
     spec: { securityGroupIDs: ['sg-other'] },
-    reason: 'InvalidGroupNotFound',
-    message: /belong to different networks/,
+    reason: 'SecurityGroupNotFound',
+    message: /security group sg-other is in vpc-2, the nodes are in vpc-1/,
     right: { securityGroupIDs: ['sg-upf'] },
   },
   'subnets only where no node is': {
