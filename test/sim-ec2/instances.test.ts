@@ -166,15 +166,26 @@ test('a terminated instance is there for an hour, and then its id is unknown', a
   await refused(described(), 'InvalidInstanceID.NotFound', "The instance ID 'i-large' does not exist")
 })
 
-test('an interface detached just before its instance ends is not deleted with it: DeleteOnTermination is lost', async (t) => {
-  const { ec2, client, create, attach } = await ec2UnderTest(t)
-  const eniId = await create()
-  const AttachmentId = await attach(eniId, 'i-large', 1)
-  const Attachment = { AttachmentId, DeleteOnTermination: true }
-  await client.modifyNetworkInterfaceAttribute({ NetworkInterfaceId: eniId, Attachment })
-  await client.detachNetworkInterface({ AttachmentId })
+test('an interface that is detached before its instance ends is left behind: DeleteOnTermination is lost', async (t) => {
+  const delays = { detachMs: 3000, stopMs: 1000 }
+  const { ec2, client, clock, create, attach } = await ec2UnderTest(t, { delays })
+  const [detached, detaching] = [await create(), await create()]
+  const detach = async (NetworkInterfaceId: string, index: number) => {
+    const AttachmentId = await attach(NetworkInterfaceId, 'i-large', index)
+    const Attachment = { AttachmentId, DeleteOnTermination: true }
+    await client.modifyNetworkInterfaceAttribute({ NetworkInterfaceId, Attachment })
+    await client.detachNetworkInterface({ AttachmentId })
+  }
+  await detach(detached, 1)
+  clock.advance(3000)
+  await detach(detaching, 2)
   ec2.terminateInstance('i-large')
-  assert.equal(ec2.state.eni(eniId).status, 'available')
+  clock.advance(1000)
+  assert.equal(ec2.state.instance('i-large').state, 'terminated')
+  assert.deepEqual(
+    [detached, detaching].map((eniId) => ec2.state.findEni(eniId)?.status),
+    ['available', 'available'],
+  )
 })
 
 test('a stopped instance keeps its attachments, takes new ones, and finds all cards when it starts', async (t) => {

@@ -1,4 +1,5 @@
-// DetachNetworkInterface: asks the guest for the card and frees the slot when the guest has let go.
+// DetachNetworkInterface: asks the guest for the card and frees the slot when the guest has let go. An instance that ends meanwhile
+// leaves the interface behind: DeleteOnTermination is lost already (VPC CNI issues 69, 608, 1223).
 
 import type { Ec2State } from './ec2-state.ts'
 import { refusals } from './refusals.ts'
@@ -17,6 +18,7 @@ export function detachNetworkInterface(state: Ec2State, request: DetachNetworkIn
   if (attachment.status === 'detaching' && !force) throw refusals.alreadyDetaching(attachment.attachmentId)
 
   attachment.status = 'detaching'
+  attachment.deleteOnTermination = false
   eni.status = 'detaching'
   state.touched(eni)
 
