@@ -160,6 +160,43 @@ describe('a Describe answer is listMs old', () => {
   })
 })
 
+describe('of a range is drawn', () => {
+  const create20 = async (create: () => Promise<string>) => {
+    const ids: string[] = []
+    for (let count = 0; count < 20; count++) ids.push(await create())
+    return ids
+  }
+
+  test('when Describe knows a new id and when other calls do, each on its own', async (t) => {
+    const consistency = { newIdMs: [0, 10_000] as const, listMs: 0 }
+    const { client, clock, create } = await ec2InProcess(t, { consistency })
+    const ids = await create20(create)
+    await clock.advance(5000)
+    const found: string[] = []
+    for (const id of ids) {
+      const isShown = (await enisOf(client, 'network-interface-id', id)).length === 1
+      const deleted = await client
+        .deleteNetworkInterface({ NetworkInterfaceId: id })
+        .catch((error: Error) => error.name)
+      found.push(`${isShown ? 'shown' : 'not shown'}, ${deleted === unknown ? 'NotFound' : 'deleted'}`)
+    }
+    assert.deepEqual(
+      new Set(found),
+      new Set(['shown, deleted', 'shown, NotFound', 'not shown, deleted', 'not shown, NotFound']),
+    )
+  })
+
+  test('how old each interface is in an answer', async (t) => {
+    const consistency = { newIdMs: 0, listMs: [500, 1500] as const }
+    const { client, clock, create } = await ec2InProcess(t, { consistency })
+    const ids = await create20(create)
+    await clock.advance(1000)
+    const shown = await enisOf(client, 'network-interface-id', '*')
+    const count = shown.filter(({ NetworkInterfaceId = '' }) => ids.includes(NetworkInterfaceId)).length
+    assert.ok(count > 0 && count < ids.length, `${count} of ${ids.length} are shown`)
+  })
+})
+
 test('of a range each Describe draws its own age, so what was there may be gone again; a seed repeats it', async (t) => {
   const seen = async (seed: number) => {
     const consistency = { newIdMs: 0, listMs: [500, 1500] as const }
@@ -199,7 +236,7 @@ test('history that nobody can ask for any more is forgotten', async (t) => {
   const { ec2, create } = await ec2InProcess(t)
   const eni = ec2.state.eni(await create())
   const history = new InterfaceHistory([])
-  const seenAt = (time: number, oldest: number) => history.at(time, oldest).map(({ description }) => description)
+  const seenAt = (time: number, oldest: number) => history.at(() => time, oldest).map(({ description }) => description)
   for (const time of [1, 2, 3]) {
     eni.description = String(time)
     history.record(eni, time)

@@ -7,11 +7,19 @@ import { InterfaceView } from './interface-view.ts'
 import type { NetworkInterface } from './network-interface.ts'
 
 export interface Consistency {
-  /** A new interface's id stays unknown to every call this long after its creation: one draw an interface. */
+  /** A new interface's id stays unknown this long after its creation: for each interface one draw for Describe, one for other calls. */
   readonly newIdMs: Duration
-  /** A Describe answer is this old: one draw a call. */
+  /** A Describe answer shows an interface as it was so long ago: a draw for each interface and call. */
   readonly listMs: Duration
 }
+
+/** Describe may know an interface of which the other calls say NotFound, and the other way round. */
+export type CallKind = 'describe' | 'other'
+
+/** Milliseconds since the epoch. */
+export type KnownFrom = Readonly<Record<CallKind, number>>
+
+export const knownAlways: KnownFrom = { describe: 0, other: 0 }
 
 export class Visibility {
   readonly #clock: Clock
@@ -32,12 +40,13 @@ export class Visibility {
   }
 
   /** From when on the id of an interface that is created now is known. */
-  knownFrom(): number {
-    return this.#clock.now() + drawn(this.#consistency.newIdMs, this.#random)
+  knownFrom(): KnownFrom {
+    const draw = (): number => this.#clock.now() + drawn(this.#consistency.newIdMs, this.#random)
+    return { describe: draw(), other: draw() }
   }
 
-  knows(eni: NetworkInterface): boolean {
-    return eni.knownFrom <= this.#clock.now()
+  knows(eni: NetworkInterface, kind: CallKind): boolean {
+    return eni.knownFrom[kind] <= this.#clock.now()
   }
 
   record(eni: NetworkInterface): void {
@@ -50,13 +59,13 @@ export class Visibility {
 
   /** What a Describe call sees that comes now. */
   view(present: readonly NetworkInterface[]): InterfaceView {
-    return new InterfaceView(this.#seen(present).filter((eni) => this.knows(eni)))
+    return new InterfaceView(this.#seen(present).filter((eni) => this.knows(eni, 'describe')))
   }
 
   #seen(present: readonly NetworkInterface[]): readonly NetworkInterface[] {
     if (this.#history === undefined) return present
     const now = this.#clock.now()
     const { listMs } = this.#consistency
-    return this.#history.at(now - drawn(listMs, this.#random), now - longest(listMs))
+    return this.#history.at(() => now - drawn(listMs, this.#random), now - longest(listMs))
   }
 }

@@ -1,5 +1,6 @@
 // CreateNetworkInterface: an interface with addresses, groups and tags, idempotent by client token.
 
+import { type KnownFrom, knownAlways } from './consistency.ts'
 import type { Ec2State } from './ec2-state.ts'
 import { type NetworkInterface, snapshot } from './network-interface.ts'
 import { refusals } from './refusals.ts'
@@ -46,7 +47,7 @@ export function newNetworkInterface(
   given: {
     readonly eniId?: string | undefined
     readonly mac?: string | undefined
-    readonly knownFrom?: number
+    readonly knownFrom?: KnownFrom
   } = {},
 ): NetworkInterface {
   const subnet = state.subnet(request.subnetId)
@@ -67,7 +68,7 @@ export function newNetworkInterface(
     interfaceType: request.interfaceType ?? 'interface',
     privateIpAddresses: takeAddresses(subnet, request),
     ipv6Addresses,
-    knownFrom: given.knownFrom ?? state.clock.now(),
+    knownFrom: given.knownFrom ?? knownAlways,
     tags,
     groupIds,
     description: request.description ?? '',

@@ -153,10 +153,10 @@ export class Ec2State {
     return found
   }
 
-  /** As `eni`, for a caller: an id may be too new for EC2 to know it everywhere. */
+  /** As `eni`, for a call that changes it: the id may be too new. */
   knownEni(id: string): NetworkInterface {
     const eni = this.eni(id)
-    if (!this.visibility.knows(eni)) throw refusals.eniNotFound(id)
+    if (!this.visibility.knows(eni, 'other')) throw refusals.eniNotFound(id)
     return eni
   }
 

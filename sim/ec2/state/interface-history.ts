@@ -30,12 +30,13 @@ export class InterfaceHistory {
     return this.#versions.size
   }
 
-  /** The interfaces as they were then. Forgets what was over before `oldest`, since nobody will ask for it again. */
-  at(time: number, oldest: number): NetworkInterface[] {
+  /** Each interface as it was at a time of its own. Forgets what was over before `oldest`, since nobody will ask for it again. */
+  at(timeOfNext: () => number, oldest: number): NetworkInterface[] {
     const found: NetworkInterface[] = []
     for (const [eniId, versions] of this.#versions) {
       const kept = versions.findLastIndex(({ from }) => from <= oldest)
       if (kept > 0) versions.splice(0, kept)
+      const time = timeOfNext()
       const version = versions.findLast(({ from }) => from <= time)
       if (version?.eni !== undefined) found.push(version.eni)
       else if (version !== undefined && versions.length === 1 && version.from <= oldest) this.#versions.delete(eniId)

@@ -1,4 +1,4 @@
-// The interfaces as one Describe call sees them: as they are, or as they were a moment ago.
+// The interfaces as one Describe call sees them: as they are, or each as it was a moment ago.
 
 import type { NetworkInterface } from './network-interface.ts'
 

@@ -1,5 +1,7 @@
 // One ENI as EC2 keeps it, with its attachment while it has one.
 
+import type { KnownFrom } from './consistency.ts'
+
 export interface Attachment {
   readonly attachmentId: string
   readonly instanceId: string
@@ -25,8 +27,7 @@ export interface NetworkInterface {
   /** The first is the primary address. */
   readonly privateIpAddresses: readonly string[]
   readonly ipv6Addresses: readonly string[]
-  /** Until then no call knows the id (milliseconds since the epoch). */
-  readonly knownFrom: number
+  readonly knownFrom: KnownFrom
   readonly tags: Map<string, string>
   groupIds: readonly string[]
   description: string
