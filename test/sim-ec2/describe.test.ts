@@ -5,6 +5,8 @@ import { test } from 'node:test'
 
 import type { EC2, Filter } from '@aws-sdk/client-ec2'
 
+import { zoneId } from '../../sim/ec2/state/zone-id.ts'
+
 import { ec2UnderTest, refused } from './ec2-under-test.ts'
 
 async function enisWith(client: EC2, ...Filters: Filter[]): Promise<(string | undefined)[]> {
@@ -17,6 +19,7 @@ test('every filter of interfaces finds the one that it describes', async (t) => 
   const { NetworkInterface } = await client.createNetworkInterface({
     SubnetId: 'subnet-0a1b2c3d4e5f6g7h8',
     Groups: ['sg-0123456789abcdef0'],
+    SecondaryPrivateIpAddressCount: 1,
     TagSpecifications: [{ ResourceType: 'network-interface', Tags: [{ Key: 'cluster', Value: 'core-1' }] }],
   })
   const eniId = NetworkInterface?.NetworkInterfaceId ?? ''
@@ -33,7 +36,7 @@ test('every filter of interfaces finds the one that it describes', async (t) => 
     'group-id': 'sg-0123456789abcdef0',
     'tag:cluster': 'core-1',
     'tag-key': 'cluster',
-    'private-ip-address': '10.0.16.4',
+    'private-ip-address': '10.0.16.5',
   }
   for (const [Name, value] of Object.entries(filters)) {
     assert.deepEqual(await enisWith(client, { Name, Values: [value] }), [eniId], Name)
@@ -71,7 +74,31 @@ test('* and ? are wildcards in values, and a backslash makes them plain', async 
   assert.deepEqual(await found('*-2?', 'upf-1'), ['upf-1', 'upf-22'])
 })
 
-test('an unknown filter, and more than 200 values, are refused', async (t) => {
+test('zones have ids, by which subnets, interfaces and instances are found', async (t) => {
+  const { client, create } = await ec2UnderTest(t)
+  const eniId = await create('subnet-b')
+  const Filters = [{ Name: 'availability-zone-id', Values: ['eun1-az2'] }]
+  const { Subnets } = await client.describeSubnets({ Filters })
+  assert.deepEqual(
+    Subnets?.map((subnet) => [subnet.SubnetId, subnet.AvailabilityZoneId]),
+    [['subnet-b', 'eun1-az2']],
+  )
+  const { NetworkInterfaces } = await client.describeNetworkInterfaces({ Filters })
+  assert.deepEqual(
+    NetworkInterfaces?.map((eni) => [eni.NetworkInterfaceId, eni.AvailabilityZoneId]),
+    [[eniId, 'eun1-az2']],
+  )
+  assert.deepEqual((await client.describeInstances({ Filters })).Reservations, [])
+  const { Reservations } = await client.describeInstances({ InstanceIds: ['i-large'] })
+  assert.equal(Reservations?.[0]?.Instances?.[0]?.Placement?.AvailabilityZoneId, 'eun1-az1')
+  assert.deepEqual(['us-east-1f', 'ap-southeast-2c', 'us-gov-west-1a'].map(zoneId), [
+    'use1-az6',
+    'apse2-az3',
+    'usgw1-az1',
+  ])
+})
+
+test('an unknown filter, more than 50 filters, and more than 200 values of one, are refused', async (t) => {
   const { client } = await ec2UnderTest(t)
   await refused(
     enisWith(client, { Name: 'colour', Values: ['red'] }),
@@ -79,7 +106,10 @@ test('an unknown filter, and more than 200 values, are refused', async (t) => {
     "The filter 'colour' is invalid",
   )
   const Values = Array.from({ length: 201 }, (_, at) => `eni-${at}`)
-  await refused(enisWith(client, { Name: 'network-interface-id', Values }), 'FilterLimitExceeded')
+  await refused(enisWith(client, { Name: 'network-interface-id', Values }), 'FilterLimitExceeded', 'values')
+  const filters = Array.from({ length: 51 }, (_, at) => ({ Name: `tag:${at}`, Values: ['*'] }))
+  await refused(enisWith(client, ...filters), 'FilterLimitExceeded', '50')
+  assert.deepEqual(await enisWith(client, ...filters.slice(1)), [])
 })
 
 test('the ids form fails as a whole when one is missing', async (t) => {

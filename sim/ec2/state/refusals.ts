@@ -112,6 +112,8 @@ export const refusals = {
   badValue: (value: string, name: string, why: string) =>
     new Ec2Error('InvalidParameterValue', `Value (${value}) for parameter ${name} is invalid. ${why}`),
   unknownFilter: (name: string) => new Ec2Error('InvalidParameterValue', `The filter '${name}' is invalid`),
+  tooManyFilters: () =>
+    new Ec2Error('FilterLimitExceeded', 'The maximum number of filters specified on a single call is 50'), // worded here
   tooManyFilterValues: () =>
     new Ec2Error('FilterLimitExceeded', 'The maximum number of filter values specified on a single call is 200'),
   idsWithMaxResults: (ids: string) =>

@@ -4,6 +4,7 @@ import type { Ec2State } from '../state/ec2-state.ts'
 import type { InterfaceView } from '../state/interface-view.ts'
 import type { Instance, InstanceState } from '../state/instance.ts'
 import { refusals } from '../state/refusals.ts'
+import { zoneId } from '../state/zone-id.ts'
 
 import { type Action, action } from './action.ts'
 import { type FilterTable, filtered, readFilters } from './filters.ts'
@@ -28,6 +29,7 @@ const filterTable = (view: InterfaceView): FilterTable<Instance> => ({
   'instance-state-name': (instance) => [instance.state],
   'instance-state-code': (instance) => [stateCodes[instance.state]],
   'availability-zone': (instance) => [instance.availabilityZone],
+  'availability-zone-id': (instance) => [zoneId(instance.availabilityZone)],
   'private-dns-name': (instance) => [instance.privateDnsName],
   'subnet-id': (instance) => [instance.subnetId],
   'vpc-id': (instance) => [instance.vpcId],
@@ -66,7 +68,11 @@ function instanceElement(state: Ec2State, view: InterfaceView, instance: Instanc
     architecture: instance.limits.architecture,
     privateDnsName: instance.privateDnsName,
     privateIpAddress: primary?.privateIpAddresses[0],
-    placement: { availabilityZone: instance.availabilityZone, tenancy: 'default' },
+    placement: {
+      availabilityZone: instance.availabilityZone,
+      availabilityZoneId: zoneId(instance.availabilityZone),
+      tenancy: 'default',
+    },
     launchTime: new Date(instance.launchTime).toISOString(),
     subnetId: instance.subnetId,
     vpcId: instance.vpcId,

@@ -3,6 +3,7 @@
 import type { Ec2State } from '../state/ec2-state.ts'
 import type { NetworkInterface } from '../state/network-interface.ts'
 import { refusals } from '../state/refusals.ts'
+import { zoneId } from '../state/zone-id.ts'
 
 import { type Action, action } from './action.ts'
 import { type FilterTable, filtered, readFilters } from './filters.ts'
@@ -21,12 +22,13 @@ const filterTable = (state: Ec2State): FilterTable<NetworkInterface> => ({
   'attachment.network-card-index': (eni) => [eni.attachment?.networkCard],
   'attachment.delete-on-termination': (eni) => [eni.attachment?.deleteOnTermination],
   'availability-zone': (eni) => [eni.availabilityZone],
+  'availability-zone-id': (eni) => [zoneId(eni.availabilityZone)],
   description: (eni) => [eni.description],
   'group-id': (eni) => eni.groupIds,
   'interface-type': (eni) => [eni.interfaceType],
   'mac-address': (eni) => [eni.mac],
   'owner-id': () => [state.accountId],
-  'private-ip-address': (eni) => [eni.privateIpAddresses[0]],
+  'private-ip-address': (eni) => eni.privateIpAddresses,
   'addresses.private-ip-address': (eni) => eni.privateIpAddresses,
   'requester-managed': () => [false],
   'source-dest-check': (eni) => [eni.sourceDestCheck],

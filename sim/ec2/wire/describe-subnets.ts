@@ -3,6 +3,7 @@
 import type { Ec2State } from '../state/ec2-state.ts'
 import { refusals } from '../state/refusals.ts'
 import type { Subnet } from '../state/subnet.ts'
+import { zoneId } from '../state/zone-id.ts'
 
 import { type Action, action } from './action.ts'
 import { type FilterTable, filtered, readFilters } from './filters.ts'
@@ -17,6 +18,7 @@ const filterTable: FilterTable<Subnet> = {
   'subnet-id': (subnet) => [subnet.subnetId],
   'vpc-id': (subnet) => [subnet.vpcId],
   'availability-zone': (subnet) => [subnet.availabilityZone],
+  'availability-zone-id': (subnet) => [zoneId(subnet.availabilityZone)],
   'available-ip-address-count': (subnet) => [subnet.addresses.free],
   'cidr-block': (subnet) => [subnet.cidrBlock],
   state: () => ['available'],
@@ -43,6 +45,7 @@ function subnetElement(state: Ec2State, subnet: Subnet): XmlElements {
     vpcId: subnet.vpcId,
     ownerId: state.accountId,
     availabilityZone: subnet.availabilityZone,
+    availabilityZoneId: zoneId(subnet.availabilityZone),
     cidrBlock: subnet.cidrBlock,
     ipv6CidrBlockAssociationSet:
       ipv6CidrBlock === undefined ? [] : [{ ipv6CidrBlock, ipv6CidrBlockState: { state: 'associated' } }],

@@ -15,17 +15,17 @@ export interface Filter {
   readonly values: readonly string[]
 }
 
+const maximumFilters = 50
 const maximumValues = 200
 
 export function readFilters(parameters: Parameter): Filter[] {
-  return parameters
-    .at('Filter')
-    .items()
-    .map((filter) => {
-      const values = filter.at('Value').texts()
-      if (values.length > maximumValues) throw refusals.tooManyFilterValues()
-      return { name: filter.at('Name').requiredText(), values }
-    })
+  const filters = parameters.at('Filter').items()
+  if (filters.length > maximumFilters) throw refusals.tooManyFilters()
+  return filters.map((filter) => {
+    const values = filter.at('Value').texts()
+    if (values.length > maximumValues) throw refusals.tooManyFilterValues()
+    return { name: filter.at('Name').requiredText(), values }
+  })
 }
 
 export function filtered<Item extends { readonly tags: ReadonlyMap<string, string> }>(

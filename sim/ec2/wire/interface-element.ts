@@ -2,6 +2,7 @@
 
 import type { Ec2State } from '../state/ec2-state.ts'
 import type { Attachment, NetworkInterface } from '../state/network-interface.ts'
+import { zoneId } from '../state/zone-id.ts'
 
 import { tagSet } from './tag-parameters.ts'
 import type { XmlElements, XmlValue } from './xml.ts'
@@ -10,6 +11,7 @@ export function interfaceElement(state: Ec2State, eni: NetworkInterface): XmlEle
   return {
     ...sharedElements(state, eni),
     availabilityZone: eni.availabilityZone,
+    availabilityZoneId: zoneId(eni.availabilityZone),
     requesterManaged: false,
     attachment: eni.attachment && {
       ...attachmentElements(eni.attachment),
