@@ -137,10 +137,21 @@ test('pages give every interface once, also when some are deleted between two pa
   assert.equal(third.NextToken, undefined)
 })
 
-test('pages and ids do not go together, and a page has 5 to 1000 interfaces', async (t) => {
+test('pages and ids do not go together for interfaces and instances, and do for the rest', async (t) => {
   const { client } = await ec2UnderTest(t)
-  const both = client.describeNetworkInterfaces({ NetworkInterfaceIds: ['eni-primary'], MaxResults: 5 })
-  await refused(both, 'InvalidParameterCombination', 'cannot be used with the parameter maxResults')
+  const words = 'cannot be used with the parameter maxResults'
+  const enis = client.describeNetworkInterfaces({ NetworkInterfaceIds: ['eni-primary'], MaxResults: 5 })
+  await refused(enis, 'InvalidParameterCombination', words)
+  const instances = client.describeInstances({ InstanceIds: ['i-large'], MaxResults: 5 })
+  await refused(instances, 'InvalidParameterCombination', words)
+  const { Subnets } = await client.describeSubnets({ SubnetIds: ['subnet-a'], MaxResults: 5 })
+  const { SecurityGroups } = await client.describeSecurityGroups({ GroupIds: ['sg-other'], MaxResults: 5 })
+  const { InstanceTypes } = await client.describeInstanceTypes({ InstanceTypes: ['m5.large'], MaxResults: 5 })
+  assert.deepEqual([Subnets?.length, SecurityGroups?.length, InstanceTypes?.length], [1, 1, 1])
+})
+
+test('a page has 5 to 1000 interfaces', async (t) => {
+  const { client } = await ec2UnderTest(t)
   for (const MaxResults of [4, 1001]) {
     await refused(client.describeNetworkInterfaces({ MaxResults }), 'InvalidParameterValue', 'between 5 and 1000')
   }

@@ -8,7 +8,7 @@ import { type FilterTable, filtered, readFilters } from './filters.ts'
 import { page, readPage } from './page.ts'
 import type { XmlElements } from './xml.ts'
 
-const pageLimits = { least: 5, most: 100, idsParameter: 'instanceTypes' }
+const pageLimits = { least: 5, most: 100 }
 const defaultPageSize = 100
 
 interface NamedType {
@@ -34,7 +34,7 @@ const filterTable: FilterTable<NamedType> = {
 export const describeInstanceTypes: Action = action(
   (parameters) => {
     const names = parameters.at('InstanceType').texts()
-    return { names, filters: readFilters(parameters), pages: readPage(parameters, names, pageLimits) }
+    return { names, filters: readFilters(parameters), pages: readPage(parameters, pageLimits) }
   },
   (_state, { names, filters, pages }) => {
     const unknown = names.filter((name) => !Object.hasOwn(instanceTypes, name))

@@ -14,7 +14,7 @@ import { page, readPage } from './page.ts'
 import { tagSet } from './tag-parameters.ts'
 import type { XmlElements, XmlValue } from './xml.ts'
 
-const pageLimits = { least: 5, most: 1000, idsParameter: 'instancesSet' }
+const pageLimits = { least: 5, most: 1000 }
 const stateCodes: Readonly<Record<InstanceState, number>> = {
   running: 16,
   'shutting-down': 32,
@@ -40,7 +40,11 @@ export const describeInstances: Action = action(
   (parameters) => {
     parameters.at('IncludeManagedResources').boolean() // Nothing here is managed by another AWS service.
     const ids = parameters.at('InstanceId').texts()
-    return { ids, filters: readFilters(parameters), pages: readPage(parameters, ids, pageLimits) }
+    return {
+      ids,
+      filters: readFilters(parameters),
+      pages: readPage(parameters, pageLimits, { name: 'instancesSet', ids }),
+    }
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.instances(), ids, 'i', (instance) => instance.instanceId, refusals.instanceNotFound)

@@ -11,7 +11,7 @@ import { withIds } from './ids.ts'
 import { interfaceElement } from './interface-element.ts'
 import { page, readPage } from './page.ts'
 
-const pageLimits = { least: 5, most: 1000, idsParameter: 'networkInterfaceIdSet' }
+const pageLimits = { least: 5, most: 1000 }
 
 const filterTable = (state: Ec2State): FilterTable<NetworkInterface> => ({
   'network-interface-id': (eni) => [eni.eniId],
@@ -41,7 +41,11 @@ export const describeNetworkInterfaces: Action = action(
   (parameters) => {
     parameters.at('IncludeManagedResources').boolean() // Nothing here is managed by another AWS service.
     const ids = parameters.at('NetworkInterfaceId').texts()
-    return { ids, filters: readFilters(parameters), pages: readPage(parameters, ids, pageLimits) }
+    return {
+      ids,
+      filters: readFilters(parameters),
+      pages: readPage(parameters, pageLimits, { name: 'networkInterfaceIdSet', ids }),
+    }
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.view().enis, ids, 'eni', (eni) => eni.eniId, refusals.eniNotFound)

@@ -11,7 +11,7 @@ import { page, readPage } from './page.ts'
 import { tagSet } from './tag-parameters.ts'
 import type { XmlElements } from './xml.ts'
 
-const pageLimits = { least: 5, most: 1000, idsParameter: 'groupIds' }
+const pageLimits = { least: 5, most: 1000 }
 
 const filterTable: FilterTable<SecurityGroup> = {
   'group-id': (group) => [group.groupId],
@@ -22,7 +22,7 @@ const filterTable: FilterTable<SecurityGroup> = {
 export const describeSecurityGroups: Action = action(
   (parameters) => {
     const ids = parameters.at('GroupId').texts()
-    return { ids, filters: readFilters(parameters), pages: readPage(parameters, ids, pageLimits) }
+    return { ids, filters: readFilters(parameters), pages: readPage(parameters, pageLimits) }
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.groups(), ids, 'sg', (group) => group.groupId, refusals.groupNotFound)

@@ -12,7 +12,7 @@ import { page, readPage } from './page.ts'
 import { tagSet } from './tag-parameters.ts'
 import type { XmlElements } from './xml.ts'
 
-const pageLimits = { least: 5, most: 1000, idsParameter: 'subnetIds' }
+const pageLimits = { least: 5, most: 1000 }
 
 const filterTable: FilterTable<Subnet> = {
   'subnet-id': (subnet) => [subnet.subnetId],
@@ -27,7 +27,7 @@ const filterTable: FilterTable<Subnet> = {
 export const describeSubnets: Action = action(
   (parameters) => {
     const ids = parameters.at('SubnetId').texts()
-    return { ids, filters: readFilters(parameters), pages: readPage(parameters, ids, pageLimits) }
+    return { ids, filters: readFilters(parameters), pages: readPage(parameters, pageLimits) }
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.subnets(), ids, 'subnet', (subnet) => subnet.subnetId, refusals.subnetNotFound)

@@ -13,14 +13,19 @@ export interface PageRequest {
 export interface PageLimits {
   readonly least: number
   readonly most: number
-  /** EC2's name for the list of ids that may not come together with MaxResults. */
-  readonly idsParameter: string
 }
 
-export function readPage(parameters: Parameter, ids: readonly string[], limits: PageLimits): PageRequest {
+/** EC2's name for the list of ids that may not come together with MaxResults, and what was sent in it. */
+export interface ExclusiveIds {
+  readonly name: string
+  readonly ids: readonly string[]
+}
+
+export function readPage(parameters: Parameter, limits: PageLimits, exclusive?: ExclusiveIds): PageRequest {
   const maxResults = parameters.at('MaxResults').integer()
   const nextToken = parameters.at('NextToken').text()
-  if (maxResults !== undefined && ids.length > 0) throw refusals.idsWithMaxResults(limits.idsParameter)
+  if (maxResults !== undefined && exclusive !== undefined && exclusive.ids.length > 0)
+    throw refusals.idsWithMaxResults(exclusive.name)
   if (maxResults !== undefined && (maxResults < limits.least || maxResults > limits.most)) {
     const why = `Expecting a value between ${limits.least} and ${limits.most}.`
     throw refusals.badValue(String(maxResults), 'maxResults', why)
