@@ -55,6 +55,7 @@ export function stopInstance(state: Ec2State, instanceId: string): void {
 export function startInstance(state: Ec2State, instanceId: string): void {
   const instance = state.instance(instanceId)
   if (instance.state !== 'stopped') throw refusals.instanceNot('stopped', instanceId)
+  instance.blockedSlots.clear()
   enter(state, instance, 'running')
   for (const eni of state.enisOn(instanceId)) if (eni.attachment?.status !== 'detaching') plugCard(state, eni)
 }
@@ -95,6 +96,7 @@ function newInstance(state: Ec2State, world: WorldInstance): Instance {
     tags: new Map(Object.entries(world.tags ?? {})),
     state: world.state ?? 'running',
     ebsVolumes: world.ebsVolumes ?? 1,
+    blockedSlots: new Map(),
   }
 }
 
