@@ -46,7 +46,8 @@ export interface WorldInstance {
   readonly groupIds?: readonly string[]
   readonly privateDnsName?: string
   readonly tags?: Tags
-  readonly state?: 'running' | 'stopped'
+  /** Running unless told. */
+  readonly state?: 'pending' | 'running' | 'stopped'
   /** EBS volumes attached, the root volume included: they share the attachment budget of many types. */
   readonly ebsVolumes?: number
   readonly primary?: { readonly eniId?: string; readonly mac?: string; readonly privateIpAddress?: string }

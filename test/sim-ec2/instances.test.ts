@@ -223,6 +223,29 @@ test('a stopped instance keeps its attachments, takes new ones, and finds all ca
   ])
 })
 
+test('an instance that is launched or started is pending first: it takes no interface and has no cards', async (t) => {
+  const hypervisor = recorder()
+  const { ec2, client, clock, create, attach } = await ec2UnderTest(t, { hypervisor, delays: { startMs: 20_000 } })
+  ec2.launchInstance({ instanceId: 'i-new', instanceType: 'm5.large', subnetId: 'subnet-a', state: 'pending' })
+  ec2.startInstance('i-stopped')
+  ec2.launchInstance({ instanceId: 'i-ends', instanceType: 'm5.large', subnetId: 'subnet-a', state: 'pending' })
+  ec2.terminateInstance('i-ends')
+  const stateOf = async (InstanceId: string) => {
+    const { Reservations = [] } = await client.describeInstances({ InstanceIds: [InstanceId] })
+    return Reservations[0]?.Instances?.[0]?.State
+  }
+  clock.advance(19_999)
+  assert.deepEqual(await stateOf('i-new'), { Code: 0, Name: 'pending' })
+  assert.deepEqual(await stateOf('i-stopped'), { Code: 0, Name: 'pending' })
+  await refused(attach(await create(), 'i-new', 1), 'IncorrectState', "Instance 'i-new' is not 'running'.")
+  assert.equal(hypervisor.log.length, 5)
+  clock.advance(1)
+  assert.deepEqual(await stateOf('i-new'), { Code: 16, Name: 'running' })
+  assert.deepEqual(await stateOf('i-ends'), { Code: 48, Name: 'terminated' })
+  assert.equal(hypervisor.log.length, 7)
+  await attach(await create(), 'i-new', 1)
+})
+
 test('an instance may be launched later, and an interface may be detached by hand', async (t) => {
   const { ec2, create, attach } = await ec2UnderTest(t)
   ec2.launchInstance({ instanceId: 'i-new', instanceType: 'm8i.96xlarge', subnetId: 'subnet-b' })

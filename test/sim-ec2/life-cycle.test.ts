@@ -34,6 +34,20 @@ test('an interface goes from pending to in-use and back to available, each state
   await refused(states(), 'InvalidNetworkInterfaceID.NotFound')
 })
 
+test('the interface itself may be attaching first, whatever its attachment is', async (t) => {
+  const { ec2, client, clock, create, attach } = await ec2UnderTest(t, { delays: { inUseMs: 1000, attachMs: 500 } })
+  const [eniId, detached] = [await create(), await create()]
+  const states = (id: string) => [ec2.state.eni(id).status, ec2.state.eni(id).attachment?.status]
+  await attach(eniId, 'i-large', 1)
+  await client.detachNetworkInterface({ AttachmentId: await attach(detached, 'i-large', 2) })
+  assert.deepEqual(states(eniId), ['attaching', 'attaching'])
+  clock.advance(999)
+  assert.deepEqual(states(eniId), ['attaching', 'attached'])
+  clock.advance(1)
+  assert.deepEqual(states(eniId), ['in-use', 'attached'])
+  assert.deepEqual(states(detached), ['available', undefined])
+})
+
 test('create answers what was asked for, and says pending even without a delay', async (t) => {
   const { client } = await ec2UnderTest(t)
   const { NetworkInterface: eni } = await client.createNetworkInterface({

@@ -7,6 +7,7 @@ import * as fc from 'fast-check'
 
 import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
 import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
+import type { Delays } from '../../sim/ec2/state/delays.ts'
 import { deleteNetworkInterface } from '../../sim/ec2/state/delete-network-interface.ts'
 import { detachNetworkInterface } from '../../sim/ec2/state/detach-network-interface.ts'
 import { Ec2Error } from '../../sim/ec2/state/ec2-error.ts'
@@ -44,13 +45,9 @@ interface Account {
   readonly buses: Buses
 }
 
-function newAccount(delays: {
-  createMs: number
-  attachMs: number
-  detachMs: number
-  deviceMs: number
-  stopMs: number
-}): Account {
+type ChosenDelays = Omit<Record<keyof Delays, number>, 'answerMs' | 'terminatedMs'>
+
+function newAccount(delays: ChosenDelays): Account {
   const clock = new ManualClock()
   const buses = new Buses()
   const state = new Ec2State(smallWorld, clock, { hypervisor: buses, delays, consistency: { newIdMs: 0, listMs: 700 } })
@@ -115,7 +112,15 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
 
 test('slots, addresses and devices are right whatever is called', () => {
   const delay = fc.constantFrom(0, 500, 2000)
-  const delays = fc.record({ createMs: delay, attachMs: delay, detachMs: delay, deviceMs: delay, stopMs: delay })
+  const delays = fc.record<ChosenDelays>({
+    createMs: delay,
+    attachMs: delay,
+    inUseMs: delay,
+    detachMs: delay,
+    deviceMs: delay,
+    startMs: delay,
+    stopMs: delay,
+  })
   fc.assert(
     fc.property(delays, fc.array(operation, { minLength: 20, maxLength: 120 }), (chosen, operations) => {
       const account = newAccount(chosen)

@@ -27,6 +27,9 @@ export function attachNetworkInterface(state: Ec2State, request: AttachNetworkIn
   if (request.enaExpress === true && !instance.limits.enaExpress) throw refusals.noEnaExpress(instance.instanceType)
 
   const attachment = linkToInstance(state, eni, instance, request)
+  state.later(state.delays.inUseMs, () => {
+    if (eni.attachment === attachment && eni.status === 'attaching') showInUse(state, eni)
+  })
   followAttachment(state, eni, attachment)
   return { ...attachment }
 }
@@ -51,6 +54,11 @@ export function linkToInstance(
   }
   state.link(eni, attachment)
   return attachment
+}
+
+export function showInUse(state: Ec2State, eni: NetworkInterface): void {
+  eni.status = 'in-use'
+  state.touched(eni)
 }
 
 /** Puts the card into the guest, unless the machine is off: it then finds the card when it starts. */

@@ -9,10 +9,14 @@ export interface Delays {
   createMs: Duration
   /** An attachment stays `attaching` this long. */
   attachMs: Duration
+  /** The interface itself is `attaching`, too, this long, before it is `in-use`. */
+  inUseMs: Duration
   /** An attachment stays `detaching` at least this long; longer when the guest does not let go of the device. */
   detachMs: Duration
   /** The device appears in the guest this long after the attach call, whatever the attachment's status says. */
   deviceMs: Duration
+  /** An instance that starts, or is launched `pending`, stays so this long. */
+  startMs: Duration
   /** An instance stays `stopping` or `shutting-down` this long. */
   stopMs: Duration
   /** A terminated instance can be described this long; afterwards its id is unknown. */
@@ -23,8 +27,10 @@ export const defaultDelays: Delays = {
   answerMs: 0,
   createMs: 0,
   attachMs: 0,
+  inUseMs: 0,
   detachMs: 0,
   deviceMs: 0,
+  startMs: 0,
   stopMs: 0,
   // "A terminated instance remains visible in the console for about one hour" (EC2 user guide, "Terminate instances").
   terminatedMs: 3_600_000,

@@ -199,7 +199,7 @@ export class Ec2State {
 
   link(eni: NetworkInterface, attachment: Attachment): void {
     eni.attachment = attachment
-    eni.status = 'in-use'
+    eni.status = 'attaching'
     this.#byAttachment.set(attachment.attachmentId, eni)
     const onInstance = this.#attached.get(attachment.instanceId) ?? new Set()
     this.#attached.set(attachment.instanceId, onInstance.add(eni))

@@ -3,7 +3,7 @@
 
 import type { WorldInstance } from '../world.ts'
 
-import { linkToInstance, plugCard } from './attach-network-interface.ts'
+import { linkToInstance, plugCard, showInUse } from './attach-network-interface.ts'
 import { newNetworkInterface } from './create-network-interface.ts'
 import type { Ec2State } from './ec2-state.ts'
 import { instanceTypes } from './instance-types.ts'
@@ -40,6 +40,7 @@ export function launchInstance(state: Ec2State, world: WorldInstance): void {
     const slot = { networkCard: foreign.networkCard ?? 0, deviceIndex: foreign.deviceIndex }
     attachAtLaunch(state, instance, eni, slot, foreign.deleteOnTermination ?? true)
   }
+  if (instance.state === 'pending') runLater(state, instance)
 }
 
 export function stopInstance(state: Ec2State, instanceId: string): void {
@@ -56,8 +57,8 @@ export function startInstance(state: Ec2State, instanceId: string): void {
   const instance = state.instance(instanceId)
   if (instance.state !== 'stopped') throw refusals.instanceNot('stopped', instanceId)
   instance.blockedSlots.clear()
-  enter(state, instance, 'running')
-  for (const eni of state.enisOn(instanceId)) if (eni.attachment?.status !== 'detaching') plugCard(state, eni)
+  enter(state, instance, 'pending')
+  runLater(state, instance)
 }
 
 /** Interfaces with DeleteOnTermination go with the instance, the others become available. */
@@ -100,6 +101,15 @@ function newInstance(state: Ec2State, world: WorldInstance): Instance {
   }
 }
 
+function runLater(state: Ec2State, instance: Instance): void {
+  state.later(state.delays.startMs, () => {
+    if (instance.state !== 'pending') return
+    enter(state, instance, 'running')
+    for (const eni of state.enisOn(instance.instanceId))
+      if (eni.attachment?.status !== 'detaching') plugCard(state, eni)
+  })
+}
+
 function attachAtLaunch(
   state: Ec2State,
   instance: Instance,
@@ -111,7 +121,7 @@ function attachAtLaunch(
   const attachment = linkToInstance(state, eni, instance, slot)
   attachment.status = 'attached'
   attachment.deleteOnTermination = deleteOnTermination
-  state.touched(eni)
+  showInUse(state, eni)
   plugCard(state, eni)
 }
 

@@ -2,7 +2,7 @@
 
 import type { InstanceType } from './instance-types.ts'
 
-export type InstanceState = 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated'
+export type InstanceState = 'pending' | 'running' | 'stopping' | 'stopped' | 'shutting-down' | 'terminated'
 
 export interface Instance {
   readonly serial: number

@@ -32,7 +32,7 @@ export interface NetworkInterface {
   groupIds: readonly string[]
   description: string
   sourceDestCheck: boolean
-  status: 'pending' | 'available' | 'in-use' | 'detaching'
+  status: 'pending' | 'available' | 'attaching' | 'in-use' | 'detaching'
   /** Absent once the interface is detached: EC2 drops it rather than showing `detached` (VPC CNI issue 914). */
   attachment?: Attachment
 }

@@ -16,6 +16,7 @@ import type { XmlElements, XmlValue } from './xml.ts'
 
 const pageLimits = { least: 5, most: 1000 }
 const stateCodes: Readonly<Record<InstanceState, number>> = {
+  pending: 0,
   running: 16,
   'shutting-down': 32,
   terminated: 48,
