@@ -12,6 +12,9 @@ import type { EniWatch } from './eni-watch.ts'
 import type { InstanceLife } from './instance-life.ts'
 import { ourEnis } from './our-enis.ts'
 
+/** What one call shows another may not know yet. */
+const stillUnknownMs = 5_000
+
 export interface EniReleaseParts {
   readonly ec2: Ec2
   readonly watch: EniWatch
@@ -45,7 +48,8 @@ export class EniRelease {
         await this.#untilFree(found, signal)
         signal.throwIfAborted()
       }
-      await ignoreNotFound(ec2.deleteEni(found.id))
+      // EC2 shows it: that another call does not know it is no proof that it is gone.
+      if (!(await isKnown(ec2.deleteEni(found.id)))) return stillUnknownMs
       log.info({ attachment: name, node: attachment.spec.nodeName, eni: found.id }, 'ENI deleted')
     }
     // A create whose answer was lost, or one just made, may become visible only later.
@@ -67,7 +71,7 @@ export class EniRelease {
     const isUnderWay = on.status === 'detaching'
     const isForced = metadata.annotations?.[forceDetachAnnotation] === 'true'
     const force = isForced || (isUnderWay && (await life.state(spec)) === 'terminated')
-    if (force || !isUnderWay) await ignoreNotFound(ec2.detachEni(on.id, force))
+    if (force || !isUnderWay) await isKnown(ec2.detachEni(on.id, force))
   }
 
   /** Detach is over when the attachment has disappeared and the ENI is available again. */
@@ -83,10 +87,13 @@ export class EniRelease {
   }
 }
 
-async function ignoreNotFound(call: Promise<void>): Promise<void> {
+/** Whether EC2 knows what the call is about. */
+async function isKnown(call: Promise<void>): Promise<boolean> {
   try {
     await call
+    return true
   } catch (error) {
-    if (!isEc2(error, 'NotFound')) throw error
+    if (isEc2(error, 'NotFound')) return false
+    throw error
   }
 }

@@ -265,6 +265,16 @@ describe('a list that is empty for half a minute', () => {
     }
   })
 
+  test('to a delete, as of an ENI that it does not know: it goes all the same', async () => {
+    const lab = new AccountInUse()
+    await lab.start()
+    const kind = { code: 'InvalidNetworkInterfaceID.NotFound', status: 400 }
+    lab.ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', times: 3, kind })
+    lab.releaseIdle()
+    await lab.until(() => ours(lab.scene).length === 2)
+    await lab.assertAllWell()
+  })
+
   test('of network interfaces while one goes: it goes', async () => {
     const lab = new AccountInUse()
     await lab.start()

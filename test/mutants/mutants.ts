@@ -123,8 +123,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'every detach is forced',
     file: release,
-    find: 'await ignoreNotFound(ec2.detachEni(on.id, force))',
-    replace: 'await ignoreNotFound(ec2.detachEni(on.id, true))',
+    find: 'await isKnown(ec2.detachEni(on.id, force))',
+    replace: 'await isKnown(ec2.detachEni(on.id, true))',
     caughtBy: test('force-detach'),
   },
   {
@@ -140,6 +140,13 @@ export const mutants: readonly Mutant[] = [
     find: 'if (seen.length === 0 && attachment.status?.eni?.plannedTime !== undefined && !isGone)',
     replace: 'if (seen.length > 100 && !isGone)',
     caughtBy: story(12),
+  },
+  {
+    fault: 'a delete of what EC2 does not know yet counts as done',
+    file: release,
+    find: 'if (!(await isKnown(ec2.deleteEni(found.id)))) return stillUnknownMs',
+    replace: 'await isKnown(ec2.deleteEni(found.id))',
+    caughtBy: test('malformed-answers'),
   },
   {
     fault: 'a card is taken without its device plugin having let go of it',
@@ -179,7 +186,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the collection deletes what an object names',
     file: 'src/attacher/garbage-collector.ts',
-    find: 'tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))',
+    find: "tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag) ?? ''))",
     replace: 'tagged.filter((eni) => known.size >= 0 && eni.tags.has(attachmentTag))',
     caughtBy: test('garbage-collector'),
   },

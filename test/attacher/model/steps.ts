@@ -142,7 +142,7 @@ const deeds = {
 const byHand: fc.Arbitrary<Step> = fc
   .record({ deed: fc.constantFrom(...(Object.keys(deeds) as (keyof typeof deeds)[])), pick: number, detail: number })
   .map(({ deed, pick, detail }) => (trial) => {
-    const known = trial.record.present().filter(({ eni }) => trial.lab.ec2.state.visibility.knows(eni))
+    const known = trial.record.present().filter(({ eni }) => trial.lab.ec2.state.visibility.knows(eni, 'other'))
     const chosen = picked(known, pick)
     if (chosen === undefined) return nothing
     const { eniID, name } = chosen.made
