@@ -21,6 +21,8 @@ import { ourEnis } from './our-enis.ts'
 
 /** Beyond this many taken indexes in a row the node is not what we think it is. */
 const indexTriesMax = 5
+/** EC2 forgets client tokens after a time that it does not tell. */
+const tokenGoodMs = 60 * 60_000
 /** An ENI that a describe shows may be unknown to the next call all the same. */
 const stillUnknownMs = 250
 
@@ -109,6 +111,8 @@ export class EniAttach {
   async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<Made> {
     const { store, networks, clock, log } = this.#parts
     const eni = eniStatusOf(planned)
+    // Its first try may have made an ENI that EC2 does not answer this token with any more.
+    if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni)
     try {
       const created = await this.#ec2(planned).createEni({
         clientToken: this.#clientToken(planned, eni.attempt ?? 0),
@@ -131,7 +135,7 @@ export class EniAttach {
     }
   }
 
-  /** The NodeENI changed between two tries of one create: the ENI of the first try exists or will show, and it is ours. */
+  /** The token of a plan is used up or old: the ENI of its first try exists, or will show, or never was; and it is ours. */
   async #adopt(planned: ENIAttachment, eni: EniStatus): Promise<Made> {
     const { store, absences, clock } = this.#parts
     const [found] = await ourEnis(this.#ec2(planned), planned)
@@ -139,7 +143,8 @@ export class EniAttach {
     if (found !== undefined) {
       return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
     }
-    if (!isGone) throw new Error(`ENI of ${planned.metadata.name} was made without EC2 showing it yet, looking again`)
+    if (!isGone)
+      throw new Error(`ENI of ${planned.metadata.name} may be there without EC2 showing it yet, looking again`)
     await this.#forgetPlan(planned)
     throw new Error(`ENI of ${planned.metadata.name}: the client token is used up, trying with the next`)
   }

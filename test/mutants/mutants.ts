@@ -93,6 +93,20 @@ export const mutants: readonly Mutant[] = [
     caughtBy: test('lost-answers'),
   },
   {
+    fault: 'a client token that EC2 has forgotten is used again',
+    file: attach,
+    find: 'if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni)',
+    replace: '',
+    caughtBy: test('storms'),
+  },
+  {
+    fault: 'an instance that takes no ENI is tried again at once',
+    file: controller,
+    find: 'if (hasEni && !byHand.has(done.reason)) refusals.add(attachment, nodeENI, done.reason)',
+    replace: '',
+    caughtBy: test('storms'),
+  },
+  {
     fault: 'the slots of a network card are not counted',
     file: 'src/attacher/eni-plan.ts',
     find: 'const slot = chooseSlot(cardsFor(question), taken, deviceIndex)',
