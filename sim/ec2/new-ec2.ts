@@ -15,7 +15,7 @@ import { WallClock } from './wall-clock.ts'
 import { CallLog } from './wire/call-log.ts'
 import { Faults } from './wire/faults.ts'
 import { Ec2Service } from './wire/service.ts'
-import { Throttle, type Throttling } from './wire/throttle.ts'
+import { type BucketName, Throttle, type Throttling } from './wire/throttle.ts'
 import type { World, WorldInstance } from './world.ts'
 
 export interface Ec2Options {
@@ -44,8 +44,8 @@ export interface Ec2 {
   setDelays(delays: Partial<Delays>): void
   /** Undefined: off. All buckets are full afterwards. */
   setThrottling(throttling: Throttling | undefined): void
-  /** Other users of the account take tokens of this bucket: of an action, or of `<action> unfiltered`. */
-  drain(bucketName: string, tokens: number): void
+  /** Other users of the account take tokens of this bucket. */
+  drain(bucketName: BucketName, tokens: number): void
   /** Undefined: off. */
   setConsistency(consistency: Consistency | undefined): void
   /** The next attach or detach, of this interface or of any, gets stuck until the returned function is called. */

@@ -18,7 +18,7 @@ const changes = [
   'ModifyNetworkInterfaceAttribute',
   'DetachNetworkInterface',
   'DeleteNetworkInterface',
-]
+] as const
 
 for (const action of changes) {
   for (const kind of ['reset', 'http500'] as const) {

@@ -16,7 +16,7 @@ const changing = [
   'ModifyNetworkInterfaceAttribute',
   'DetachNetworkInterface',
   'DeleteNetworkInterface',
-]
+] as const
 
 describe('the UPF walk-through', () => {
   let scenario: Scenario

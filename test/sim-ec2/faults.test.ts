@@ -73,6 +73,13 @@ test('a fault strikes the nth call of its action and as many after it as told', 
   assert.deepEqual(outcomes, ['ok', 'RequestLimitExceeded', 'RequestLimitExceeded', 'ok'])
 })
 
+test('a fault of an action that does not exist does not compile', async (t) => {
+  const { ec2, create: createEni } = await ec2UnderTest(t)
+  // @ts-expect-error it is mistyped
+  ec2.faults.add({ action: 'CreateNetworkInterfce', when: 'before', kind: 'http500' })
+  await createEni()
+})
+
 test('a fault may be taken back', async (t) => {
   const { ec2, client } = await ec2UnderTest(t)
   const takeBack = ec2.faults.add({ action: '*', times: Infinity, when: 'before', kind: 'http500' })

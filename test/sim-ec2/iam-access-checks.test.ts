@@ -99,7 +99,7 @@ test('every action of this EC2 asks something', () => {
     GroupId: 'sg-other',
     'ResourceId.1': 'eni-primary',
   }
-  for (const action of actions.keys()) assert.notEqual(asked(action, form).length, 0, action)
+  for (const action of Object.keys(actions)) assert.notEqual(asked(action, form).length, 0, action)
 })
 
 const contexts: [string, string, Record<string, string>, Record<string, string[] | undefined>][] = [

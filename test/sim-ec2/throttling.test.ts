@@ -5,6 +5,8 @@ import { describe, test } from 'node:test'
 
 import type { EC2 } from '@aws-sdk/client-ec2'
 
+import type { BucketName } from '../../sim/ec2/wire/throttle.ts'
+
 import { ec2InProcess } from './ec2-in-process.ts'
 import { refused } from './ec2-under-test.ts'
 
@@ -28,7 +30,7 @@ async function letIn(calls: number, call: () => Promise<unknown>): Promise<numbe
 }
 
 describe('each bucket takes so many calls at once and so many a second', () => {
-  const buckets: [string, number, number, (client: EC2) => Promise<unknown>][] = [
+  const buckets: [BucketName, number, number, (client: EC2) => Promise<unknown>][] = [
     ['CreateNetworkInterface', 100, 5, (ec2) => ec2.createNetworkInterface({ SubnetId: 'subnet-a' })],
     ['DeleteNetworkInterface', 100, 5, (ec2) => ec2.deleteNetworkInterface(unknownEni)],
     ['ModifyNetworkInterfaceAttribute', 100, 5, (ec2) => ec2.modifyNetworkInterfaceAttribute(unknownEni)],
@@ -61,6 +63,17 @@ describe('each bucket takes so many calls at once and so many a second', () => {
       assert.equal(await letIn(perSecond + 5, () => call(client)), perSecond)
     })
   }
+})
+
+test('a name that no bucket has does not compile', async (t) => {
+  const { ec2, create } = await ec2InProcess(t, on)
+  // @ts-expect-error it is mistyped
+  ec2.drain('CreateNetworkInterfce', 100)
+  // @ts-expect-error only some actions have two buckets
+  ec2.drain('CreateNetworkInterface unfiltered', 100)
+  // @ts-expect-error it is mistyped
+  ec2.setThrottling({ scale: 1, overrides: { CreateNetworkInterfce: { bucket: 1, refillPerSecond: 1 } } })
+  assert.equal(await letIn(2, create), 2)
 })
 
 test('a refusal is RequestLimitExceeded with HTTP 503', async (t) => {

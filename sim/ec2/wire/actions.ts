@@ -10,15 +10,19 @@ import { interfaceActions } from './interface-actions.ts'
 import { networkActions } from './network-actions.ts'
 import { tagActions } from './tag-actions.ts'
 
-export const actions: ReadonlyMap<string, Action> = new Map(
-  Object.entries({
-    DescribeInstances: describeInstances,
-    DescribeInstanceTypes: describeInstanceTypes,
-    DescribeNetworkInterfaces: describeNetworkInterfaces,
-    DescribeSecurityGroups: describeSecurityGroups,
-    DescribeSubnets: describeSubnets,
-    ...interfaceActions,
-    ...networkActions,
-    ...tagActions,
-  }),
-)
+export const actions = {
+  DescribeInstances: describeInstances,
+  DescribeInstanceTypes: describeInstanceTypes,
+  DescribeNetworkInterfaces: describeNetworkInterfaces,
+  DescribeSecurityGroups: describeSecurityGroups,
+  DescribeSubnets: describeSubnets,
+  ...interfaceActions,
+  ...networkActions,
+  ...tagActions,
+} satisfies Readonly<Record<string, Action>>
+
+export type ActionName = keyof typeof actions
+
+export function isActionName(name: string): name is ActionName {
+  return Object.hasOwn(actions, name)
+}

@@ -1,5 +1,6 @@
 // Every call that reached the simulated EC2, with what became of it: for tests that count calls and for the demo's time line.
 
+import type { ActionName } from './actions.ts'
 import type { XmlElements } from './xml.ts'
 
 export interface Call {
@@ -25,11 +26,11 @@ export class CallLog implements Iterable<Call> {
     return this.#calls[Symbol.iterator]()
   }
 
-  of(action: string): Call[] {
+  of(action: ActionName): Call[] {
     return this.#calls.filter((call) => call.action === action)
   }
 
-  count(action?: string): number {
+  count(action?: ActionName): number {
     return action === undefined ? this.#calls.length : this.of(action).length
   }
 

@@ -1,6 +1,8 @@
 // Faults that a test or the demo orders: the nth call of an action fails, before EC2 did it or after, so that EC2 has done it and
 // the caller does not know.
 
+import type { ActionName } from './actions.ts'
+
 export type FaultKind =
   | { readonly code: string; readonly message?: string; readonly status?: number }
   /** The connection breaks without an answer. */
@@ -13,8 +15,8 @@ export type FaultKind =
   | 'slow'
 
 export interface Fault {
-  /** Name of the action, or `*` for all. */
-  readonly action: string
+  /** `*`: all. */
+  readonly action: ActionName | '*'
   /** Counted from when the fault was added; the first call is 1, which is the default. */
   readonly nth?: number
   /** How many calls in a row from the nth on; 1 unless told, Infinity for ever. */

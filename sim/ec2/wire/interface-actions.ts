@@ -15,7 +15,7 @@ import { readTagSpecifications } from './tag-parameters.ts'
 const maximumTokenLength = 64
 const done = { return: true }
 
-export const interfaceActions: Readonly<Record<string, Action>> = {
+export const interfaceActions = {
   CreateNetworkInterface: action(
     (parameters) => ({
       clientToken: readClientToken(parameters),
@@ -76,7 +76,7 @@ export const interfaceActions: Readonly<Record<string, Action>> = {
       return done
     },
   ),
-}
+} satisfies Readonly<Record<string, Action>>
 
 function readClientToken(parameters: Parameter): string | undefined {
   const token = parameters.at('ClientToken').text()

@@ -5,7 +5,7 @@ import { deleteSubnet } from '../state/delete-subnet.ts'
 
 import { type Action, action } from './action.ts'
 
-export const networkActions: Readonly<Record<string, Action>> = {
+export const networkActions = {
   DeleteSecurityGroup: action(
     (parameters) => parameters.at('GroupId').requiredText(),
     (state, groupId) => {
@@ -21,4 +21,4 @@ export const networkActions: Readonly<Record<string, Action>> = {
       return { return: true }
     },
   ),
-}
+} satisfies Readonly<Record<string, Action>>

@@ -10,7 +10,7 @@ import { Ec2Error } from '../state/ec2-error.ts'
 import type { Ec2State } from '../state/ec2-state.ts'
 import { refusals } from '../state/refusals.ts'
 
-import { actions } from './actions.ts'
+import { actions, isActionName } from './actions.ts'
 import type { CallLog } from './call-log.ts'
 import type { Fault, Faults } from './faults.ts'
 import { Parameter } from './parameter.ts'
@@ -101,11 +101,10 @@ export class Ec2Service {
     try {
       const { key, region } = credential(request) ?? {}
       if (key === undefined || region !== this.#state.region) throw refusals.notAuthenticated()
-      const action = actions.get(request.action)
-      if (action === undefined) throw refusals.unknownAction(request.action)
+      if (!isActionName(request.action)) throw refusals.unknownAction(request.action)
       this.#throttle.charge(request.action, Parameter.parse(request.form))
       this.#iam.check(key, request.action, Parameter.parse(request.form))
-      return { result: action(Parameter.parse(request.form), this.#state) }
+      return { result: actions[request.action](Parameter.parse(request.form), this.#state) }
     } catch (error) {
       if (error instanceof Ec2Error) return { refusal: error }
       throw error

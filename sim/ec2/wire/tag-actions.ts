@@ -7,7 +7,7 @@ import { type Action, action } from './action.ts'
 import type { Parameter } from './parameter.ts'
 import { readTagMap, readTags } from './tag-parameters.ts'
 
-export const tagActions: Readonly<Record<string, Action>> = {
+export const tagActions = {
   CreateTags: action(
     (parameters) => ({ resourceIds: readResourceIds(parameters), tags: readTagMap(parameters) }),
     (state, { resourceIds, tags }) => {
@@ -24,7 +24,7 @@ export const tagActions: Readonly<Record<string, Action>> = {
       return { return: true }
     },
   ),
-}
+} satisfies Readonly<Record<string, Action>>
 
 function readResourceIds(parameters: Parameter): string[] {
   const ids = parameters.at('ResourceId').texts()

@@ -4,6 +4,7 @@
 import type { Clock } from '../state/clock.ts'
 import { refusals } from '../state/refusals.ts'
 
+import type { ActionName } from './actions.ts'
 import type { Parameter } from './parameter.ts'
 
 export interface BucketLimits {
@@ -15,9 +16,15 @@ export interface BucketLimits {
 export interface Throttling {
   /** Factor on all default limits: 1 is EC2's default, 10 a raised quota, 0.1 an account with many other users. */
   readonly scale: number
-  /** Limits of single buckets, as they are. A bucket has the name of its action, or `<action> unfiltered` (see `bucketOf`). */
-  readonly overrides?: Readonly<Record<string, BucketLimits>>
+  /** Limits of single buckets, as they are. */
+  readonly overrides?: Readonly<Partial<Record<BucketName, BucketLimits>>>
 }
+
+/** Some actions have a second, smaller bucket for calls without filter and page. */
+const withUnfilteredBucket = ['DescribeInstances', 'DescribeNetworkInterfaces', 'DescribeSecurityGroups'] as const
+type WithUnfilteredBucket = (typeof withUnfilteredBucket)[number]
+
+export type BucketName = ActionName | `${WithUnfilteredBucket} unfiltered`
 
 const mutating = { bucket: 50, refillPerSecond: 5 }
 const mutatingMore = { bucket: 100, refillPerSecond: 5 }
@@ -26,7 +33,10 @@ const describing = { bucket: 100, refillPerSecond: 20 }
 const unfiltered = { bucket: 50, refillPerSecond: 10 }
 
 /** The actions that the guide lists by name, of those that are modelled; the others go by their category. */
-const defaultLimits: Readonly<Record<string, BucketLimits>> = {
+const defaultLimits: Readonly<Partial<Record<BucketName, BucketLimits>>> = {
+  'DescribeInstances unfiltered': unfiltered,
+  'DescribeNetworkInterfaces unfiltered': unfiltered,
+  'DescribeSecurityGroups unfiltered': unfiltered,
   CreateNetworkInterface: mutatingMore,
   DeleteNetworkInterface: mutatingMore,
   ModifyNetworkInterfaceAttribute: mutatingMore,
@@ -34,12 +44,10 @@ const defaultLimits: Readonly<Record<string, BucketLimits>> = {
   DeleteTags: tagging,
 }
 
-const withUnfilteredBucket = ['DescribeInstances', 'DescribeNetworkInterfaces', 'DescribeSecurityGroups']
-
 export class Throttle {
   readonly #clock: Clock
   #throttling: Throttling | undefined
-  #buckets = new Map<string, TokenBucket>()
+  #buckets = new Map<BucketName, TokenBucket>()
 
   constructor(clock: Clock, throttling: Throttling | undefined) {
     this.#clock = clock
@@ -53,18 +61,18 @@ export class Throttle {
   }
 
   /** Throws RequestLimitExceeded when the call's bucket has no token. */
-  charge(action: string, parameters: Parameter): void {
+  charge(action: ActionName, parameters: Parameter): void {
     if (this.#throttling === undefined) return
     if (!this.#bucket(bucketOf(action, parameters), this.#throttling).take()) throw refusals.throttled()
   }
 
   /** Other users of the account take tokens, as many as there are. */
-  drain(bucketName: string, tokens: number): void {
+  drain(bucketName: BucketName, tokens: number): void {
     if (this.#throttling === undefined) throw new Error(`no tokens to take of ${bucketName}: throttling is off`)
     this.#bucket(bucketName, this.#throttling).drain(tokens)
   }
 
-  #bucket(name: string, { scale, overrides = {} }: Throttling): TokenBucket {
+  #bucket(name: BucketName, { scale, overrides = {} }: Throttling): TokenBucket {
     const known = this.#buckets.get(name)
     if (known !== undefined) return known
     const { bucket, refillPerSecond } = limitsOf(name)
@@ -75,14 +83,14 @@ export class Throttle {
   }
 }
 
-/** Some actions have a second, smaller bucket for calls without filter and page; ids are neither. */
-function bucketOf(action: string, parameters: Parameter): string {
-  const narrowed = ['Filter', 'MaxResults', 'NextToken'].some((name) => parameters.at(name).sent)
-  return narrowed || !withUnfilteredBucket.includes(action) ? action : `${action} unfiltered`
+/** Ids are neither filter nor page. */
+function bucketOf(action: ActionName, parameters: Parameter): BucketName {
+  const isNarrowed = ['Filter', 'MaxResults', 'NextToken'].some((name) => parameters.at(name).sent)
+  const other = withUnfilteredBucket.find((name) => name === action)
+  return isNarrowed || other === undefined ? action : `${other} unfiltered`
 }
 
-function limitsOf(bucketName: string): BucketLimits {
-  if (bucketName.endsWith(' unfiltered')) return unfiltered
+function limitsOf(bucketName: BucketName): BucketLimits {
   return defaultLimits[bucketName] ?? (bucketName.startsWith('Describe') ? describing : mutating)
 }
 
