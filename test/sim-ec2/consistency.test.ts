@@ -152,11 +152,22 @@ describe('a Describe answer is listMs old', () => {
     assert.deepEqual(await indexes('i-large'), [])
   })
 
-  test('in no other answer: free addresses are those of now', async (t) => {
-    const { client, create } = await ec2InProcess(t, lagging)
+  test('in no other answer: subnets, groups and the state of instances are those of now', async (t) => {
+    const { ec2, client, create } = await ec2InProcess(t, lagging)
     await create('subnet-tiny')
     const { Subnets } = await client.describeSubnets({ SubnetIds: ['subnet-tiny'] })
     assert.equal(Subnets?.[0]?.AvailableIpAddressCount, 10)
+
+    const [kept, deleted] = ['sg-fedcba9876543210f', 'sg-0123456789abcdef0']
+    await client.createTags({ Resources: [kept, 'i-large'], Tags: [{ Key: 'a', Value: 'b' }] })
+    await client.deleteSecurityGroup({ GroupId: deleted })
+    ec2.stopInstance('i-large')
+    const Filters = [{ Name: 'tag:a', Values: ['b'] }]
+    const { SecurityGroups } = await client.describeSecurityGroups({ Filters })
+    assert.equal(SecurityGroups?.[0]?.GroupId, kept)
+    await refused(client.describeSecurityGroups({ GroupIds: [deleted] }), 'InvalidGroup.NotFound')
+    const { Reservations } = await client.describeInstances({ Filters })
+    assert.equal(Reservations?.[0]?.Instances?.[0]?.State?.Name, 'stopped')
   })
 })
 

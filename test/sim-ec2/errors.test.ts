@@ -175,6 +175,13 @@ const rows: readonly Row[] = [
     call: ({ create }) => create(),
   },
   {
+    title: 'a call that only asks whether it might',
+    code: 'DryRunOperation',
+    words: 'Request would have succeeded, but DryRun flag is set.',
+    status: 412,
+    call: ({ client }) => client.createNetworkInterface({ SubnetId: 'subnet-a', DryRun: true }),
+  },
+  {
     title: 'a subnet that is not there',
     code: 'InvalidSubnetID.NotFound',
     words: "The subnet ID 'subnet-0' does not exist",

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 
-import type { EC2 } from '@aws-sdk/client-ec2'
+import type { EC2, Tag } from '@aws-sdk/client-ec2'
 
 import { ec2UnderTest, refused } from './ec2-under-test.ts'
 import { smallWorld } from './small-world.ts'
@@ -148,17 +148,35 @@ describe('a create', () => {
       await refused(create(quota + 1), code)
       await refused(client.modifyNetworkInterfaceAttribute({ NetworkInterfaceId, Groups: groups(quota + 1) }), code)
     }
+    const beyond = ec2UnderTest(t, { world: { ...smallWorld, maximumGroupsPerInterface: 17 } })
+    await assert.rejects(beyond, /16 at most/)
   })
 
-  test('with tags for another type, or with tags of AWS', async (t) => {
+  test('with tags for another type', async (t) => {
     const { client } = await ec2UnderTest(t)
-    const tagged = (ResourceType: 'instance' | 'network-interface', Key: string) =>
+    const TagSpecifications = [{ ResourceType: 'instance' as const, Tags: [{ Key: 'a', Value: '' }] }]
+    const created = client.createNetworkInterface({ SubnetId: 'subnet-a', TagSpecifications })
+    await refused(created, 'InvalidParameterValue', "'instance' is not a valid taggable resource type")
+  })
+
+  test('or CreateTags beyond 50 tags of a resource, or with tags of AWS', async (t) => {
+    const { ec2, client } = await ec2UnderTest(t)
+    const tags = (count: number) => Array.from({ length: count }, (_, at) => ({ Key: `tag-${at}`, Value: '' }))
+    const create = (Tags: Tag[]) =>
       client.createNetworkInterface({
         SubnetId: 'subnet-a',
-        TagSpecifications: [{ ResourceType, Tags: [{ Key, Value: '' }] }],
+        TagSpecifications: [{ ResourceType: 'network-interface', Tags }],
       })
-    await refused(tagged('instance', 'a'), 'InvalidParameterValue', "'instance' is not a valid taggable resource type")
-    await refused(tagged('network-interface', 'aws:a'), 'InvalidParameterValue', 'reserved')
+    const { NetworkInterface } = await create(tags(50))
+    const Resources = [NetworkInterface?.NetworkInterfaceId ?? '']
+    await client.createTags({ Resources, Tags: [{ Key: 'tag-0', Value: 'replaced' }] })
+    const more = [{ Key: 'one-more', Value: '' }]
+    await refused(client.createTags({ Resources: ['subnet-a', ...Resources], Tags: more }), 'TagLimitExceeded')
+    assert.equal(ec2.state.subnet('subnet-a').tags.size, 0, 'one that is full refuses all')
+    await refused(create(tags(51)), 'TagLimitExceeded')
+    const ofAws = [{ Key: 'aws:a', Value: '' }]
+    await refused(client.createTags({ Resources: ['subnet-a'], Tags: ofAws }), 'InvalidParameterValue', 'reserved')
+    await refused(create(ofAws), 'InvalidParameterValue', 'reserved')
   })
 
   test('of what is not modelled: it is refused, never ignored', async (t) => {

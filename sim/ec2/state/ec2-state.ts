@@ -60,6 +60,7 @@ export class Ec2State {
     this.accountId = world.accountId ?? defaultAccountId
     this.maximumNetworkInterfaces = world.maximumNetworkInterfaces ?? defaultMaximumNetworkInterfaces
     this.maximumGroupsPerInterface = world.maximumGroupsPerInterface ?? defaultMaximumGroupsPerInterface
+    if (this.maximumGroupsPerInterface > 16) throw new RangeError('the quota of groups an interface is 16 at most')
     this.clock = clock
     this.bay = new DeviceBay(options.hypervisor ?? noHypervisor)
     this.delays = { ...defaultDelays, ...options.delays }

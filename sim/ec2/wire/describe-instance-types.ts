@@ -25,7 +25,7 @@ const knownTypes: readonly NamedType[] = Object.entries(instanceTypes).map(([nam
   tags: new Map(),
 }))
 
-const filterTable: FilterTable<NamedType> = {
+export const instanceTypeFilters: FilterTable<NamedType> = {
   'instance-type': ({ name }) => [name],
   'processor-info.supported-architecture': ({ type }) => [type.architecture],
   'network-info.maximum-network-interfaces': ({ type }) => [slotsOf(type)],
@@ -40,7 +40,7 @@ export const describeInstanceTypes: Action = action(
     const unknown = names.filter((name) => !Object.hasOwn(instanceTypes, name))
     if (unknown.length > 0) throw refusals.instanceTypeNotFound(unknown)
     const named = knownTypes.filter(({ name }) => names.length === 0 || names.includes(name))
-    const { items, nextToken } = page(filtered(named, filters, filterTable), pages, defaultPageSize)
+    const { items, nextToken } = page(filtered(named, filters, instanceTypeFilters), pages, defaultPageSize)
     return { instanceTypeSet: items.map(typeElement), nextToken }
   },
 )

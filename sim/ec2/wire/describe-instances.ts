@@ -24,7 +24,7 @@ const stateCodes: Readonly<Record<InstanceState, number>> = {
   stopped: 80,
 }
 
-const filterTable = (view: InterfaceView): FilterTable<Instance> => ({
+export const instanceFilters = (view: InterfaceView): FilterTable<Instance> => ({
   'instance-id': (instance) => [instance.instanceId],
   'instance-type': (instance) => [instance.instanceType],
   'instance-state-name': (instance) => [instance.state],
@@ -50,7 +50,7 @@ export const describeInstances: Action = action(
   (state, { ids, filters, pages }) => {
     const named = withIds(state.instances(), ids, 'i', (instance) => instance.instanceId, refusals.instanceNotFound)
     const view = state.view()
-    const { items, nextToken } = page(filtered(named, filters, filterTable(view)), pages)
+    const { items, nextToken } = page(filtered(named, filters, instanceFilters(view)), pages)
     return { reservationSet: items.map((instance) => reservation(state, view, instance)), nextToken }
   },
 )

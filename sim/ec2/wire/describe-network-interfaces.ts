@@ -13,7 +13,7 @@ import { page, readPage } from './page.ts'
 
 const pageLimits = { least: 5, most: 1000 }
 
-const filterTable = (state: Ec2State): FilterTable<NetworkInterface> => ({
+export const interfaceFilters = (state: Ec2State): FilterTable<NetworkInterface> => ({
   'network-interface-id': (eni) => [eni.eniId],
   'attachment.attachment-id': (eni) => [eni.attachment?.attachmentId],
   'attachment.instance-id': (eni) => [eni.attachment?.instanceId],
@@ -49,7 +49,7 @@ export const describeNetworkInterfaces: Action = action(
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.view().enis, ids, 'eni', (eni) => eni.eniId, refusals.eniNotFound)
-    const { items, nextToken } = page(filtered(named, filters, filterTable(state)), pages)
+    const { items, nextToken } = page(filtered(named, filters, interfaceFilters(state)), pages)
     return { networkInterfaceSet: items.map((eni) => interfaceElement(state, eni)), nextToken }
   },
 )

@@ -13,7 +13,7 @@ import type { XmlElements } from './xml.ts'
 
 const pageLimits = { least: 5, most: 1000 }
 
-const filterTable: FilterTable<SecurityGroup> = {
+export const groupFilters: FilterTable<SecurityGroup> = {
   'group-id': (group) => [group.groupId],
   'group-name': (group) => [group.groupName],
   'vpc-id': (group) => [group.vpcId],
@@ -26,7 +26,7 @@ export const describeSecurityGroups: Action = action(
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.groups(), ids, 'sg', (group) => group.groupId, refusals.groupNotFound)
-    const { items, nextToken } = page(filtered(named, filters, filterTable), pages)
+    const { items, nextToken } = page(filtered(named, filters, groupFilters), pages)
     return { securityGroupInfo: items.map((group) => groupElement(state, group)), nextToken }
   },
 )

@@ -14,7 +14,7 @@ import type { XmlElements } from './xml.ts'
 
 const pageLimits = { least: 5, most: 1000 }
 
-const filterTable: FilterTable<Subnet> = {
+export const subnetFilters: FilterTable<Subnet> = {
   'subnet-id': (subnet) => [subnet.subnetId],
   'vpc-id': (subnet) => [subnet.vpcId],
   'availability-zone': (subnet) => [subnet.availabilityZone],
@@ -31,7 +31,7 @@ export const describeSubnets: Action = action(
   },
   (state, { ids, filters, pages }) => {
     const named = withIds(state.subnets(), ids, 'subnet', (subnet) => subnet.subnetId, refusals.subnetNotFound)
-    const { items, nextToken } = page(filtered(named, filters, filterTable), pages)
+    const { items, nextToken } = page(filtered(named, filters, subnetFilters), pages)
     return { subnetSet: items.map((subnet) => subnetElement(state, subnet)), nextToken }
   },
 )

@@ -30,7 +30,7 @@ const unknown: fc.Arbitrary<Fault> = fc.record({
 
 /** What EC2 says when it has not done it. */
 const refused: fc.Arbitrary<Fault> = fc
-  .constantFrom<[string, string, string?][]>(
+  .constantFrom<[Fault['action'], string, string?][]>(
     ['CreateNetworkInterface', 'InsufficientFreeAddressesInSubnet'],
     ['CreateNetworkInterface', 'UnauthorizedOperation'],
     ['CreateNetworkInterface', 'NetworkInterfaceLimitExceeded'],
