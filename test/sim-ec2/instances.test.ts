@@ -101,22 +101,6 @@ test('an interface stays detaching until the guest lets go of the device, unless
   await available
 })
 
-test('an index whose interface was detached by force takes no other until the instance has been stopped and started', async (t) => {
-  const { ec2, client, create, attach } = await ec2UnderTest(t)
-  const [forced, other] = [await create(), await create()]
-  const force = async (AttachmentId: string) => client.detachNetworkInterface({ AttachmentId, Force: true })
-  await force(await attach(forced, 'i-large', 1))
-  await refused(attach(other, 'i-large', 1), 'InvalidParameterValue', "at device index '1'")
-  await force(await attach(forced, 'i-large', 1))
-  ec2.stopInstance('i-large')
-  ec2.startInstance('i-large')
-  await client.detachNetworkInterface({ AttachmentId: await attach(other, 'i-large', 1) })
-
-  ec2.stopInstance('i-large')
-  await force(await attach(forced, 'i-large', 2))
-  await attach(other, 'i-large', 2)
-})
-
 test('a slow plug is over before the unplug of the same card begins', async (t) => {
   const log: string[] = []
   const plugging = Promise.withResolvers<void>()

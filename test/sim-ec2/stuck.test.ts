@@ -112,7 +112,7 @@ test('a forced detach uses up no order', async (t) => {
   ec2.stick('detaching')
   const [first, second] = [await create(), await create()]
   await client.detachNetworkInterface({ AttachmentId: await attach(first, 'i-large', 1), Force: true })
-  await client.detachNetworkInterface({ AttachmentId: await attach(second, 'i-large', 2) })
+  await client.detachNetworkInterface({ AttachmentId: await attach(second, 'i-large', 1) })
   assert.deepEqual(
     [first, second].map((eniId) => ec2.state.eni(eniId).status),
     ['available', 'detaching'],

@@ -4,7 +4,7 @@ import type { Ec2State } from './ec2-state.ts'
 import type { Instance } from './instance.ts'
 import type { Attachment, NetworkInterface } from './network-interface.ts'
 import { refusals } from './refusals.ts'
-import { type Slot, checkSlot, isOverSharedBudget, slotKey } from './slots.ts'
+import { type Slot, checkSlot, isOverSharedBudget } from './slots.ts'
 
 export interface AttachNetworkInterface extends Slot {
   readonly eniId: string
@@ -21,8 +21,6 @@ export function attachNetworkInterface(state: Ec2State, request: AttachNetworkIn
     throw refusals.instanceNot('running', instance.instanceId)
   if (eni.availabilityZone !== instance.availabilityZone) throw refusals.otherZone()
   checkSlot(instance, state.enisOn(instance.instanceId), request)
-  const blockedBy = instance.blockedSlots.get(slotKey(request)) ?? eni.eniId
-  if (blockedBy !== eni.eniId) throw refusals.indexTaken(instance.instanceId, request.deviceIndex)
   checkAddresses(instance, eni)
   if (request.enaExpress === true && !instance.limits.enaExpress) throw refusals.noEnaExpress(instance.instanceType)
 

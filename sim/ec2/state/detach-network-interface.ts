@@ -3,12 +3,11 @@
 
 import type { Ec2State } from './ec2-state.ts'
 import { refusals } from './refusals.ts'
-import { slotKey } from './slots.ts'
 import { Gate } from './stuck-transitions.ts'
 
 export interface DetachNetworkInterface {
   readonly attachmentId: string
-  /** Waits neither for the guest nor for what is stuck, and blocks the index for others until the instance is stopped and started. */
+  /** Waits neither for the guest nor for what is stuck. */
   readonly force?: boolean | undefined
 }
 
@@ -22,8 +21,6 @@ export function detachNetworkInterface(state: Ec2State, request: DetachNetworkIn
   attachment.deleteOnTermination = false
   eni.status = 'detaching'
   state.touched(eni)
-  const instance = state.instance(attachment.instanceId)
-  if (force && instance.state === 'running') instance.blockedSlots.set(slotKey(attachment), eni.eniId)
 
   const gate = force ? new Gate() : state.stuck.begin('detaching', eni.eniId)
   // Both must have happened: the time is up, and the guest has let go.

@@ -56,7 +56,6 @@ export function stopInstance(state: Ec2State, instanceId: string): void {
 export function startInstance(state: Ec2State, instanceId: string): void {
   const instance = state.instance(instanceId)
   if (instance.state !== 'stopped') throw refusals.instanceNot('stopped', instanceId)
-  instance.blockedSlots.clear()
   enter(state, instance, 'pending')
   runLater(state, instance)
 }
@@ -97,7 +96,6 @@ function newInstance(state: Ec2State, world: WorldInstance): Instance {
     tags: new Map(Object.entries(world.tags ?? {})),
     state: world.state ?? 'running',
     ebsVolumes: world.ebsVolumes ?? 1,
-    blockedSlots: new Map(),
   }
 }
 

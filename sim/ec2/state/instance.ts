@@ -19,6 +19,4 @@ export interface Instance {
   readonly tags: Map<string, string>
   state: InstanceState
   ebsVolumes: number
-  /** Slots, by slotKey, that a forced detach left blocked, and the interface that was there. */
-  readonly blockedSlots: Map<string, string>
 }

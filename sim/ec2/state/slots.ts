@@ -10,10 +10,6 @@ export interface Slot {
   readonly deviceIndex: number
 }
 
-export function slotKey({ networkCard, deviceIndex }: Slot): string {
-  return `${networkCard}/${deviceIndex}`
-}
-
 /** Throws EC2's refusal when the slot does not exist or is not free. `attached` are the instance's interfaces now. */
 export function checkSlot(instance: Instance, attached: Iterable<NetworkInterface>, slot: Slot): void {
   const { instanceId, instanceType, limits } = instance
