@@ -5,12 +5,18 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { CreateNetworkInterfaceCommandInput, EC2, NetworkInterface } from '@aws-sdk/client-ec2'
+import type { CreateNetworkInterfaceCommandInput, EC2, Instance, NetworkInterface, Tag } from '@aws-sdk/client-ec2'
 
 const tagKey = 'jit-eni-contract'
-/** "A couple of seconds up to a few minutes" (EC2 developer guide, "Eventual consistency"); polled every two. */
+const unknownEni = 'InvalidNetworkInterfaceID.NotFound'
+/** "A couple of seconds up to a few minutes" (EC2 developer guide, "Eventual consistency"). */
 const patienceMs = 180_000
-const pollMs = 2000
+
+export interface Slot {
+  readonly InstanceId: string | undefined
+  readonly DeviceIndex: number
+  readonly NetworkCardIndex: number
+}
 
 export class ContractAccount {
   readonly ec2: EC2
@@ -18,21 +24,27 @@ export class ContractAccount {
   readonly instanceId: string | undefined
   /** Different in every run, also as the beginning of client tokens. */
   readonly run = randomUUID()
+  readonly #pollMs: number
 
-  constructor(ec2: EC2, subnetId: string, instanceId: string | undefined) {
+  constructor(ec2: EC2, subnetId: string, instanceId: string | undefined, pollMs: number) {
     this.ec2 = ec2
     this.subnetId = subnetId
     this.instanceId = instanceId
+    this.#pollMs = pollMs
   }
 
   get mark(): { Key: string; Value: string } {
     return { Key: tagKey, Value: this.run }
   }
 
+  tagged(...more: Tag[]): Pick<CreateNetworkInterfaceCommandInput, 'TagSpecifications'> {
+    return { TagSpecifications: [{ ResourceType: 'network-interface', Tags: [this.mark, ...more] }] }
+  }
+
   async create(more: Partial<CreateNetworkInterfaceCommandInput> = {}): Promise<NetworkInterface & { id: string }> {
     const { NetworkInterface: eni } = await this.ec2.createNetworkInterface({
       SubnetId: this.subnetId,
-      TagSpecifications: [{ ResourceType: 'network-interface', Tags: [this.mark] }],
+      ...this.tagged(),
       ...more,
     })
     return { ...eni, id: eni?.NetworkInterfaceId ?? assert.fail('no id') }
@@ -50,27 +62,45 @@ export class ContractAccount {
     as: (eni: NetworkInterface | undefined) => boolean,
   ): Promise<NetworkInterface | undefined> {
     const Filters = [{ Name: 'network-interface-id', Values: [eniId] }]
-    return eventually(async () => {
+    return this.#eventually(async () => {
       const { NetworkInterfaces: [eni] = [] } = await this.ec2.describeNetworkInterfaces({ Filters })
       assert.ok(as(eni), `${eniId} is ${JSON.stringify(eni)}`)
       return eni
     })
   }
 
-  /** Attaches at the lowest free index of card 0, as soon as EC2 knows the interface. */
-  async attach(NetworkInterfaceId: string): Promise<{ AttachmentId: string; DeviceIndex: number }> {
+  async instance(): Promise<Instance> {
     const { Reservations = [] } = await this.ec2.describeInstances({ InstanceIds: [this.instanceId ?? ''] })
-    const taken = Reservations[0]?.Instances?.[0]?.NetworkInterfaces?.map(({ Attachment }) => Attachment?.DeviceIndex)
+    return Reservations[0]?.Instances?.[0] ?? assert.fail('no instance')
+  }
+
+  /** On card 0 of the instance; the lowest free index. */
+  async freeSlot(): Promise<Slot> {
+    const { InstanceId, NetworkInterfaces = [] } = await this.instance()
+    const taken = NetworkInterfaces.map(({ Attachment }) => Attachment?.DeviceIndex)
     let DeviceIndex = 1
-    while (taken?.includes(DeviceIndex)) DeviceIndex++
-    const at = { InstanceId: this.instanceId, DeviceIndex, NetworkCardIndex: 0 }
-    const { AttachmentId = '' } = await eventually(() => this.ec2.attachNetworkInterface({ NetworkInterfaceId, ...at }))
-    return { AttachmentId, DeviceIndex }
+    while (taken.includes(DeviceIndex)) DeviceIndex++
+    return { InstanceId, DeviceIndex, NetworkCardIndex: 0 }
+  }
+
+  /** As soon as EC2 knows the interface, whatever state it is in. */
+  async attach(NetworkInterfaceId: string): Promise<Slot & { AttachmentId: string }> {
+    const slot = await this.freeSlot()
+    const { AttachmentId = '' } = await this.#eventually(
+      () => this.ec2.attachNetworkInterface({ NetworkInterfaceId, ...slot }),
+      ({ name }) => name === unknownEni,
+    )
+    return { AttachmentId, ...slot }
+  }
+
+  async detach(AttachmentId: string, eniId: string): Promise<void> {
+    await this.ec2.detachNetworkInterface({ AttachmentId })
+    await this.shows(eniId, (eni) => eni?.Status === 'available' && eni.Attachment === undefined)
   }
 
   /** Done when EC2 shows nothing of this run three times in a row: what was made last may not be shown yet. */
   async cleanUp(): Promise<void> {
-    for (let emptyLooks = 0; emptyLooks < 3; await sleep(pollMs)) {
+    for (let emptyLooks = 0; emptyLooks < 3; await sleep(this.#pollMs)) {
       emptyLooks = (await this.made()).length === 0 ? emptyLooks + 1 : 0
       await this.#deleteAll()
     }
@@ -82,13 +112,26 @@ export class ContractAccount {
       if (AttachmentId !== undefined && Attachment?.Status !== 'detaching') {
         await this.ec2.detachNetworkInterface({ AttachmentId }).catch(ignoring('InvalidAttachmentID.NotFound'))
       }
-      await eventually(() => this.#deleteIfThere(NetworkInterfaceId))
+      await this.#eventually(() => this.#deleteIfThere(NetworkInterfaceId))
     }
   }
 
   async #deleteIfThere(NetworkInterfaceId: string): Promise<void> {
-    const gone = ignoring('InvalidNetworkInterfaceID.NotFound')
+    const gone = ignoring(unknownEni)
     await this.ec2.deleteNetworkInterface({ NetworkInterfaceId }).catch(gone)
+  }
+
+  /** Tries again until it succeeds or fails otherwise than told; at the end of the patience it fails as the last try did. */
+  async #eventually<T>(attempt: () => Promise<T>, mayPass: (error: Error) => boolean = () => true): Promise<T> {
+    const end = Date.now() + patienceMs
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        if (Date.now() > end || !(error instanceof Error && mayPass(error))) throw error
+        await sleep(this.#pollMs)
+      }
+    }
   }
 }
 
@@ -105,17 +148,4 @@ export async function isRefused(call: Promise<unknown>, code: string, words: Reg
     assert.match(error.message, words)
     return true
   })
-}
-
-/** Tries again until it succeeds; at the end of the patience it fails as the last try did. */
-async function eventually<T>(attempt: () => Promise<T>): Promise<T> {
-  const end = Date.now() + patienceMs
-  for (;;) {
-    try {
-      return await attempt()
-    } catch (error) {
-      if (Date.now() > end) throw error
-      await sleep(pollMs)
-    }
-  }
 }

@@ -61,9 +61,12 @@ export const behaviours: readonly Behaviour[] = [
   {
     title: 'a dry run makes nothing',
     async check(account) {
-      const before = (await account.made()).length
-      await isRefused(account.create({ DryRun: true }), 'DryRunOperation')
-      assert.equal((await account.made()).length, before)
+      const dry = { Key: 'dry-run', Value: account.run }
+      await isRefused(account.create({ ...account.tagged(dry), DryRun: true }), 'DryRunOperation')
+      const { id } = await account.create()
+      await account.shows(id, (eni) => eni !== undefined)
+      const Filters = [{ Name: `tag:${dry.Key}`, Values: [dry.Value] }]
+      assert.deepEqual((await account.ec2.describeNetworkInterfaces({ Filters })).NetworkInterfaces, [])
     },
   },
   {
@@ -107,20 +110,91 @@ export const behaviours: readonly Behaviour[] = [
     },
   },
   {
-    title: 'pages have at least 5 interfaces and do not go together with ids',
+    title: 'pages have at least 5 interfaces and do not go together with their ids, but with those of subnets',
     async check(account) {
       const { id } = await account.create()
       await account.shows(id, (eni) => eni !== undefined)
       const both = account.ec2.describeNetworkInterfaces({ NetworkInterfaceIds: [id], MaxResults: 5 })
       await isRefused(both, 'InvalidParameterCombination')
       await isRefused(account.ec2.describeNetworkInterfaces({ MaxResults: 4 }), 'InvalidParameterValue')
+      await account.ec2.describeSubnets({ SubnetIds: [account.subnetId], MaxResults: 5 })
     },
   },
   {
-    title: 'a filter that does not exist is refused',
+    title: 'pages give every interface once',
+    async check(account) {
+      const Description = `pages ${account.run}`
+      const made: string[] = []
+      for (let count = 0; count < 6; count++) made.push((await account.create({ Description })).id)
+      for (const id of made) await account.shows(id, (eni) => eni !== undefined)
+      const Filters = [{ Name: 'description', Values: [Description] }]
+      const first = await account.ec2.describeNetworkInterfaces({ Filters, MaxResults: 5 })
+      const { NextToken } = first
+      const second = await account.ec2.describeNetworkInterfaces({ Filters, MaxResults: 5, NextToken })
+      const found = [first, second].map(({ NetworkInterfaces = [] }) => NetworkInterfaces)
+      assert.equal(second.NextToken, undefined)
+      assert.deepEqual(new Set(found.flat().map((eni) => eni.NetworkInterfaceId)), new Set(made))
+      assert.equal(found.flat().length, made.length)
+    },
+  },
+  {
+    title: 'an interface is found by each of its properties',
+    async check(account) {
+      const { id } = await account.create({ Description: `found ${account.run}`, SecondaryPrivateIpAddressCount: 1 })
+      const eni = await account.shows(id, (shown) => shown?.Status === 'available')
+      const properties: Record<string, string | undefined> = {
+        'availability-zone': eni?.AvailabilityZone,
+        'availability-zone-id': eni?.AvailabilityZoneId,
+        description: eni?.Description,
+        'group-id': eni?.Groups?.[0]?.GroupId,
+        'interface-type': eni?.InterfaceType,
+        'mac-address': eni?.MacAddress,
+        'owner-id': eni?.OwnerId,
+        'private-ip-address': eni?.PrivateIpAddresses?.[1]?.PrivateIpAddress,
+        'addresses.private-ip-address': eni?.PrivateIpAddresses?.[1]?.PrivateIpAddress,
+        'requester-managed': 'false',
+        'source-dest-check': 'true',
+        status: 'available',
+        'subnet-id': eni?.SubnetId,
+        'tag-key': account.mark.Key,
+        'vpc-id': eni?.VpcId,
+      }
+      const byId = { Name: 'network-interface-id', Values: [id] }
+      for (const [Name, value = 'missing'] of Object.entries(properties)) {
+        const Filters = [byId, { Name, Values: [value] }]
+        const { NetworkInterfaces } = await account.ec2.describeNetworkInterfaces({ Filters })
+        assert.equal(NetworkInterfaces?.length, 1, `${Name}: ${value}`)
+      }
+    },
+  },
+  {
+    title: 'a filter that does not exist is refused, and so are more than 50',
     async check({ ec2 }) {
       const Filters = [{ Name: 'colour', Values: ['red'] }]
       await isRefused(ec2.describeNetworkInterfaces({ Filters }), 'InvalidParameterValue', /colour/)
+      const tooMany = Array.from({ length: 51 }, (_, at) => ({ Name: `tag:${at}`, Values: ['*'] }))
+      await isRefused(ec2.describeNetworkInterfaces({ Filters: tooMany }), 'FilterLimitExceeded')
+    },
+  },
+  {
+    title: 'an address that is taken is not counted as available',
+    async check(account) {
+      const available = async () => {
+        const { Subnets } = await account.ec2.describeSubnets({ SubnetIds: [account.subnetId] })
+        return Subnets?.[0]?.AvailableIpAddressCount ?? assert.fail('no count')
+      }
+      const before = await available()
+      const { id } = await account.create({ SecondaryPrivateIpAddressCount: 2 })
+      await account.shows(id, (eni) => eni?.Status === 'available')
+      assert.equal(await available(), before - 3)
+    },
+  },
+  {
+    title: 'a resource has at most 50 tags, none of aws:',
+    async check(account) {
+      const tags = Array.from({ length: 50 }, (_, at) => ({ Key: `tag-${at}`, Value: '' }))
+      await isRefused(account.create(account.tagged(...tags)), 'TagLimitExceeded')
+      await isRefused(account.create(account.tagged({ Key: 'aws:a', Value: '' })), 'InvalidParameterValue')
     },
   },
   {
@@ -145,62 +219,6 @@ export const behaviours: readonly Behaviour[] = [
       await account.ec2.createTags({ Resources, Tags: [{ Key: 'a', Value: '2' }] })
       await account.ec2.deleteTags({ Resources, Tags: [{ Key: 'a', Value: '1' }] })
       await account.shows(id, (eni) => eni?.TagSet?.some(({ Key, Value }) => Key === 'a' && Value === '2') ?? false)
-    },
-  },
-]
-
-/** These need an instance with two free device indexes on card 0. */
-export const attachmentBehaviours: readonly Behaviour[] = [
-  {
-    title: 'an attach ends attached, with DeleteOnTermination false, which a modify sets and a detach loses',
-    async check(account) {
-      const { id } = await account.create()
-      const { AttachmentId, DeviceIndex } = await account.attach(id)
-      const attached = await account.shows(id, (eni) => eni?.Attachment?.Status === 'attached')
-      const { Attachment } = attached ?? {}
-      assert.deepEqual(
-        [attached?.Status, Attachment?.AttachmentId, Attachment?.DeviceIndex, Attachment?.NetworkCardIndex],
-        ['in-use', AttachmentId, DeviceIndex, 0],
-      )
-      assert.equal(Attachment?.DeleteOnTermination, false)
-
-      const change = { Attachment: { AttachmentId, DeleteOnTermination: true } }
-      await account.ec2.modifyNetworkInterfaceAttribute({ NetworkInterfaceId: id, ...change })
-      await account.shows(id, (eni) => eni?.Attachment?.DeleteOnTermination === true)
-      await account.ec2.detachNetworkInterface({ AttachmentId })
-      await account.shows(id, (eni) => eni?.Status === 'available' && eni.Attachment === undefined)
-    },
-  },
-  {
-    title: 'what is attached can neither be attached again nor deleted, and its index is taken',
-    async check(account) {
-      const [{ id }, other] = [await account.create(), await account.create()]
-      const { AttachmentId, DeviceIndex } = await account.attach(id)
-      await account.shows(id, (eni) => eni?.Attachment?.Status === 'attached')
-      await account.shows(other.id, (eni) => eni?.Status === 'available')
-      const attach = (NetworkInterfaceId: string, index: number) => {
-        const slot = { InstanceId: account.instanceId, DeviceIndex: index, NetworkCardIndex: 0 }
-        return account.ec2.attachNetworkInterface({ NetworkInterfaceId, ...slot })
-      }
-      await isRefused(attach(id, DeviceIndex + 1), 'InvalidNetworkInterface.InUse', /in use/)
-      const words = /already has an interface attached at device index/
-      await isRefused(attach(other.id, DeviceIndex), 'InvalidParameterValue', words)
-      const deleted = account.ec2.deleteNetworkInterface({ NetworkInterfaceId: id })
-      await isRefused(deleted, 'InvalidParameterValue', /is currently in use/)
-      await account.ec2.detachNetworkInterface({ AttachmentId })
-      await account.shows(id, (eni) => eni?.Status === 'available')
-    },
-  },
-  {
-    title: 'the primary interface cannot be detached',
-    async check({ ec2, instanceId }) {
-      const Filters = [
-        { Name: 'attachment.instance-id', Values: [instanceId ?? ''] },
-        { Name: 'attachment.device-index', Values: ['0'] },
-      ]
-      const { NetworkInterfaces = [] } = await ec2.describeNetworkInterfaces({ Filters })
-      const { AttachmentId } = NetworkInterfaces[0]?.Attachment ?? {}
-      await isRefused(ec2.detachNetworkInterface({ AttachmentId }), 'OperationNotPermitted', /device index 0/)
     },
   },
 ]

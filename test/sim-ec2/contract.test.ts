@@ -2,28 +2,43 @@
 //
 //   AWS_CONTRACT_TEST=1 CONTRACT_SUBNET_ID=subnet-… [CONTRACT_INSTANCE_ID=i-…] node --test test/sim-ec2/contract.test.ts
 //
-// with credentials and region as the SDK finds them. It makes a dozen interfaces in the subnet, all tagged jit-eni-contract, and
-// attaches two of them to the instance (same zone, two free indexes on card 0). It deletes them at the end.
+// with credentials and region as the SDK finds them. It makes some thirty interfaces in the subnet, which nobody else should use
+// meanwhile, all tagged jit-eni-contract, and attaches some to the instance (same zone, two free indexes on card 0, and a subnet in
+// another zone of its VPC). It deletes them at the end.
 
+import assert from 'node:assert/strict'
 import { type TestContext, after, describe, test } from 'node:test'
 
 import { EC2 } from '@aws-sdk/client-ec2'
 
+import { WallClock } from '../../sim/ec2/wall-clock.ts'
+
 import { ContractAccount } from './contract-account.ts'
-import { attachmentBehaviours, behaviours } from './contract-behaviours.ts'
+import { attachmentBehaviours } from './contract-attachments.ts'
+import { behaviours } from './contract-behaviours.ts'
 import { ec2InProcess } from './ec2-in-process.ts'
 
 describe('the simulation', () => {
-  const account = async (t: TestContext) => new ContractAccount((await ec2InProcess(t)).client, 'subnet-a', 'i-large')
+  const account = async (t: TestContext) => {
+    const delays = { createMs: 100, attachMs: 100, detachMs: 300 }
+    const { client } = await ec2InProcess(t, { clock: new WallClock(), delays })
+    return new ContractAccount(client, 'subnet-a', 'i-large', 20)
+  }
   for (const { title, check } of [...behaviours, ...attachmentBehaviours]) {
     test(title, async (t) => check(await account(t)))
   }
 })
 
-describe('real EC2', { skip: whyNot() }, () => {
-  const { CONTRACT_SUBNET_ID: subnetId = '', CONTRACT_INSTANCE_ID: instanceId } = process.env
+const isWanted = process.env['AWS_CONTRACT_TEST'] === '1'
+
+describe('real EC2', { skip: !isWanted && 'AWS_CONTRACT_TEST is not 1' }, () => {
+  const { CONTRACT_SUBNET_ID: subnetId, CONTRACT_INSTANCE_ID: instanceId } = process.env
+  if (subnetId === undefined) {
+    test('has a subnet', () => assert.fail('CONTRACT_SUBNET_ID is not set'))
+    return
+  }
   const ec2 = new EC2({})
-  const account = new ContractAccount(ec2, subnetId, instanceId)
+  const account = new ContractAccount(ec2, subnetId, instanceId, 2000)
   after(async () => {
     await account.cleanUp()
     ec2.destroy()
@@ -33,8 +48,3 @@ describe('real EC2', { skip: whyNot() }, () => {
   const skip = instanceId === undefined && 'CONTRACT_INSTANCE_ID is not set'
   for (const { title, check } of attachmentBehaviours) test(title, { skip }, () => check(account))
 })
-
-function whyNot(): string | false {
-  if (process.env['AWS_CONTRACT_TEST'] !== '1') return 'AWS_CONTRACT_TEST is not 1'
-  return process.env['CONTRACT_SUBNET_ID'] === undefined && 'CONTRACT_SUBNET_ID is not set'
-}
