@@ -26,7 +26,8 @@ test('the same token with the same parameters gives the same interface, and no s
 test('the same token with other parameters is refused, tags included', async (t) => {
   const { client } = await ec2UnderTest(t)
   await client.createNetworkInterface(tagged('1'))
-  await refused(client.createNetworkInterface(tagged('2')), 'IdempotentParameterMismatch')
+  const words = 'inconsistent with arguments used in previous request(s)'
+  await refused(client.createNetworkInterface(tagged('2')), 'IdempotentParameterMismatch', words)
 })
 
 test('a repeat while the first answer is still on its way names the same interface', async (t) => {

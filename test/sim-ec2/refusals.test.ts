@@ -119,7 +119,8 @@ describe('a create', () => {
     await refused(tooMany, 'InvalidParameterValue', "There aren't sufficient free Ipv4 addresses or prefixes")
     assert.equal(ec2.state.subnet('subnet-tiny').addresses.free, 1)
     await create('subnet-tiny')
-    await refused(create('subnet-tiny'), 'InsufficientFreeAddressesInSubnet')
+    const words = 'The specified subnet does not have enough free addresses to satisfy the request.'
+    await refused(create('subnet-tiny'), 'InsufficientFreeAddressesInSubnet', words)
   })
 
   test('with an address that is taken, reserved or elsewhere', async (t) => {
@@ -145,7 +146,7 @@ describe('a create', () => {
           .then(({ NetworkInterface }) => NetworkInterface?.NetworkInterfaceId)
       const NetworkInterfaceId = await create(quota)
       const code = 'SecurityGroupsPerInterfaceLimitExceeded'
-      await refused(create(quota + 1), code)
+      await refused(create(quota + 1), code, 'maximum number of security groups per interface')
       await refused(client.modifyNetworkInterfaceAttribute({ NetworkInterfaceId, Groups: groups(quota + 1) }), code)
     }
     const beyond = ec2UnderTest(t, { world: { ...smallWorld, maximumGroupsPerInterface: 17 } })
