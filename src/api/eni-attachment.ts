@@ -103,6 +103,8 @@ export const eniAttachmentSchema = z.object({
 
 export type ENIAttachment = z.output<typeof eniAttachmentSchema>
 export type AttachmentSpec = ENIAttachment['spec']
+/** A node name comes back for other instances: only both say where. */
+export type Place = Pick<AttachmentSpec, 'nodeName' | 'instanceID'>
 export type Claim = NonNullable<AttachmentSpec['claim']>
 export type EniStatus = z.output<typeof eniStatusSchema>
 export type DeviceStatus = z.output<typeof deviceStatusSchema>

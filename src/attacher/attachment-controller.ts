@@ -29,8 +29,6 @@ import type { NodeRefusals } from './node-refusals.ts'
 
 /** How often EC2 is asked about an instance that may be gone, and how long a device plugin may be silent. */
 const goneCheckMs = 30_000
-/** What people did to the ENI says nothing about its instance. */
-const byHand: ReadonlySet<string> = new Set(['ENILost', 'ENIMoved'])
 /** Lost so often in a row, it is no race but an object that the API server does not take. */
 const racesMax = 5
 /** After a lost race the other writer's change comes by the watch; this is only for when it does not. */
@@ -112,7 +110,7 @@ export class AttachmentController {
         return undefined
       }
       await this.#noteIdle(attachment, leftMs)
-      const againMs = await this.#advance(store.get(attachment.metadata.name) ?? attachment, nodeENI, signal)
+      const againMs = await this.#advance(store.latest(attachment), nodeENI, signal)
       return finite(Math.min(leftMs, againMs ?? Infinity))
     }
     if (!life.mayBeOver(attachment.spec)) return this.#advance(attachment, nodeENI, signal)
@@ -133,7 +131,7 @@ export class AttachmentController {
     if (nodeENI === undefined) return isAttached ? undefined : this.#missNodeENI(attachment)
     if (!isAttached) return this.#attach(attachment, nodeENI, signal)
     await this.#refreshPhase(attachment)
-    return this.#keep(this.#parts.store.get(attachment.metadata.name) ?? attachment, nodeENI, signal)
+    return this.#keep(this.#parts.store.latest(attachment), nodeENI, signal)
   }
 
   /** What somebody else did to the ENI is put right, except where that would take it from an instance. */
@@ -189,7 +187,7 @@ export class AttachmentController {
   }
 
   async #attach(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
-    const { store, eniAttach, refusals, nodeENIController, report, metrics } = this.#parts
+    const { eniAttach, refusals, nodeENIController, report, metrics } = this.#parts
     const { nodeName, instanceID } = attachment.spec
     const reason = refusals.reasonAgainst(instanceID, nodeENI)
     if (reason !== undefined && attachment.status?.eni?.eniID === undefined) {
@@ -202,8 +200,7 @@ export class AttachmentController {
       if (done === 'wait') return this.#awaitInstances()
       if ('reason' in done) {
         // There seemed to be room: another ENI would be made, refused by the instance, and deleted, and so on.
-        const hasEni = store.get(attachment.metadata.name)?.status?.eni?.eniID !== undefined
-        if (hasEni && !byHand.has(done.reason)) refusals.add(attachment, nodeENI, done.reason)
+        if (done.isOfInstance === true) refusals.add(attachment, nodeENI, done.reason)
         return await this.#giveUp(attachment, nodeENI, done)
       }
       nodeENIController.unblock(nodeENI)
@@ -246,8 +243,9 @@ export class AttachmentController {
   /** Ends this try: its pod goes to another node, and what there is of the ENI is released. */
   async #giveUp(attachment: ENIAttachment, nodeENI: NodeENI | undefined, failed: GivenUp): Promise<undefined> {
     const { store, nodeENIController, report, onGivenUp } = this.#parts
-    const current = store.get(attachment.metadata.name) ?? attachment
-    await report.write(current, { ...failed, terminal: true })
+    const { reason, message } = failed
+    const current = store.latest(attachment)
+    await report.write(current, { reason, message, terminal: true })
     onGivenUp()
     if (isIdle(current) && nodeENI !== undefined) nodeENIController.restOn(current.spec.nodeName, nodeENI)
     report.tell(current, nodeENI, failed)

@@ -1,5 +1,12 @@
 // ENIAttachments as the attacher sees them: the watch, or our own last write where the watch is not there yet.
-import { type Claim, type ENIAttachment, eniAttachmentSchema, type EniStatus, phaseOf } from '../api/eni-attachment.ts'
+import {
+  type Claim,
+  type ENIAttachment,
+  eniAttachmentSchema,
+  type EniStatus,
+  phaseOf,
+  type Place,
+} from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager } from '../api/names.ts'
 import { deleteAttachment, setClaim } from '../kube/attachments.ts'
 import type { KubeClient } from '../kube/cluster.ts'
@@ -29,6 +36,11 @@ export class AttachmentStore {
     return this.#watched.get(name) && (this.#written.get(name) ?? this.#watched.get(name))
   }
 
+  /** As it is now; the same when it is gone. */
+  latest(attachment: ENIAttachment): ENIAttachment {
+    return this.get(attachment.metadata.name) ?? attachment
+  }
+
   all(): ENIAttachment[] {
     return [...this.#watched.values()].map((watched) => this.#written.get(watched.metadata.name) ?? watched)
   }
@@ -38,7 +50,7 @@ export class AttachmentStore {
     return this.#byNode.names(nodeName).flatMap((name) => this.get(name) ?? [])
   }
 
-  onInstance({ nodeName, instanceID }: Pick<ENIAttachment['spec'], 'nodeName' | 'instanceID'>): ENIAttachment[] {
+  onInstance({ nodeName, instanceID }: Place): ENIAttachment[] {
     return this.onNode(nodeName).filter(({ spec }) => spec.instanceID === instanceID)
   }
 

@@ -194,19 +194,20 @@ export class EniAttach {
         const now = await this.#find(attachment)
         if ('reason' in now) return now
         if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
-        if (isEc2(error, 'NodeFull', 'InstanceNotRunning'))
-          return this.#unlessHeld(attachment, { reason: error.code, message: error.message })
+        if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return this.#refused(attachment, error.code, error.message)
         if (isEc2(error, 'EniInUse')) throw error
       }
       const slot = await placement.nextSlot(attachment, nodeENI, { networkCard, deviceIndex })
-      if (slot === undefined) {
-        const message = `instance ${instanceID} of node ${nodeName} has no free device index`
-        return this.#unlessHeld(attachment, { reason: 'NodeFull', message })
-      }
+      if (slot === undefined)
+        return this.#refused(
+          attachment,
+          'NodeFull',
+          `instance ${instanceID} of node ${nodeName} has no free device index`,
+        )
       eni = { ...eni, ...slot }
     }
     const message = `instance ${instanceID}: ${indexTriesMax} device indexes in a row were taken`
-    return this.#unlessHeld(attachment, { reason: 'NoFreeDeviceIndex', message })
+    return this.#refused(attachment, 'NoFreeDeviceIndex', message)
   }
 
   /** Mostly EC2 knows at once what it has made; where it does not, it is asked again when it shows the ENI. */
@@ -258,7 +259,8 @@ export class EniAttach {
     }
     if (seen.attachment.status !== 'attached') {
       const state = `is still ${seen.attachment.status} ${settleDeadlineMs / 60_000} minutes after the attach`
-      return { reason: 'AttachStuck', message: `ENI ${eniID} ${state} to instance ${attaching.spec.instanceID}` }
+      const message = `ENI ${eniID} ${state} to instance ${attaching.spec.instanceID}`
+      return { reason: 'AttachStuck', message, isOfInstance: true }
     }
     if (seen.attachment.deleteOnTermination !== spec.deleteOnTermination) {
       signal.throwIfAborted()
@@ -267,21 +269,19 @@ export class EniAttach {
       await ec2.setDeleteOnTermination(seen.id, seen.attachment.id, spec.deleteOnTermination)
     }
     log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
-    const current = store.get(attaching.metadata.name) ?? attaching
+    const current = store.latest(attaching)
     return store.writeEni(current, { ...eniStatusOf(current), attached: true, attachedTime: timestamp(clock) })
   }
 
   /** @throws Error, to be tried again, when somebody has detached it from under its pod: no other place would do. */
-  #unlessHeld(attachment: ENIAttachment, failed: GivenUp): GivenUp {
-    if (this.#isHeld(attachment))
-      throw new Error(`${failed.message}; its pod has lost the card until then, trying again`)
-    return failed
+  #refused(attachment: ENIAttachment, reason: string, message: string): GivenUp {
+    if (this.#isHeld(attachment)) throw new Error(`${message}; its pod has lost the card until then, trying again`)
+    return { reason, message, isOfInstance: true }
   }
 
   /** By a pod, which can go to no other node any more. */
   #isHeld(attachment: ENIAttachment): boolean {
-    const current = this.#parts.store.get(attachment.metadata.name) ?? attachment
-    return current.status?.device?.inUseBy !== undefined
+    return this.#parts.store.latest(attachment).status?.device?.inUseBy !== undefined
   }
 
   /** Before a pod that waits comes no ENI for which nobody has asked. */

@@ -1,5 +1,5 @@
 // Where on its instance an ENI goes, and into which subnet, by what is known of EC2 and, where that may not do, by what it says now.
-import type { AttachmentSpec, ENIAttachment } from '../api/eni-attachment.ts'
+import type { ENIAttachment, Place } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { Instance, InstanceType } from './ec2.ts'
@@ -10,8 +10,6 @@ import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
 const unseenVolumesMax = 8
-
-type Place = Pick<AttachmentSpec, 'nodeName' | 'instanceID'>
 
 export interface EniPlacementParts {
   readonly store: AttachmentStore

@@ -8,6 +8,8 @@ import { cardsBesideCni, chooseSlot, type Slot, type SlotPolicy } from './slot-m
 export interface GivenUp {
   readonly reason: string
   readonly message: string
+  /** EC2 does not take an ENI on this instance, for which there seemed to be room. */
+  readonly isOfInstance?: boolean
 }
 
 export interface PlanQuestion {

@@ -13,7 +13,7 @@ import type { InstanceLife } from './instance-life.ts'
 import { ourEnis } from './our-enis.ts'
 
 /** What one call shows another may not know yet. */
-const stillUnknownMs = 5_000
+const lookAgainMs = 5_000
 
 export interface EniReleaseParts {
   readonly ec2: Ec2
@@ -49,7 +49,7 @@ export class EniRelease {
         signal.throwIfAborted()
       }
       // EC2 shows it: that another call does not know it is no proof that it is gone.
-      if (!(await isKnown(ec2.deleteEni(found.id)))) return stillUnknownMs
+      if (!(await isKnown(ec2.deleteEni(found.id)))) return lookAgainMs
       log.info({ attachment: name, node: attachment.spec.nodeName, eni: found.id }, 'ENI deleted')
     }
     // A create whose answer was lost, or one just made, may become visible only later.

@@ -28,10 +28,9 @@ export class GarbageCollector {
   async pass(tagged: readonly Eni[]): Promise<void> {
     const { store, mode, metrics, log } = this.#parts
     const attachments = store.all()
-    const known = new Set(
-      attachments.flatMap(({ metadata, status }) => [metadata.uid, status?.eni?.eniID ?? []].flat()),
-    )
-    const orphans = tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag) ?? ''))
+    const known = new Set(attachments.flatMap(({ metadata, status }) => [metadata.uid, status?.eni?.eniID]))
+    known.delete(undefined)
+    const orphans = tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))
     const again = orphans.filter(({ id }) => this.#suspects.has(id))
     this.#suspects = new Set(orphans.map(({ id }) => id))
     metrics.orphans.set(again.length)

@@ -1,6 +1,6 @@
 // Whether the instance that an ENI was made for is still there. A node name proves nothing: it comes back for other instances; nor
 // does a Node object that is gone: the instance may run. Before anything is taken, EC2 is asked.
-import type { AttachmentSpec } from '../api/eni-attachment.ts'
+import type { AttachmentSpec, Place } from '../api/eni-attachment.ts'
 import type { Informer } from '../kube/informer.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import type { Absences } from './absences.ts'
@@ -38,7 +38,7 @@ export class InstanceLife {
     return instance?.state ?? (isGone ? 'terminated' : 'unknown')
   }
 
-  #hasNode({ nodeName, instanceID }: Pick<AttachmentSpec, 'nodeName' | 'instanceID'>): boolean {
+  #hasNode({ nodeName, instanceID }: Place): boolean {
     return this.#nodes.get(nodeName)?.instanceID === instanceID
   }
 }

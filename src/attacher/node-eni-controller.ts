@@ -1,5 +1,5 @@
 // One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
-import { type AttachmentSpec, isDeleting, newAttachment, terminalFailure } from '../api/eni-attachment.ts'
+import { type AttachmentSpec, isDeleting, newAttachment, type Place, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
 import { attachPolicyOf, type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
 import { createAttachment } from '../kube/attachments.ts'
@@ -215,7 +215,7 @@ export class NodeENIController {
     }
   }
 
-  #isResting(place: Pick<AttachmentSpec, 'nodeName' | 'instanceID'>, nodeENI: NodeENI, network: Network): boolean {
+  #isResting(place: Place, nodeENI: NodeENI, network: Network): boolean {
     const { placement, clock } = this.#parts
     const key = restKey(place.nodeName, nodeENI)
     const until = this.#restsUntil.get(key)

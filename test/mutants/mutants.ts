@@ -102,7 +102,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'an instance that takes no ENI is tried again at once',
     file: controller,
-    find: 'if (hasEni && !byHand.has(done.reason)) refusals.add(attachment, nodeENI, done.reason)',
+    find: 'if (done.isOfInstance === true) refusals.add(attachment, nodeENI, done.reason)',
     replace: '',
     caughtBy: test('storms'),
   },
@@ -158,7 +158,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a delete of what EC2 does not know yet counts as done',
     file: release,
-    find: 'if (!(await isKnown(ec2.deleteEni(found.id)))) return stillUnknownMs',
+    find: 'if (!(await isKnown(ec2.deleteEni(found.id)))) return lookAgainMs',
     replace: 'await isKnown(ec2.deleteEni(found.id))',
     caughtBy: test('malformed-answers'),
   },
@@ -172,8 +172,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a failed try is never given up',
     file: controller,
-    find: 'await report.write(current, { ...failed, terminal: true })',
-    replace: 'await report.write(current, { ...failed, terminal: false })',
+    find: 'await report.write(current, { reason, message, terminal: true })',
+    replace: 'await report.write(current, { reason, message, terminal: false })',
     caughtBy: test('refusals'),
   },
   {
@@ -200,7 +200,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the collection deletes what an object names',
     file: 'src/attacher/garbage-collector.ts',
-    find: "tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag) ?? ''))",
+    find: 'tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))',
     replace: 'tagged.filter((eni) => known.size >= 0 && eni.tags.has(attachmentTag))',
     caughtBy: test('garbage-collector'),
   },
