@@ -34,9 +34,6 @@ const unfiltered = { bucket: 50, refillPerSecond: 10 }
 
 /** The actions that the guide lists by name, of those that are modelled; the others go by their category. */
 const defaultLimits: Readonly<Partial<Record<BucketName, BucketLimits>>> = {
-  'DescribeInstances unfiltered': unfiltered,
-  'DescribeNetworkInterfaces unfiltered': unfiltered,
-  'DescribeSecurityGroups unfiltered': unfiltered,
   CreateNetworkInterface: mutatingMore,
   DeleteNetworkInterface: mutatingMore,
   ModifyNetworkInterfaceAttribute: mutatingMore,
@@ -91,6 +88,7 @@ function bucketOf(action: ActionName, parameters: Parameter): BucketName {
 }
 
 function limitsOf(bucketName: BucketName): BucketLimits {
+  if (bucketName.endsWith(' unfiltered')) return unfiltered
   return defaultLimits[bucketName] ?? (bucketName.startsWith('Describe') ? describing : mutating)
 }
 
