@@ -2,7 +2,7 @@
 import type { World } from '../../sim/ec2/world.ts'
 
 const zone = (letter: string) => `eu-north-1${letter}`
-const subnet = (subnetId: string, letter: string, cidrBlock: string) => ({
+export const subnet = (subnetId: string, letter: string, cidrBlock: string) => ({
   subnetId,
   vpcId: 'vpc-1',
   availabilityZone: zone(letter),

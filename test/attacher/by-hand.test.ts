@@ -246,21 +246,12 @@ test('an ENI of another cluster of jit-eni stays as it is, whatever its tags are
 test('an ENI detached under its pod, whose place others have taken meanwhile, is attached again when there is one', async () => {
   const lab = await ByHand.withPod()
   const { eniId } = lab.eni
-  lab.ec2.detachByHand(eniId)
+  lab.detach()
   await lab.until(() => lab.eni.attachment === undefined)
-  const others = [1, 2, 3].map((deviceIndex) => {
-    const other = createNetworkInterface(lab.ec2.state, { subnetId: 'subnet-a1' })
-    attachNetworkInterface(lab.ec2.state, {
-      eniId: other.eniId,
-      instanceId: 'i-a1',
-      networkCard: 0,
-      deviceIndex,
-    })
-    return other.eniId
-  })
+  for (const deviceIndex of [1, 2, 3]) lab.scene.attachForeign('i-a1', deviceIndex)
   await lab.clock.advance(soonMs)
   assert.match(lab.scene.attachment('upf-1').status?.eni?.failure?.message ?? '', /its pod has lost the card/)
-  lab.ec2.detachByHand(others[0] ?? '')
+  lab.scene.detachForeign([...lab.scene.foreign].at(-1) ?? '')
   await lab.until(() => lab.eni.attachment?.status === 'attached')
   assert.equal(lab.eni.eniId, eniId)
 })

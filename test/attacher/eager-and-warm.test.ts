@@ -81,6 +81,7 @@ test('Eager: a node with too few slots keeps what fits, and is not tried again a
   assert.equal(posts().length, before, 'no new try after half a minute')
   for (let sweep = 0; sweep < 3; sweep++) await attacher.clock.jumpUntil(61_000, attacher.call('DescribeInstances'))
   assert.equal(posts().length, before, 'nor later, while there is no room')
+  assert.equal(attacher.ec2.calls.count('CreateNetworkInterface'), 3)
   attacher.api.store('nodeenis').delete('first')
   await attacher.clock.jumpUntil(
     61_000,

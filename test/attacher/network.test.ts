@@ -25,7 +25,8 @@ function networksUnderTest(freeAddresses = 100) {
   }
   const networks = new Networks(ec2 as Ec2, clock)
   const find = async (need: 'resting' | 'making an ENI') => (await networks.find(spec, 'vpc-1', need)) as Network
-  const free = async () => networks.freeAddresses((await find('resting')).subnets[0] ?? assert.fail())
+  const free = async (id = subnet.id) =>
+    networks.freeAddresses({ ...((await find('resting')).subnets[0] ?? assert.fail()), id })
   return { clock, networks, find, free, askedTimes: () => asked }
 }
 
@@ -84,7 +85,7 @@ test('what another NodeENI asks of its own subnets frees nothing here', async ()
   networks.debit('subnet-elsewhere', 100)
   clock.advance(60_000)
   await find('making an ENI')
-  assert.equal(networks.freeAddresses({ ...(await subnetOf(find)), id: 'subnet-elsewhere' }), 0)
+  assert.equal(await free('subnet-elsewhere'), 0)
   assert.equal(await free(), 100)
 })
 
@@ -94,7 +95,3 @@ test('a security group by a name that no group has is looked for by its Name tag
   const found = await networks.find(named, 'vpc-1', 'resting')
   assert.deepEqual('reason' in found ? found : found.securityGroupIDs, ['sg-tagged-smf'])
 })
-
-async function subnetOf(find: (need: 'resting') => Promise<Network>): Promise<Subnet> {
-  return (await find('resting')).subnets[0] ?? assert.fail()
-}

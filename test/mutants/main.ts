@@ -14,8 +14,17 @@ const copied = ['package.json', 'tsconfig.json', 'src', 'test', 'sim', 'proto', 
 /** A fault that makes the tests wait for ever is caught by that. */
 const timeoutMs = 180_000
 
-async function isCaught({ file, find, replace, caughtBy }: Mutant): Promise<boolean> {
+async function isCaught(mutant: Mutant): Promise<boolean> {
   const copy = mkdtempSync(path.join(tmpdir(), 'jit-eni-mutant-'))
+  try {
+    prepare(copy, mutant)
+    return await fails(mutant.caughtBy, copy)
+  } finally {
+    rmSync(copy, { recursive: true })
+  }
+}
+
+function prepare(copy: string, { file, find, replace }: Mutant): void {
   for (const name of copied) cpSync(path.join(project, name), path.join(copy, name), { recursive: true })
   symlinkSync(path.join(project, 'node_modules'), path.join(copy, 'node_modules'))
   const text = readFileSync(path.join(copy, file), 'utf8')
@@ -24,14 +33,15 @@ async function isCaught({ file, find, replace, caughtBy }: Mutant): Promise<bool
     path.join(copy, file),
     text.replace(find, () => replace),
   )
+}
+
+async function fails(tests: readonly string[], cwd: string): Promise<boolean> {
   try {
-    await run(process.execPath, [...caughtBy], { cwd: copy, timeout: timeoutMs, maxBuffer: 2 ** 30 })
+    await run(process.execPath, [...tests], { cwd, timeout: timeoutMs, maxBuffer: 2 ** 30 })
     return false
   } catch (error) {
     if (error instanceof Error && 'code' in error) return true
     throw error
-  } finally {
-    rmSync(copy, { recursive: true })
   }
 }
 

@@ -6,16 +6,10 @@ import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
+import { restartChance } from '../lab/chance.ts'
 import type { Death } from '../lab/crash-point.ts'
 import { type Circumstances, runStory } from './run-story.ts'
 import { type Story, stories } from './stories.ts'
-
-/** Everything random is the same in every run. */
-let seed = 1
-Math.random = () => {
-  seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0
-  return seed / 2 ** 32
-}
 
 const progressMs = process.stdout.isTTY ? 1_000 : 10_000
 
@@ -29,7 +23,7 @@ interface Run {
 }
 
 async function run(story: Story, circumstances: Circumstances, call: string): Promise<Run> {
-  seed = 1
+  restartChance()
   const { violations } = await runStory(story, circumstances)
   return { story: story.name, ...circumstances, call, violations }
 }
@@ -40,7 +34,7 @@ async function* explore(told: readonly Story[], index: number, of: number): Asyn
   const isMine = () => number++ % of === index
   for (const story of told) {
     for (const lag of [false, true]) {
-      seed = 1
+      restartChance()
       const alive = await runStory(story, { lag })
       if (isMine()) yield { story: story.name, lag, call: '', violations: alive.violations }
       for (const [i, call] of alive.calls.entries()) {

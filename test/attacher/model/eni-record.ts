@@ -4,7 +4,7 @@ import type { NetworkInterface } from '../../../sim/ec2/state/network-interface.
 import type { ENIAttachment } from '../../../src/api/eni-attachment.ts'
 import { attachmentTag } from '../../../src/api/names.ts'
 import type { Scene } from '../scene.ts'
-import type { Meddling } from '../lab/invariants.ts'
+import { type Meddling, ours } from '../lab/invariants.ts'
 
 export interface MadeEni {
   readonly eniID: string
@@ -64,8 +64,8 @@ export class EniRecord implements Meddling {
         const { attachmentId, instanceId } = eni.attachment
         this.#attachments.set(attachmentId, { eniID: eni.eniId, instanceID: instanceId })
       }
-      if (!this.#enis.has(eni.eniId) && eni.description.startsWith('jit-eni ')) this.#add(eni)
     }
+    for (const eni of ours(this.#scene)) if (!this.#enis.has(eni.eniId)) this.#add(eni)
   }
 
   #add({ eniId: eniID, tags }: NetworkInterface): void {

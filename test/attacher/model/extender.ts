@@ -16,7 +16,7 @@ import { InProcessCluster } from '../../kube-api/in-process-cluster.ts'
 import type { KubeObject } from '../../kube-api/resources.ts'
 import { CrashPoint, mortalClock, mortalCluster } from '../lab/crash-point.ts'
 import type { Lab } from '../lab/lab.ts'
-import { hasEnded } from './kubelet.ts'
+import { hasEnded, nodeOf } from './kubelet.ts'
 import { resources } from './world.ts'
 
 const log = pino({ level: process.env['LOG_LEVEL'] ?? 'silent' })
@@ -84,8 +84,7 @@ export class Extender {
 
   #unbound({ namespace, name, uid }: Claim): KubeObject | undefined {
     const pod = this.#lab.api.store('pods').get(`${namespace}/${name}`)
-    const { nodeName } = (pod?.['spec'] ?? {}) as { nodeName?: string }
-    return pod?.metadata.uid === uid && nodeName === undefined && !hasEnded(pod) ? pod : undefined
+    return pod?.metadata.uid === uid && nodeOf(pod) === undefined && !hasEnded(pod) ? pod : undefined
   }
 
   #start(): Process {

@@ -4,7 +4,7 @@ import { durationMs } from '../../../src/api/duration.ts'
 import { type ENIAttachment, isDeleting, isIdle, terminalFailure } from '../../../src/api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../../../src/api/node-eni.ts'
 import { disagreements } from './agreement.ts'
-import { hasEnded } from './kubelet.ts'
+import { hasEnded, nodeOf } from './kubelet.ts'
 import type { Trial } from './trial.ts'
 import { type Truth, truthOf } from './truth.ts'
 import { lacking, wanting } from './want.ts'
@@ -39,7 +39,7 @@ export function brokenWhenEmpty(trial: Trial): string[] {
 export function isAtRest(trial: Trial, truth: Truth): boolean {
   const isSettled = (one: ENIAttachment) =>
     one.status?.eni?.attached === true && !isDeleting(one) && terminalFailure(one) === undefined
-  const isPending = trial.pods().some((pod) => (pod['spec'] as { nodeName?: string }).nodeName === undefined)
+  const isPending = trial.pods().some((pod) => nodeOf(pod) === undefined)
   return (
     trial.lab.scene.attachments().every(isSettled) &&
     !isPending &&
@@ -95,7 +95,7 @@ function isAlive({ lab }: Trial, { spec }: ENIAttachment): boolean {
   const { claim, nodeName } = spec
   const pod = lab.api.store('pods').get(`${claim?.namespace}/${claim?.name}`)
   if (pod === undefined || pod.metadata.uid !== claim?.uid || hasEnded(pod)) return false
-  const on = (pod['spec'] as { nodeName?: string }).nodeName
+  const on = nodeOf(pod)
   return on === undefined || on === nodeName
 }
 

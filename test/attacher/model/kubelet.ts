@@ -92,7 +92,7 @@ export class Kubelet {
   /** Gives a pod that is bound what it does not have yet. */
   #admit(pod: KubeObject): void {
     const { scene } = this.#parts.lab
-    const { nodeName } = pod['spec'] as { nodeName?: string }
+    const nodeName = nodeOf(pod)
     const instanceID = this.#parts.instanceOf(nodeName ?? '')
     if (nodeName === undefined || instanceID === undefined || hasEnded(pod) || !this.#isRunning(instanceID)) return
     for (const [resource, count] of podDemand(pod as ResourceAsker, new Set(resources))) {
@@ -160,6 +160,11 @@ export class Kubelet {
       return { ...object, status: { ...status, device: { ...status?.device, ...change } } }
     })
   }
+}
+
+/** To which it is bound. */
+export function nodeOf(pod: KubeObject): string | undefined {
+  return (pod['spec'] as { nodeName?: string }).nodeName
 }
 
 export function hasEnded(pod: KubeObject): boolean {

@@ -2,6 +2,7 @@
 import { zoneLabel } from '../../../src/api/names.ts'
 import type { Ec2State } from '../../../sim/ec2/state/ec2-state.ts'
 import type { Lab } from '../lab/lab.ts'
+import { nodeOf } from './kubelet.ts'
 import { type InstanceShape, instanceOf, type NodeName, nodeNames, resources } from './world.ts'
 
 export class Nodes {
@@ -98,11 +99,8 @@ export class Nodes {
   #forget(name: NodeName): void {
     if (this.#nodes.get(name) !== undefined) this.#nodes.delete(name)
     const pods = this.#lab.api.store('pods')
-    for (const { metadata, spec } of pods.list() as {
-      metadata: { name: string; namespace?: string }
-      spec?: { nodeName?: string }
-    }[])
-      if (spec?.nodeName === name) pods.delete(`${metadata.namespace}/${metadata.name}`)
+    for (const pod of pods.list())
+      if (nodeOf(pod) === name) pods.delete(`${pod.metadata.namespace}/${pod.metadata.name}`)
   }
 
   get #nodes() {

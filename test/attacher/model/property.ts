@@ -5,7 +5,7 @@ import * as fc from 'fast-check'
 import { inProcess } from '../../../sim/ec2/in-process.ts'
 import { newEc2 } from '../../../sim/ec2/new-ec2.ts'
 import { ec2Client } from '../ec2-access.ts'
-import { makeRepeatable, run } from './run.ts'
+import { run } from './run.ts'
 import { StepList } from './step-list.ts'
 import type { Step } from './step.ts'
 import { firstSteps, step } from './steps.ts'
@@ -55,7 +55,6 @@ export interface Failure {
 
 export async function ask({ seed, runs, path, shrinkMs, about = '' }: Question): Promise<Answer> {
   await warmUp()
-  makeRepeatable()
   let [ran, steps, failedAtMs] = [0, 0, Infinity]
   const violationsOf = async ({ circumstances: around, first, steps: then }: Story) => {
     const { violations, journal } = await run(around, [...first, ...then])

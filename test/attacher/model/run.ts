@@ -4,6 +4,7 @@ import { brokenWhenEmpty, brokenWhenHealed, isAtRest } from './in-the-end.ts'
 import { mended, type NodeENIName } from './node-enis.ts'
 import { nodeNames } from './world.ts'
 import type { NodeENISpec } from '../../../src/api/node-eni.ts'
+import { restartChance } from '../lab/chance.ts'
 import type { Step } from './step.ts'
 import { type Circumstances, Trial } from './trial.ts'
 import { truthOf } from './truth.ts'
@@ -24,18 +25,8 @@ export interface Outcome {
   readonly journal: readonly string[]
 }
 
-let random = 1
-
-/** In place of chance: the same in every run. */
-export function makeRepeatable(): void {
-  Math.random = () => {
-    random = (Math.imul(random, 1_103_515_245) + 12_345) >>> 0
-    return random / 2 ** 32
-  }
-}
-
 export async function run(circumstances: Circumstances, steps: readonly Step[]): Promise<Outcome> {
-  random = 1
+  restartChance()
   const trial = new Trial(circumstances)
   const rejected = (reason: unknown) => trial.addBroken([String(reason)], 'unhandled rejection')
   process.on('unhandledRejection', rejected)

@@ -7,7 +7,7 @@ import { addressesOf } from '../../../src/attacher/network.ts'
 import type { NodeFacts } from '../../../src/kube/objects.ts'
 import type { KubeObject } from '../../kube-api/resources.ts'
 import { foreverMs, nodeENIsOf } from './in-the-end.ts'
-import { hasEnded } from './kubelet.ts'
+import { hasEnded, nodeOf } from './kubelet.ts'
 import type { Trial } from './trial.ts'
 import type { Truth } from './truth.ts'
 import { resources } from './world.ts'
@@ -56,9 +56,8 @@ function lackOn(trial: Trial, nodeENI: NodeENI, node: NodeFacts, truth: Truth): 
 }
 
 function pending(trial: Trial, pod: KubeObject, full: ReadonlySet<string>): string[] {
-  const { nodeName } = pod['spec'] as { nodeName?: string }
   const ageMs = trial.lab.clock.now() - Date.parse(pod.metadata.creationTimestamp ?? '')
-  if (nodeName !== undefined || hasEnded(pod) || ageMs < foreverMs || !hasAddresses(trial, pod)) return []
+  if (nodeOf(pod) !== undefined || hasEnded(pod) || ageMs < foreverMs || !hasAddresses(trial, pod)) return []
   const nodes = trial.extender.nodesFor(pod).filter((name) => !full.has(name))
   return nodes.length === 0 ? [] : [`pod ${pod.metadata.name} is not bound, though ${nodes.join(', ')} could have it`]
 }

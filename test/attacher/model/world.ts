@@ -1,19 +1,12 @@
 // The account of the model: two zones, little room on every instance, one subnet that is soon exhausted.
 import type { World, WorldInstance } from '../../../sim/ec2/world.ts'
+import { subnet } from '../attacher-world.ts'
 
 export const resources = ['intel.com/upf_dataplane', 'intel.com/other'] as const
 export type Resource = (typeof resources)[number]
 
 export const nodeNames = ['a1', 'a2', 'b1'] as const
 export type NodeName = (typeof nodeNames)[number]
-
-const zoneOf = (letter: string) => `eu-north-1${letter}`
-const subnet = (subnetId: string, letter: string, cidrBlock: string) => ({
-  subnetId,
-  vpcId: 'vpc-1',
-  availabilityZone: zoneOf(letter),
-  cidrBlock,
-})
 
 /** Where nodes have their primary interfaces, and VPC CNI its own. */
 const nodeSubnets: Readonly<Record<string, string>> = { a: 'subnet-nodesa', b: 'subnet-nodesb' }
