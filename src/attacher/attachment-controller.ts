@@ -19,6 +19,7 @@ import type { EniAttach } from './eni-attach.ts'
 import type { GivenUp } from './eni-plan.ts'
 import type { EniRelease } from './eni-release.ts'
 import type { EniUpkeep } from './eni-upkeep.ts'
+import type { Urgency } from './ec2-limiter.ts'
 import type { FailureReport } from './failure-report.ts'
 import type { AttacherMetrics } from './metrics.ts'
 import type { IdleLimit } from './idle-limit.ts'
@@ -26,6 +27,7 @@ import type { InstanceLife } from './instance-life.ts'
 import type { Network } from './network.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
 import type { NodeRefusals } from './node-refusals.ts'
+import { urgencyOf } from './urgency.ts'
 
 /** How often EC2 is asked about an instance that may be gone, and how long a device plugin may be silent. */
 const goneCheckMs = 30_000
@@ -59,9 +61,16 @@ export class AttachmentController {
   readonly #parts: AttachmentControllerParts
   /** Lost in a row, by attachment. */
   readonly #races = new Map<string, number>()
+  /** What is being done for an attachment, to be ended when it is not needed any more, or is needed more. */
+  readonly #serving = new Map<string, AbortController>()
 
   constructor(parts: AttachmentControllerParts) {
     this.#parts = parts
+  }
+
+  /** Somebody has changed it. */
+  changed(name: string, after: ENIAttachment | undefined, before: ENIAttachment | undefined): void {
+    if (needOf(after) !== needOf(before)) this.#serving.get(name)?.abort()
   }
 
   /** Work-queue worker: one pass over one attachment. Answers after how many milliseconds to look again. */
@@ -74,7 +83,7 @@ export class AttachmentController {
     try {
       const againMs = await (isDeleting(attachment)
         ? this.#release(attachment, signal)
-        : this.#serve(attachment, signal))
+        : this.#serveWhileNeeded(attachment, signal))
       this.#settled(name)
       return againMs
     } catch (error) {
@@ -98,27 +107,37 @@ export class AttachmentController {
     return Math.min(raceMs * 2 ** races, goneCheckMs)
   }
 
+  /** What its need has changed on the way is begun anew: a call whose turn has not come is not made for a pod that has gone. */
+  async #serveWhileNeeded(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
+    const { name } = attachment.metadata
+    const isOver = new AbortController()
+    this.#serving.set(name, isOver)
+    try {
+      return await this.#serve(attachment, AbortSignal.any([signal, isOver.signal]))
+    } catch (error) {
+      if (isOver.signal.aborted && !signal.aborted) return 0
+      throw error
+    } finally {
+      this.#serving.delete(name)
+    }
+  }
+
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { store, nodeENIs, life, idleLimit } = this.#parts
     const nodeENI = nodeENIs.get(attachment.spec.nodeENI)
     const failure = attachment.status?.device?.failure
     if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
-    if (isIdle(attachment)) {
-      const leftMs = idleLimit.leftMs(attachment, nodeENI)
-      if (leftMs === 0) {
-        await store.delete(attachment)
-        return undefined
-      }
-      await this.#noteIdle(attachment, leftMs)
-      const againMs = await this.#advance(store.latest(attachment), nodeENI, signal)
-      return finite(Math.min(leftMs, againMs ?? Infinity))
+    const leftMs = isIdle(attachment) ? idleLimit.leftMs(attachment, nodeENI) : Infinity
+    const state = leftMs > 0 && life.mayBeOver(attachment.spec) ? await life.state(attachment.spec) : 'running'
+    if (leftMs === 0 || state === 'terminated') {
+      // Nobody is left on a node that has ended to say that its pods are gone. (A stopped instance gets its pods back.)
+      await store.delete(attachment)
+      return undefined
     }
-    if (!life.mayBeOver(attachment.spec)) return this.#advance(attachment, nodeENI, signal)
-    if ((await life.state(attachment.spec)) !== 'terminated')
-      return (await this.#advance(attachment, nodeENI, signal)) ?? goneCheckMs
-    // Nobody is left on the node to say that its pods are gone. (A stopped instance gets its pods back.)
-    await store.delete(attachment)
-    return undefined
+    if (state === 'shutting-down') return goneCheckMs
+    if (isIdle(attachment)) await this.#noteIdle(attachment, leftMs)
+    const againMs = await this.#advance(store.latest(attachment), nodeENI, signal)
+    return finite(Math.min(leftMs, againMs ?? (state === 'running' ? Infinity : goneCheckMs)))
   }
 
   async #advance(
@@ -291,7 +310,7 @@ export class AttachmentController {
    */
   async #mayTakeCard(attachment: ENIAttachment): Promise<boolean> {
     if (attachment.status?.eni?.plannedTime === undefined) return true
-    const state = await this.#parts.life.state(attachment.spec)
+    const state = await this.#parts.life.stateNow(attachment.spec)
     return state === 'terminated' || (state === 'stopped' && isIdle(attachment))
   }
 
@@ -305,6 +324,11 @@ export class AttachmentController {
     if (silentMs >= goneCheckMs) report.event(attachment, 'Warning', reason, message)
     await report.write(attachment, { reason, message, terminal: false })
   }
+}
+
+/** For whom it is to be attached. */
+function needOf(attachment: ENIAttachment | undefined): Urgency | undefined {
+  return attachment === undefined || isDeleting(attachment) ? undefined : urgencyOf(attachment)
 }
 
 function finite(ms: number): number | undefined {

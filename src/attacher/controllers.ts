@@ -63,15 +63,15 @@ export class Controllers {
 
     const store = new AttachmentStore(cluster, attachments)
     metrics.watchPhases(() => store.all())
-    const inventory = new Inventory(ec2('pods'), settings.slots)
-    const networks = new Networks(ec2('pods'), clock)
-    const watch = new EniWatch(ec2('pods'), clock, log)
     const clusterName = settings.clusterName
-    const refusals = new NodeRefusals(clock)
     const absences = new Absences(clock)
+    const inventory = new Inventory({ ec2, policy: settings.slots, clock })
+    const networks = new Networks(ec2, clock)
+    const watch = new EniWatch({ ec2, clusterName, clock, log })
+    const refusals = new NodeRefusals(clock)
     const placement = new EniPlacement({ store, inventory, networks, policy: settings.slots })
     const eniAttach = new EniAttach({
-      ec2,
+      ec2: this.#parts.ec2,
       watch,
       store,
       placement,
@@ -81,7 +81,7 @@ export class Controllers {
       clock,
       log,
     })
-    const life = new InstanceLife(ec2('pods'), nodes, inventory, absences)
+    const life = new InstanceLife({ inventory, nodes, store, clock })
     const eniRelease = new EniRelease({ ec2: ec2('release'), watch, store, life, absences, clock, log })
     const collector = new GarbageCollector({ ec2: ec2('collection'), store, mode: settings.collection, metrics, log })
     const survey = new EniSurvey({
@@ -139,8 +139,7 @@ export class Controllers {
     const onSwept = () => {
       requeueNodeENIs()
       // Nobody else tells that an instance ended while its node is still there.
-      for (const { metadata, spec } of store.all())
-        if (inventory.instance(spec.instanceID)?.state !== 'running') attachmentQueue.add(metadata.name)
+      for (const { metadata, spec } of store.all()) if (life.mayBeOver(spec)) attachmentQueue.add(metadata.name)
     }
     const sweep = new NodeSweep({
       cluster,
@@ -158,6 +157,7 @@ export class Controllers {
     attachments.onChange((name, after, before) => {
       const changed = after ?? before
       if (changed === undefined || isNoteOnly(after, before)) return
+      attachmentController.changed(name, after, before)
       attachmentQueue.add(name)
       nodeENIQueue.add(changed.spec.nodeENI)
       claimQueue.add(changed.spec.nodeName)

@@ -15,24 +15,23 @@ import {
   ModifyNetworkInterfaceAttributeCommand,
 } from '@aws-sdk/client-ec2'
 
-import type {
-  CreateEniRequest,
-  Ec2,
-  Eni,
-  Instance,
-  InstanceType,
-  SecurityGroup,
-  SecurityGroupFilter,
-  Subnet,
-  SubnetFilter,
+import {
+  type CreateEniRequest,
+  type Ec2,
+  type Eni,
+  filterValuesMax,
+  type Instance,
+  type InstanceType,
+  type SecurityGroup,
+  type SecurityGroupFilter,
+  type Subnet,
+  type SubnetFilter,
 } from './ec2.ts'
 import { attachmentIDFrom, eniFrom, instanceFrom, instanceTypeFrom, listFrom, subnetFrom } from './ec2-answer.ts'
 import type { Ec2Connection } from './ec2-connection.ts'
 import type { Urgency } from './ec2-limiter.ts'
 
 const pageSize = 1000
-/** EC2 takes at most 200 values in a filter. */
-const filterValuesMax = 200
 
 export class Ec2SdkClient implements Ec2 {
   readonly #connection: Ec2Connection
@@ -125,8 +124,8 @@ export class Ec2SdkClient implements Ec2 {
     return found
   }
 
-  describeEnisByTag(key: string, value: string): Promise<Eni[]> {
-    return this.#enis({ Name: `tag:${key}`, Values: [value] })
+  async describeEnisByTag(key: string, values: readonly string[]): Promise<Eni[]> {
+    return values.length === 0 ? [] : this.#enis({ Name: `tag:${key}`, Values: [...values] })
   }
 
   async #enis(filter: Filter): Promise<Eni[]> {

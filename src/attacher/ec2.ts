@@ -5,6 +5,8 @@ import type { Urgency } from './ec2-limiter.ts'
 export const consistencyMs = 60_000
 /** Longer than any attach or detach that still comes to an end: the slowest seen took over 100 s (cilium/cilium#47570). */
 export const settleDeadlineMs = 5 * 60_000
+/** EC2 takes at most so many values in a filter. */
+export const filterValuesMax = 200
 
 export interface EniAttachmentFacts {
   readonly id: string
@@ -91,7 +93,8 @@ export interface Ec2 {
   createTags(eniID: string, tags: ReadonlyMap<string, string>): Promise<void>
   /** Unknown ids are left out. */
   describeEnis(ids: readonly string[]): Promise<Eni[]>
-  describeEnisByTag(key: string, value: string): Promise<Eni[]>
+  /** With any of these values, `filterValuesMax` at most. */
+  describeEnisByTag(key: string, values: readonly string[]): Promise<Eni[]>
   /** Unknown ids are left out. */
   describeInstances(ids: readonly string[]): Promise<Instance[]>
   describeInstanceTypes(names: readonly string[]): Promise<InstanceType[]>
@@ -112,3 +115,4 @@ export interface SecurityGroup {
 
 /** EC2 for calls of this urgency, until the signal aborts. */
 export type Ec2Access = (urgency: Urgency, signal: AbortSignal) => Ec2
+export type Ec2ByUrgency = (urgency: Urgency) => Ec2

@@ -9,15 +9,16 @@ import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import { consistencyMs, type Ec2, type Eni, settleDeadlineMs } from './ec2.ts'
+import { consistencyMs, type Ec2, type Ec2Access, type Eni, settleDeadlineMs } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
-import type { Urgency } from './ec2-limiter.ts'
 import { eniDescription, eniTags } from './eni-identity.ts'
 import type { EniPlacement } from './eni-placement.ts'
 import type { GivenUp } from './eni-plan.ts'
-import type { EniWatch } from './eni-watch.ts'
+import type { EniWatch, Look } from './eni-watch.ts'
 import type { Network, Networks } from './network.ts'
 import { ourEnis } from './our-enis.ts'
+import type { Slot } from './slot-map.ts'
+import { urgencyOf } from './urgency.ts'
 
 /** Beyond this many taken indexes in a row the node is not what we think it is. */
 const indexTriesMax = 5
@@ -27,7 +28,8 @@ const tokenGoodMs = 60 * 60_000
 const stillUnknownMs = 250
 
 export interface EniAttachParts {
-  readonly ec2: (urgency: Urgency) => Ec2
+  /** A call whose signal aborts before its turn has come is not made. */
+  readonly ec2: Ec2Access
   readonly watch: EniWatch
   readonly store: AttachmentStore
   readonly placement: EniPlacement
@@ -83,17 +85,19 @@ export class EniAttach {
   ): Promise<Made | GivenUp | 'wait'> {
     // An attach may have been asked for, and its answer lost: EC2 knows no client token for it.
     if (intent.status?.eni?.eniID !== undefined) {
-      const eni = await this.#find(intent)
+      const eni = await this.#find(intent, signal)
       return 'reason' in eni ? eni : { attachment: intent, eni }
     }
     const network = await networkOf()
     if (network === undefined) return 'wait'
     if ('reason' in network) return network
-    if (intent.status?.eni?.subnetID !== undefined) return this.#create(intent, nodeENI, network)
-    const planned = await this.#planning.run(intent.spec.instanceID, () => this.#plan(intent, nodeENI, network))
+    if (intent.status?.eni?.subnetID !== undefined) return this.#create(intent, nodeENI, network, signal)
+    const planned = await this.#planning.run(intent.spec.instanceID, () => {
+      signal.throwIfAborted()
+      return this.#plan(intent, nodeENI, network)
+    })
     if ('reason' in planned) return planned
-    signal.throwIfAborted()
-    return this.#create(planned, nodeENI, network)
+    return this.#create(planned, nodeENI, network, signal)
   }
 
   /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */
@@ -108,13 +112,13 @@ export class EniAttach {
     return store.writeEni(intent, { attempt, ...place, plannedTime })
   }
 
-  async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<Made> {
+  async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network, signal: AbortSignal): Promise<Made> {
     const { store, networks, clock, log } = this.#parts
     const eni = eniStatusOf(planned)
     // Its first try may have made an ENI that EC2 does not answer this token with any more.
-    if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni)
+    if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni, signal)
     try {
-      const created = await this.#ec2(planned).createEni({
+      const created = await this.#ec2(planned, signal).createEni({
         clientToken: this.#clientToken(planned, eni.attempt ?? 0),
         subnetID: eni.subnetID ?? '',
         securityGroupIDs: network.securityGroupIDs,
@@ -130,15 +134,15 @@ export class EniAttach {
       if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')
       // EC2 answers a token that made an ENI with that ENI: refused, there is none to look for.
       if (isEc2(error, 'SubnetExhausted', 'Configuration')) await this.#forgetPlan(planned)
-      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni)
+      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)
       throw error
     }
   }
 
   /** The token of a plan is used up or old: the ENI of its first try exists, or will show, or never was; and it is ours. */
-  async #adopt(planned: ENIAttachment, eni: EniStatus): Promise<Made> {
+  async #adopt(planned: ENIAttachment, eni: EniStatus, signal: AbortSignal): Promise<Made> {
     const { store, absences, clock } = this.#parts
-    const [found] = await ourEnis(this.#ec2(planned), planned)
+    const [found] = await ourEnis(this.#parts.watch, planned, this.#look(planned, signal))
     const isGone = absences.isGone(planned.metadata.uid, found)
     if (found !== undefined) {
       return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
@@ -158,9 +162,9 @@ export class EniAttach {
    * EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another, but not under a
    * pod that had this one.
    */
-  async #find(created: ENIAttachment): Promise<Eni | GivenUp> {
+  async #find(created: ENIAttachment, signal: AbortSignal): Promise<Eni | GivenUp> {
     const { eniID = '' } = eniStatusOf(created)
-    const [found] = await this.#ec2(created).describeEnis([eniID])
+    const found = await this.#parts.watch.next(eniID, this.#look(created, signal))
     const isGone = this.#parts.absences.isGone(eniID, found)
     if (found !== undefined) return found
     if (!isGone) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
@@ -170,17 +174,18 @@ export class EniAttach {
   }
 
   async #attachToInstance(made: Made, nodeENI: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
-    const { store, placement, clock } = this.#parts
-    const { attachment } = made
-    const ec2 = this.#ec2(attachment)
-    const { instanceID, nodeName } = attachment.spec
+    const { store, clock } = this.#parts
     if (made.eni.attachment !== undefined) return this.#adoptAttachment(made)
+    let { attachment } = made
+    const ec2 = this.#ec2(attachment, signal)
+    const { instanceID } = attachment.spec
     // Before the attach: a pod may run as soon as the card is there, whatever EC2 says of the attachment.
     if (made.eni.sourceDestCheck !== nodeENI.spec.sourceDestCheck)
       await this.#onceKnown(attachment, signal, () => ec2.setSourceDestCheck(made.eni.id, nodeENI.spec.sourceDestCheck))
-    let eni = eniStatusOf(attachment)
-    for (let attempt = 0; attempt < indexTriesMax; attempt++) {
+    const taken: Slot[] = []
+    while (taken.length < indexTriesMax) {
       signal.throwIfAborted()
+      const eni = eniStatusOf(attachment)
       const { eniID = '', deviceIndex = 0, networkCard = 0 } = eni
       const attachCalledTime = timestamp(clock)
       try {
@@ -191,23 +196,31 @@ export class EniAttach {
       } catch (error) {
         if (!isEc2(error, 'IndexTaken', 'EniInUse', 'NodeFull', 'InstanceNotRunning')) throw error
         // The SDK repeats a call whose answer was lost: what stands in the way may be our own ENI.
-        const now = await this.#find(attachment)
+        const now = await this.#find(attachment, signal)
         if ('reason' in now) return now
         if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
         if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return this.#refused(attachment, error.code, error.message)
         if (isEc2(error, 'EniInUse')) throw error
       }
-      const slot = await placement.nextSlot(attachment, nodeENI, { networkCard, deviceIndex })
-      if (slot === undefined)
-        return this.#refused(
-          attachment,
-          'NodeFull',
-          `instance ${instanceID} of node ${nodeName} has no free device index`,
-        )
-      eni = { ...eni, ...slot }
+      taken.push({ networkCard, deviceIndex })
+      const next = await this.#nextSlot(attachment, nodeENI, taken)
+      if ('reason' in next) return next
+      attachment = next
     }
     const message = `instance ${instanceID}: ${indexTriesMax} device indexes in a row were taken`
     return this.#refused(attachment, 'NoFreeDeviceIndex', message)
+  }
+
+  /** Stored, as every plan is, before another ENI of this instance is planned. */
+  #nextSlot(created: ENIAttachment, nodeENI: NodeENI, taken: readonly Slot[]): Promise<ENIAttachment | GivenUp> {
+    const { store, placement } = this.#parts
+    const { instanceID, nodeName } = created.spec
+    return this.#planning.run(instanceID, async () => {
+      const slot = await placement.nextSlot(created, nodeENI, taken)
+      if (slot !== undefined) return store.writeEni(created, { ...eniStatusOf(created), ...slot })
+      const message = `instance ${instanceID} of node ${nodeName} has no free device index`
+      return this.#refused(created, 'NodeFull', message)
+    })
   }
 
   /** Mostly EC2 knows at once what it has made; where it does not, it is asked again when it shows the ENI. */
@@ -220,7 +233,7 @@ export class EniAttach {
         return await call()
       } catch (error) {
         if (!isEc2(error, 'NotFound') || !isNew()) throw error
-        await watch.until(eniID, (seen) => seen !== undefined || !isNew(), signal)
+        await watch.until(eniID, (seen) => seen !== undefined || !isNew(), this.#look(attachment, signal))
         // What describes it may know it before what attaches it.
         await sleep(clock, stillUnknownMs, signal)
         signal.throwIfAborted()
@@ -248,7 +261,7 @@ export class EniAttach {
       if (now?.attachment === undefined) return isGone
       return now.attachment.status === 'attached' || this.#ageMs(attachCalledTime) > settleDeadlineMs
     }
-    const seen = await watch.until(eniID, isOver, signal)
+    const seen = await watch.until(eniID, isOver, this.#look(attaching, signal))
     if (seen !== undefined && seen.attachment === undefined && this.#isHeld(attaching)) {
       const { attachmentID: _, ...detached } = eniStatusOf(attaching)
       await store.writeEni(attaching, detached)
@@ -265,7 +278,7 @@ export class EniAttach {
     if (seen.attachment.deleteOnTermination !== spec.deleteOnTermination) {
       signal.throwIfAborted()
       // The pod runs as soon as it has its card. The sourceDestCheck of other ENIs, for which pods wait, draws on the same bucket.
-      const ec2 = this.#parts.ec2('ahead')
+      const ec2 = this.#parts.ec2('ahead', signal)
       await ec2.setDeleteOnTermination(seen.id, seen.attachment.id, spec.deleteOnTermination)
     }
     log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
@@ -284,9 +297,12 @@ export class EniAttach {
     return this.#parts.store.latest(attachment).status?.device?.inUseBy !== undefined
   }
 
-  /** Before a pod that waits comes no ENI for which nobody has asked. */
-  #ec2({ spec }: ENIAttachment): Ec2 {
-    return this.#parts.ec2(spec.claim === undefined ? 'ahead' : 'pods')
+  #ec2(attachment: ENIAttachment, signal: AbortSignal): Ec2 {
+    return this.#parts.ec2(urgencyOf(attachment), signal)
+  }
+
+  #look(attachment: ENIAttachment, signal: AbortSignal): Look {
+    return { urgency: urgencyOf(attachment), signal }
   }
 
   /** NaN when the time is not known, and so neither less nor more than anything. */

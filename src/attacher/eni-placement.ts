@@ -6,6 +6,7 @@ import type { Instance, InstanceType } from './ec2.ts'
 import { cardsFor, type EniPlan, type GivenUp, planEni, takenSlots } from './eni-plan.ts'
 import type { Inventory } from './inventory.ts'
 import { addressesOf, type Network, type Networks } from './network.ts'
+import { urgencyOf } from './urgency.ts'
 import { chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** More volumes than these are not attached to one instance between two sweeps (node-sweep.ts). */
@@ -33,13 +34,13 @@ export class EniPlacement {
     return plan
   }
 
-  /** For an ENI that is there, after EC2 has refused the slot as taken. @throws Ec2Error */
-  async nextSlot(created: ENIAttachment, nodeENI: NodeENI, refused: Slot): Promise<Slot | undefined> {
-    const { inventory, policy } = this.#parts
-    const instance = await inventory.refreshOne(created.spec.instanceID)
+  /** For an ENI that is there, after EC2 has refused these slots as taken. @throws Ec2Error */
+  async nextSlot(created: ENIAttachment, nodeENI: NodeENI, refused: readonly Slot[]): Promise<Slot | undefined> {
+    const { policy } = this.#parts
+    const instance = await this.#instanceNow(created)
     if (instance === undefined) return undefined
     const siblings = this.#siblings(created)
-    const taken = [...takenSlots(siblings, instance.interfaces), refused]
+    const taken = [...takenSlots(siblings, instance.interfaces), ...refused]
     const cards = cardsFor({ nodeENI, instance, type: this.#typeOf(instance), siblings, policy })
     return chooseSlot(cards, taken, nodeENI.spec.deviceIndex)
   }
@@ -60,7 +61,7 @@ export class EniPlacement {
     const plan = known && inventory.typeOf(known) && this.#planOn(known, this.#siblings(intent), nodeENI, network)
     if (plan !== undefined && !('reason' in plan) && plan.attachmentsLeft >= unseenVolumesMax) return plan
     // What is known may be minutes old: a pod is refused, and the last attachments are given, only by what EC2 says now.
-    const instance = await inventory.refreshOne(instanceID)
+    const instance = await this.#instanceNow(intent)
     if (instance === undefined) return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}` }
     return this.#planOn(instance, this.#siblings(intent), nodeENI, network)
   }
@@ -76,6 +77,13 @@ export class EniPlacement {
       .filter((subnet) => !networks.isExhausted(subnet, addressesOf(nodeENI)))
       .map((subnet) => ({ ...subnet, freeAddresses: networks.freeAddresses(subnet) }))
     return planEni({ nodeENI, instance, type: this.#typeOf(instance), subnets, siblings, policy })
+  }
+
+  async #instanceNow(attachment: ENIAttachment): Promise<Instance | undefined> {
+    const { inventory } = this.#parts
+    const { instanceID } = attachment.spec
+    await inventory.look([instanceID], urgencyOf(attachment))
+    return inventory.instance(instanceID)
   }
 
   #siblings({ spec, metadata }: ENIAttachment): ENIAttachment[] {

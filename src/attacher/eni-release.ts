@@ -14,6 +14,8 @@ import { ourEnis } from './our-enis.ts'
 
 /** What one call shows another may not know yet. */
 const lookAgainMs = 5_000
+/** An instance takes minutes to end. */
+const endingMs = 30_000
 
 export interface EniReleaseParts {
   readonly ec2: Ec2
@@ -37,15 +39,17 @@ export class EniRelease {
    * @returns after how many milliseconds to look again. @throws Ec2Error or KubeError to be tried again.
    */
   async release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const { ec2, store, absences, log } = this.#parts
+    const { ec2, store, watch, absences, log } = this.#parts
     const { name, uid } = attachment.metadata
-    const seen = await ourEnis(ec2, attachment)
+    const seen = await ourEnis(watch, attachment, { urgency: 'release', signal })
     const isGone = absences.isGone(uid, seen[0])
     for (const found of seen) {
       signal.throwIfAborted()
       if (found.attachment !== undefined) {
-        await this.#detach(attachment, found.id, found.attachment)
-        await this.#untilFree(found, signal)
+        const isForced = isForcedBy(attachment)
+        if (!isForced && (await this.#isLeftToEc2(attachment, found.attachment))) return endingMs
+        await this.#detach(attachment, found.id, found.attachment, isForced)
+        if (!(await this.#untilFree(attachment, found, isForced, signal))) return 0
         signal.throwIfAborted()
       }
       // EC2 shows it: that another call does not know it is no proof that it is gone.
@@ -62,29 +66,56 @@ export class EniRelease {
     return undefined
   }
 
-  async #detach({ metadata, spec }: ENIAttachment, eniID: string, on: EniAttachmentFacts): Promise<void> {
+  /**
+   * With its instance EC2 deletes an ENI that is to go with it (DeleteOnTermination), and detaches every other. What it has not done
+   * a while after the instance ended is done for it.
+   */
+  async #isLeftToEc2({ spec }: ENIAttachment, on: EniAttachmentFacts): Promise<boolean> {
+    const { life } = this.#parts
+    if (on.instanceID !== spec.instanceID) return false
+    const state = await life.stateNow(spec)
+    return state === 'shutting-down' || (state === 'terminated' && !(await life.isLongOver(spec)))
+  }
+
+  async #detach(
+    { metadata, spec }: ENIAttachment,
+    eniID: string,
+    on: EniAttachmentFacts,
+    isForced: boolean,
+  ): Promise<void> {
     const { ec2, life } = this.#parts
     if (on.instanceID !== undefined && on.instanceID !== spec.instanceID)
       throw new Error(
         `ENI ${eniID} is on instance ${on.instanceID}, where somebody else has put it: it stays there, and so does ENIAttachment ${metadata.name}, until it is detached by hand`,
       )
     const isUnderWay = on.status === 'detaching'
-    const isForced = metadata.annotations?.[forceDetachAnnotation] === 'true'
-    const force = isForced || (isUnderWay && (await life.state(spec)) === 'terminated')
+    const force = isForced || (isUnderWay && (await life.stateNow(spec)) === 'terminated')
     if (force || !isUnderWay) await isKnown(ec2.detachEni(on.id, force))
   }
 
-  /** Detach is over when the attachment has disappeared and the ENI is available again. */
-  async #untilFree({ id }: Eni, signal: AbortSignal): Promise<void> {
-    const { watch, clock } = this.#parts
+  /**
+   * Detach is over when the attachment has disappeared and the ENI is available again. Answers false when somebody asks for force
+   * meanwhile.
+   */
+  async #untilFree(attachment: ENIAttachment, { id }: Eni, isForced: boolean, signal: AbortSignal): Promise<boolean> {
+    const { watch, store, clock } = this.#parts
     const isFree = (now: Eni | undefined) =>
       now === undefined || (now.attachment === undefined && now.status === 'available')
     const startedAt = clock.monotonic()
     const isLate = () => clock.monotonic() - startedAt > settleDeadlineMs
-    const last = await watch.until(id, (now) => isFree(now) || isLate(), signal)
-    if (!isFree(last))
-      throw new Error(`ENI ${id} is still being detached after ${settleDeadlineMs / 60_000} minutes, trying again`)
+    const isNowForced = () => !isForced && isForcedBy(store.latest(attachment))
+    const isOver = (now: Eni | undefined) => isFree(now) || isLate() || isNowForced()
+    if (isFree(await watch.until(id, isOver, { urgency: 'release', signal }))) return true
+    if (isNowForced()) return false
+    const { name } = attachment.metadata
+    throw new Error(
+      `ENI ${id} is still being detached after ${settleDeadlineMs / 60_000} minutes, trying again; the annotation ${forceDetachAnnotation}: "true" of ENIAttachment ${name} detaches it by force`,
+    )
   }
+}
+
+function isForcedBy({ metadata }: ENIAttachment): boolean {
+  return metadata.annotations?.[forceDetachAnnotation] === 'true'
 }
 
 /** Whether EC2 knows what the call is about. */

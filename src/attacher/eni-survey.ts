@@ -53,7 +53,7 @@ export class EniSurvey {
   async #pass(signal: AbortSignal): Promise<void> {
     const { ec2, clusterName, clock, onSurvey } = this.#parts
     const startedAtMs = clock.now()
-    const enis = await ec2.describeEnisByTag(clusterTag, clusterName)
+    const enis = await ec2.describeEnisByTag(clusterTag, [clusterName])
     this.#enis.clear()
     for (const eni of enis) this.#enis.set(eni.id, eni)
     this.#startedAtMs = startedAtMs

@@ -1,45 +1,70 @@
 // What EC2 says of the instances behind our nodes: type limits, interfaces, volumes. Refreshed by one describe for all of them.
 import type { NodeCapacity } from '../api/node-capacity.ts'
-import type { Ec2, Instance, InstanceType } from './ec2.ts'
+import type { Clock } from '../process/clock.ts'
+import { Absences } from './absences.ts'
+import type { Ec2ByUrgency, Instance, InstanceType } from './ec2.ts'
+import type { Urgency } from './ec2-limiter.ts'
 import { cardsBesideCni, roomOn, type SlotPolicy } from './slot-map.ts'
 
+/** What EC2 last said of an instance. */
+export interface InstanceLook {
+  /** undefined: EC2 does not show it. */
+  readonly instance: Instance | undefined
+  /** Its state; `unknown` while EC2 does not show it, and `terminated` when it has not shown it for a while. */
+  readonly state: string
+  /** When EC2 was asked, and when the state was first seen. */
+  readonly atMs: number
+  readonly sinceMs: number
+}
+
+export interface InventoryParts {
+  readonly ec2: Ec2ByUrgency
+  readonly policy: SlotPolicy
+  readonly clock: Clock
+}
+
 export class Inventory {
-  readonly #ec2: Ec2
-  readonly #policy: SlotPolicy
-  readonly #instances = new Map<string, Instance>()
-  /** Asked for, and not known to EC2. */
-  readonly #absent = new Set<string>()
+  readonly #parts: InventoryParts
+  readonly #absences: Absences
+  readonly #looks = new Map<string, InstanceLook>()
   readonly #types = new Map<string, InstanceType>()
 
-  constructor(ec2: Ec2, policy: SlotPolicy) {
-    this.#ec2 = ec2
-    this.#policy = policy
+  constructor(parts: InventoryParts) {
+    this.#parts = parts
+    this.#absences = new Absences(parts.clock)
   }
 
   /** Describes these instances and forgets all others. @throws Ec2Error */
   async refresh(instanceIDs: readonly string[]): Promise<void> {
-    const described = instanceIDs.length === 0 ? [] : await this.#ec2.describeInstances(instanceIDs)
-    this.#instances.clear()
-    this.#absent.clear()
-    await this.#keep(instanceIDs, described)
+    await this.look(instanceIDs, 'pods')
+    const kept = new Set(instanceIDs)
+    for (const id of this.#looks.keys()) if (!kept.has(id)) this.#looks.delete(id)
   }
 
-  /** Describes one instance anew, after EC2 contradicted what we knew of it. @throws Ec2Error */
-  async refreshOne(instanceID: string): Promise<Instance | undefined> {
-    const described = await this.#ec2.describeInstances([instanceID])
-    this.#instances.delete(instanceID)
-    await this.#keep([instanceID], described)
-    return this.#instances.get(instanceID)
+  /** Describes these instances anew. @throws Ec2Error */
+  async look(instanceIDs: readonly string[], urgency: Urgency): Promise<void> {
+    const ec2 = this.#parts.ec2(urgency)
+    const atMs = this.#parts.clock.monotonic()
+    const described = instanceIDs.length === 0 ? [] : await ec2.describeInstances(instanceIDs)
+    const byID = new Map(described.map((instance) => [instance.id, instance]))
+    for (const id of instanceIDs) this.#keep(id, byID.get(id), atMs)
+    const unknown = new Set(described.map(({ type }) => type).filter((type) => !this.#types.has(type)))
+    if (unknown.size === 0) return
+    for (const type of await ec2.describeInstanceTypes([...unknown])) this.#types.set(type.name, type)
+  }
+
+  lastLook(instanceID: string): InstanceLook | undefined {
+    return this.#looks.get(instanceID)
   }
 
   instance(instanceID: string): Instance | undefined {
-    return this.#instances.get(instanceID)
+    return this.#looks.get(instanceID)?.instance
   }
 
   /** Whether EC2 was asked about it and its type; what it said may be that there is no such instance. */
   isLookedUp(instanceID: string): boolean {
-    const instance = this.#instances.get(instanceID)
-    return instance === undefined ? this.#absent.has(instanceID) : this.#types.has(instance.type)
+    const look = this.#looks.get(instanceID)
+    return look !== undefined && (look.instance === undefined || this.#types.has(look.instance.type))
   }
 
   typeOf(instance: Instance): InstanceType | undefined {
@@ -48,7 +73,9 @@ export class Inventory {
 
   /** All VPCs of our instances; one, unless something is set up wrongly. Of one that is terminated EC2 tells no VPC. */
   vpcIDs(): string[] {
-    return [...new Set([...this.#instances.values()].map(({ vpcID }) => vpcID))].filter((id) => id !== '')
+    return [...new Set([...this.#looks.values()].map(({ instance }) => instance?.vpcID ?? ''))].filter(
+      (id) => id !== '',
+    )
   }
 
   /**
@@ -56,12 +83,12 @@ export class Inventory {
    * is an index 0 that no ENI of ours may have, and what is kept for others.
    */
   capacityOf(instanceID: string, ourEnis: ReadonlySet<string>): NodeCapacity | undefined {
-    const instance = this.#instances.get(instanceID)
+    const instance = this.instance(instanceID)
     const type = instance && this.#types.get(instance.type)
     if (instance === undefined || type === undefined) return undefined
     const foreign = instance.interfaces.filter(({ eniID }) => !ourEnis.has(eniID))
-    const usable = cardsBesideCni(type.cards, foreign, this.#policy)
-    const volumes = Math.max(instance.volumes, this.#policy.volumes)
+    const usable = cardsBesideCni(type.cards, foreign, this.#parts.policy)
+    const volumes = Math.max(instance.volumes, this.#parts.policy.volumes)
     return {
       instanceID,
       cards: type.cards.map((card, i) => ({
@@ -75,14 +102,12 @@ export class Inventory {
     }
   }
 
-  async #keep(asked: readonly string[], described: readonly Instance[]): Promise<void> {
-    for (const instance of described) this.#instances.set(instance.id, instance)
-    for (const id of asked) {
-      if (this.#instances.has(id)) this.#absent.delete(id)
-      else this.#absent.add(id)
-    }
-    const unknown = new Set(described.map(({ type }) => type).filter((type) => !this.#types.has(type)))
-    if (unknown.size === 0) return
-    for (const type of await this.#ec2.describeInstanceTypes([...unknown])) this.#types.set(type.name, type)
+  #keep(id: string, instance: Instance | undefined, atMs: number): void {
+    const isGone = this.#absences.isGone(id, instance)
+    const state = instance?.state ?? (isGone ? 'terminated' : 'unknown')
+    const before = this.#looks.get(id)
+    // The slower of two answers.
+    if (before !== undefined && before.atMs > atMs) return
+    this.#looks.set(id, { instance, state, atMs, sinceMs: before?.state === state ? before.sinceMs : atMs })
   }
 }

@@ -1,7 +1,7 @@
 // The subnets and security groups that a NodeENI names, looked up in EC2 inside the cluster's VPC, and remembered for a while.
 import type { NodeENI, NodeENISpec } from '../api/node-eni.ts'
 import type { Clock } from '../process/clock.ts'
-import type { Ec2, Subnet } from './ec2.ts'
+import type { Ec2, Ec2ByUrgency, Subnet } from './ec2.ts'
 
 /** How long an answer is good while nobody needs an ENI: free addresses and names change, but nobody waits for that. */
 const restingMs = 10 * 60_000
@@ -44,14 +44,14 @@ interface Debit {
 export type Need = 'making an ENI' | 'resting'
 
 export class Networks {
-  readonly #ec2: Ec2
+  readonly #ec2: Ec2ByUrgency
   readonly #clock: Clock
   readonly #answers = new Map<string, Answer>()
   readonly #asking = new Map<string, Promise<Network | NetworkProblem>>()
   readonly #exhaustedUntil = new Map<string, number>()
   #debits: Debit[] = []
 
-  constructor(ec2: Ec2, clock: Clock) {
+  constructor(ec2: Ec2ByUrgency, clock: Clock) {
     this.#ec2 = ec2
     this.#clock = clock
   }
@@ -62,15 +62,15 @@ export class Networks {
     const key = JSON.stringify([wanted, vpcID])
     const known = this.#answers.get(key)
     if (known !== undefined && known.askedAtMs + goodMs(known, need) > this.#clock.monotonic()) return known.answer
-    const asking = this.#asking.get(key) ?? this.#askOnce(key, wanted, vpcID)
+    const asking = this.#asking.get(key) ?? this.#askOnce(key, wanted, vpcID, need)
     this.#asking.set(key, asking)
     return asking
   }
 
-  async #askOnce(key: string, wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
+  async #askOnce(key: string, wanted: Wanted, vpcID: string, need: Need): Promise<Network | NetworkProblem> {
     const askedAtMs = this.#clock.monotonic()
     try {
-      const answer = await this.#ask(wanted, vpcID)
+      const answer = await this.#ask(this.#ec2(need === 'resting' ? 'ahead' : 'pods'), wanted, vpcID)
       const problems = 'reason' in answer ? (this.#answers.get(key)?.problems ?? 0) + 1 : 0
       this.#answers.set(key, { answer, problems, askedAtMs })
       const counted = new Set('reason' in answer ? [] : answer.subnets.map(({ id }) => id))
@@ -84,11 +84,11 @@ export class Networks {
     }
   }
 
-  async #ask(wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
+  async #ask(ec2: Ec2, wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
     // At the same time: pods wait for both.
     const [subnets, securityGroupIDs] = await Promise.all([
-      this.#findSubnets(wanted, vpcID),
-      this.#findSecurityGroups(wanted, vpcID),
+      this.#findSubnets(ec2, wanted, vpcID),
+      this.#findSecurityGroups(ec2, wanted, vpcID),
     ])
     if ('reason' in subnets) return subnets
     return 'reason' in securityGroupIDs ? securityGroupIDs : { subnets, securityGroupIDs }
@@ -121,10 +121,10 @@ export class Networks {
     this.#answers.clear()
   }
 
-  async #findSubnets(wanted: Wanted, vpcID: string): Promise<Subnet[] | NetworkProblem> {
+  async #findSubnets(ec2: Ec2, wanted: Wanted, vpcID: string): Promise<Subnet[] | NetworkProblem> {
     const found: Subnet[] = []
     if (wanted.subnetIDs.length > 0) {
-      const byID = new Map((await this.#ec2.describeSubnets({ ids: wanted.subnetIDs })).map((s) => [s.id, s]))
+      const byID = new Map((await ec2.describeSubnets({ ids: wanted.subnetIDs })).map((s) => [s.id, s]))
       for (const id of wanted.subnetIDs) {
         const subnet = byID.get(id)
         if (subnet === undefined) return subnetProblem(`subnet ${id} does not exist in this account and region`)
@@ -134,7 +134,7 @@ export class Networks {
       }
     }
     for (const nameTag of wanted.subnetNames) {
-      const named = await this.#ec2.describeSubnets({ nameTag, vpcID })
+      const named = await ec2.describeSubnets({ nameTag, vpcID })
       const [subnet, second] = named
       if (subnet === undefined) return subnetProblem(`no subnet in ${vpcID} has the Name tag ${nameTag}`)
       if (second !== undefined)
@@ -149,10 +149,10 @@ export class Networks {
     return found
   }
 
-  async #findSecurityGroups(wanted: Wanted, vpcID: string): Promise<string[] | NetworkProblem> {
+  async #findSecurityGroups(ec2: Ec2, wanted: Wanted, vpcID: string): Promise<string[] | NetworkProblem> {
     const ids = [...wanted.securityGroupIDs]
     if (ids.length > 0) {
-      const byID = new Map((await this.#ec2.describeSecurityGroups({ ids })).map((group) => [group.id, group]))
+      const byID = new Map((await ec2.describeSecurityGroups({ ids })).map((group) => [group.id, group]))
       for (const id of ids) {
         const group = byID.get(id)
         if (group === undefined) return groupProblem(`security group ${id} does not exist in this account and region`)
@@ -161,8 +161,8 @@ export class Networks {
       }
     }
     for (const name of wanted.securityGroupNames) {
-      const groups = await this.#ec2.describeSecurityGroups({ name, vpcID })
-      const named = groups.length > 0 ? groups : await this.#ec2.describeSecurityGroups({ nameTag: name, vpcID })
+      const groups = await ec2.describeSecurityGroups({ name, vpcID })
+      const named = groups.length > 0 ? groups : await ec2.describeSecurityGroups({ nameTag: name, vpcID })
       const [group, second] = named
       if (group === undefined)
         return groupProblem(`no security group in ${vpcID} has the name ${name}, nor that Name tag`)

@@ -111,7 +111,9 @@ export class NodeSweep {
     const nodes = this.#relevant()
     const ourEnis = () => store.all().flatMap(({ status }) => status?.eni?.eniID ?? [])
     const before = ourEnis()
-    await inventory.refresh(nodes.map(({ instanceID }) => instanceID))
+    // Those with ENIs of ours too: no NodeENI may select their nodes any more, or the node be gone.
+    const withEnis = store.all().map(({ spec }) => spec.instanceID)
+    await inventory.refresh([...new Set([...nodes.map(({ instanceID }) => instanceID), ...withEnis])])
     this.#setTrouble(undefined)
     // An ENI whose object came or went while EC2 answered is ours all the same.
     const ours = new Set([...before, ...ourEnis()])

@@ -106,7 +106,7 @@ test('pages are read to the last', async (t) => {
   const { ec2, client } = await clientUnderTest(t)
   const tags = new Map([['cluster', 'test']])
   for (let i = 0; i < 1003; i++) createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags })
-  const enis = await client.describeEnisByTag('cluster', 'test')
+  const enis = await client.describeEnisByTag('cluster', ['test'])
   assert.equal(new Set(enis.map(({ id }) => id)).size, 1003)
   assert.equal(ec2.calls.count('DescribeNetworkInterfaces'), 2)
 })
@@ -115,7 +115,7 @@ test('an ENI is found by its tag', async (t) => {
   const { client } = await clientUnderTest(t)
   await client.createEni(request('1'))
   const second = await client.createEni(request('2'))
-  const found = await client.describeEnisByTag('owner', '2')
+  const found = await client.describeEnisByTag('owner', ['2'])
   assert.deepEqual(
     found.map(({ id, tags }) => [id, tags.get('cluster')]),
     [[second.id, 'test']],

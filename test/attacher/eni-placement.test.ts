@@ -9,6 +9,7 @@ import { Inventory } from '../../src/attacher/inventory.ts'
 import type { Networks } from '../../src/attacher/network.ts'
 
 import { allForUs, attachmentOf, nodeENIOf } from './objects.ts'
+import { TestClock } from './test-clock.ts'
 
 const instance: Instance = {
   id: 'i-a1',
@@ -25,7 +26,7 @@ test('an instance type that EC2 does not describe is not taken for one without s
   const store: Partial<AttachmentStore> = { onInstance: () => [] }
   const placement = new EniPlacement({
     store: store as AttachmentStore,
-    inventory: new Inventory(ec2 as Ec2, allForUs),
+    inventory: new Inventory({ ec2: () => ec2 as Ec2, policy: allForUs, clock: new TestClock() }),
     networks: {} as Networks,
     policy: allForUs,
   })

@@ -24,7 +24,7 @@ async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'd
   const { store, add } = await storeUnderTest(t, log)
   const client = ec2Client()
   const collector = new GarbageCollector({ ec2: client, store, mode, metrics: new AttacherMetrics(), log })
-  const pass = async () => collector.pass(await client.describeEnisByTag(clusterTag, 'ours'))
+  const pass = async () => collector.pass(await client.describeEnisByTag(clusterTag, ['ours']))
   const addEni = (tags: Record<string, string>) =>
     createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
   /** Returns the uid of the object once the collector's store knows it. */

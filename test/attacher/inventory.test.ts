@@ -9,6 +9,7 @@ import { Inventory } from '../../src/attacher/inventory.ts'
 import { chooseSlot, type Slot, type SlotPolicy } from '../../src/attacher/slot-map.ts'
 
 import { allForUs } from './objects.ts'
+import { TestClock } from './test-clock.ts'
 
 const instanceOf = (interfaces: readonly Slot[], volumes = 1): Instance => ({
   id: 'i-1',
@@ -34,7 +35,7 @@ async function inventoryOf(
     describeInstances: async () => [instance],
     describeInstanceTypes: async () => [...types],
   }
-  const inventory = new Inventory(ec2 as Ec2, policy)
+  const inventory = new Inventory({ ec2: () => ec2 as Ec2, policy, clock: new TestClock() })
   await inventory.refresh([instance.id])
   return inventory
 }

@@ -23,7 +23,7 @@ function networksUnderTest(freeAddresses = 100) {
       return [{ id: 'nameTag' in filter ? `sg-tagged-${filter.nameTag}` : 'sg-upf', vpcID: 'vpc-1' }]
     },
   }
-  const networks = new Networks(ec2 as Ec2, clock)
+  const networks = new Networks(() => ec2 as Ec2, clock)
   const find = async (need: 'resting' | 'making an ENI') => (await networks.find(spec, 'vpc-1', need)) as Network
   const free = async (id = subnet.id) =>
     networks.freeAddresses({ ...((await find('resting')).subnets[0] ?? assert.fail()), id })

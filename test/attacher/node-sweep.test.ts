@@ -46,7 +46,7 @@ async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => st
     api.store('nodes').create({ metadata: { name }, spec: { providerID: `aws:///eu-north-1a/i-${name}` } })
   const spec = { nodeSelector: {}, subnetIDs: ['subnet-a1'], securityGroupIDs: ['sg-upf'] }
   api.store('nodeenis').create({ metadata: { name: 'n6' }, spec })
-  const inventory = new Inventory(ec2 as Ec2, allForUs)
+  const inventory = new Inventory({ ec2: () => ec2 as Ec2, policy: allForUs, clock: new TestClock() })
   const swept = Promise.withResolvers<void>()
   const sweep = new NodeSweep({
     cluster,

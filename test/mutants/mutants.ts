@@ -88,14 +88,14 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a used-up client token is given up without looking for the ENI that it made',
     file: attach,
-    find: "if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni)",
+    find: "if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)",
     replace: "if (isEc2(error, 'TokenMismatch')) await this.#forgetPlan(planned)",
     caughtBy: test('lost-answers'),
   },
   {
     fault: 'a client token that EC2 has forgotten is used again',
     file: attach,
-    find: 'if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni)',
+    find: 'if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni, signal)',
     replace: '',
     caughtBy: test('storms'),
   },
@@ -207,8 +207,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the collection looks at the ENIs of other clusters',
     file: 'src/attacher/eni-survey.ts',
-    find: 'await ec2.describeEnisByTag(clusterTag, clusterName)',
-    replace: "await ec2.describeEnisByTag(clusterTag, clusterName === '' ? '' : '*')",
+    find: 'await ec2.describeEnisByTag(clusterTag, [clusterName])',
+    replace: "await ec2.describeEnisByTag(clusterTag, [clusterName === '' ? '' : '*'])",
     caughtBy: test('by-hand'),
   },
   {

@@ -73,7 +73,7 @@ export function terminateInstance(state: Ec2State, instanceId: string): void {
   }
   state.later(state.delays.stopMs, () => {
     enter(state, instance, 'terminated')
-    for (const eni of state.enisOn(instanceId)) leave(state, eni)
+    for (const eni of state.enisOn(instanceId)) state.stuck.begin('detaching', eni.eniId).pass(() => leave(state, eni))
     state.later(state.delays.terminatedMs, () => state.forgetInstance(instanceId))
   })
 }
@@ -133,7 +133,9 @@ function pullCards(state: Ec2State, instance: Instance): void {
 }
 
 function leave(state: Ec2State, eni: NetworkInterface): void {
-  const deleted = eni.attachment?.deleteOnTermination ?? false
+  // Somebody has detached it by force while it was stuck.
+  if (eni.attachment === undefined) return
+  const deleted = eni.attachment.deleteOnTermination
   state.unlink(eni)
   if (deleted) state.removeEni(eni)
 }

@@ -21,7 +21,7 @@ export interface Truth {
 
 export async function truthOf({ lab, record, policy }: Trial): Promise<Truth> {
   const ec2 = ec2Client({ clock: lab.clock, client: inProcess(lab.ec2) })
-  const inventory = new Inventory(ec2, policy)
+  const inventory = new Inventory({ ec2: () => ec2, policy, clock: lab.clock })
   const nodes = lab.api.store('nodes').list().map(parseNode)
   const answers = Promise.all([
     ec2.describeSubnets({ ids: lab.ec2.state.subnets().map(({ subnetId }) => subnetId) }),

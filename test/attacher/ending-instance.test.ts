@@ -1,0 +1,74 @@
+// What ends with its instance is left to EC2, which deletes it (DeleteOnTermination) or detaches it, and is looked at afterwards.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { AccountInUse } from './lab/account-in-use.ts'
+import { ours } from './lab/invariants.ts'
+
+const delays = { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 90_000 }
+
+/** An instance on which two pods hold ENIs and one ENI is idle. */
+async function inUse(deleteOnTermination: boolean): Promise<AccountInUse> {
+  const lab = new AccountInUse({ ec2: { delays } })
+  lab.addUpf()
+  lab.scene.changeNodeENI('upf', { deleteOnTermination })
+  lab.startAttacher()
+  for (const pod of ['held-1', 'held-2', 'ended']) lab.addPod(pod, 'a1')
+  await lab.until(() => ['held-1', 'held-2', 'ended'].every((pod) => lab.isServed(pod)))
+  lab.endPod('ended')
+  await lab.until(() => lab.idle().length === 1)
+  await lab.clock.advance(60_000)
+  return lab
+}
+
+/** As a node is taken out of service: its instance begins to end, then its pods and its Node object go. */
+function end(lab: AccountInUse): void {
+  lab.scene.terminateInstance('i-a1')
+  for (const pod of ['held-1', 'held-2']) lab.endPod(pod)
+  lab.api.store('nodes').delete('a1')
+}
+
+const changes = (lab: AccountInUse, sinceMs: number) =>
+  lab.callsSince(sinceMs).flatMap(({ action }) => (action.startsWith('Describe') ? [] : action))
+
+test('EC2 deletes the ENIs of an instance that ends, and nobody else detaches or deletes them', async () => {
+  const lab = await inUse(true)
+  const since = lab.clock.now()
+  end(lab)
+  await lab.until(() => lab.scene.attachments().length === 0)
+  assert.deepEqual(changes(lab, since), [])
+  assert.deepEqual(ours(lab.scene), [])
+})
+
+test('the ENIs that EC2 leaves behind are deleted, once EC2 has detached them', async () => {
+  const lab = await inUse(false)
+  const since = lab.clock.now()
+  end(lab)
+  await lab.until(() => lab.scene.attachments().length === 0)
+  assert.deepEqual(
+    changes(lab, since),
+    Array.from({ length: 3 }, () => 'DeleteNetworkInterface'),
+  )
+  assert.deepEqual(ours(lab.scene), [])
+})
+
+test('an attacher that starts while the instance is ending leaves its ENIs to EC2, too', async () => {
+  const lab = await inUse(true)
+  lab.stopAttacher()
+  const since = lab.clock.now()
+  end(lab)
+  await lab.clock.advance(30_000)
+  lab.startAttacher()
+  await lab.until(() => lab.scene.attachments().length === 0)
+  assert.deepEqual(changes(lab, since), [])
+})
+
+test('what hangs on an instance long after it has ended is detached by force', async () => {
+  const lab = await inUse(true)
+  lab.ec2.stick('detaching', lab.idle()[0]?.status?.eni?.eniID)
+  const since = lab.clock.now()
+  end(lab)
+  await lab.until(() => lab.scene.attachments().length === 0, 15 * 60_000)
+  assert.deepEqual(changes(lab, since), ['DetachNetworkInterface', 'DeleteNetworkInterface'])
+  assert.equal(lab.ec2.calls.of('DetachNetworkInterface').at(-1)?.parameters['Force'], 'true')
+})

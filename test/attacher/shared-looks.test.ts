@@ -1,0 +1,144 @@
+// What many wait for is asked for once: ENIs that change, ENIs to be released, instances that stop or end.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import type { World } from '../../sim/ec2/world.ts'
+import { pino } from 'pino'
+import { VirtualClock } from '../../sim/clock/virtual-clock.ts'
+import { attachmentTag, clusterTag } from '../../src/api/names.ts'
+import type { Ec2, Eni } from '../../src/attacher/ec2.ts'
+import type { Urgency } from '../../src/attacher/ec2-limiter.ts'
+import { EniWatch } from '../../src/attacher/eni-watch.ts'
+import { attacherWorld } from './attacher-world.ts'
+import { AccountInUse, hourMs, minuteMs } from './lab/account-in-use.ts'
+
+const log = pino({ level: 'silent' })
+const eniOf = (id: string, ownerUID: string): Eni => ({
+  id,
+  status: 'available',
+  mac: '',
+  subnetID: 'subnet-a1',
+  addresses: [],
+  sourceDestCheck: true,
+  description: '',
+  securityGroupIDs: [],
+  tags: new Map([[attachmentTag, ownerUID]]),
+  attachment: undefined,
+})
+
+/** EC2 with as many ENIs as wanted, of which the last has lost its tags; and what it is asked for. */
+function watchUnderTest(count: number) {
+  const clock = new VirtualClock()
+  const tagged = Array.from({ length: count - 1 }, (_, i) => eniOf(`eni-${i}`, `uid-${i}`))
+  const all = [...tagged, { ...eniOf(`eni-${count - 1}`, ''), tags: new Map() }]
+  const asked: string[] = []
+  const ec2 = (urgency: Urgency): Ec2 => {
+    const answer: Partial<Ec2> = {
+      async describeEnis(ids) {
+        if (ids.length > 0) asked.push(`${urgency}: ${ids.length} ids`)
+        return all.filter(({ id }) => ids.includes(id))
+      },
+      async describeEnisByTag(key, values) {
+        if (values.length > 0) asked.push(`${urgency}: ${key === clusterTag ? 'cluster' : `${values.length} owners`}`)
+        return tagged.filter(({ tags }) => key === clusterTag || values.includes(tags.get(key) ?? ''))
+      },
+    }
+    return answer as Ec2
+  }
+  const watch = new EniWatch({ ec2, clusterName: 'test', clock, log })
+  const stop = new AbortController()
+  const running = watch.run(stop.signal)
+  const look = (urgency: Urgency) => ({ urgency, signal: stop.signal })
+  const end = async () => {
+    stop.abort()
+    await clock.advance(10_000)
+    await running
+  }
+  return { watch, clock, asked, look, end }
+}
+
+test('whoever waits for an ENI is answered by one call, as urgent as the most urgent of them', async () => {
+  const { watch, clock, asked, look, end } = watchUnderTest(3)
+  const looks = [
+    watch.next('eni-0', look('release')),
+    watch.next('eni-1', look('ahead')),
+    watch.next('eni-0', look('pods')),
+  ]
+  await clock.advance(1)
+  assert.deepEqual(
+    (await Promise.all(looks)).map((eni) => eni?.id),
+    ['eni-0', 'eni-1', 'eni-0'],
+  )
+  assert.deepEqual(asked, ['pods: 2 ids'])
+  await end()
+})
+
+test('releases ask together for the ENIs that have their tags', async () => {
+  const { watch, clock, asked, look, end } = watchUnderTest(3)
+  const looks = [0, 1, 7].map((i) => watch.ownedBy(`uid-${i}`, look('release')))
+  await clock.advance(1)
+  assert.deepEqual(
+    (await Promise.all(looks)).map((enis) => enis.map(({ id }) => id)),
+    [['eni-0'], ['eni-1'], []],
+  )
+  assert.deepEqual(asked, ['release: 3 owners'])
+  await end()
+})
+
+test('a thousand who wait are answered by the ENIs of the cluster, and one call more for what has lost its tag', async () => {
+  const { watch, clock, asked, look, end } = watchUnderTest(1_000)
+  const looks = Array.from({ length: 1_000 }, (_, i) => watch.next(`eni-${i}`, look('pods')))
+  await clock.advance(1)
+  assert.deepEqual(
+    (await Promise.all(looks)).map((eni, i) => eni?.id === `eni-${i}`).filter((isRight) => !isRight),
+    [],
+  )
+  assert.deepEqual(asked, ['pods: cluster', 'pods: 1 ids'])
+  await end()
+})
+
+/** A node with ten ENIs that pods hold, and one with none of ours. */
+async function tenHeld(): Promise<AccountInUse> {
+  const [first, ...others] = attacherWorld.instances
+  const big = { ...first, instanceId: 'i-a1', instanceType: 'c6in.32xlarge', subnetId: 'subnet-a1' }
+  const lab = new AccountInUse({ ec2: { world: { ...attacherWorld, instances: [big, ...others] } satisfies World } })
+  lab.addUpf()
+  lab.startAttacher()
+  const pods = Array.from({ length: 10 }, (_, i) => `held-${i}`)
+  for (const pod of pods) lab.addPod(pod, 'a1')
+  await lab.until(() => pods.every((pod) => lab.isServed(pod)))
+  await lab.clock.advance(5 * minuteMs)
+  return lab
+}
+
+function describesOfInstances(lab: AccountInUse, sinceMs: number): number {
+  return lab.callsSince(sinceMs, 'DescribeInstances').length
+}
+
+test('a stopped instance with ten ENIs that pods hold costs no more describes than one that runs', async () => {
+  const lab = await tenHeld()
+  lab.ec2.stopInstance('i-a1')
+  await lab.clock.advance(5 * minuteMs)
+  const since = lab.clock.now()
+  await lab.clock.advance(hourMs)
+  assert.ok(describesOfInstances(lab, since) <= 16, `${describesOfInstances(lab, since)} describes in an hour`)
+})
+
+test('a node without its Node object, whose instance runs on, costs no more describes either', async () => {
+  const lab = await tenHeld()
+  lab.api.store('nodes').delete('a1')
+  await lab.clock.advance(5 * minuteMs)
+  const since = lab.clock.now()
+  await lab.clock.advance(hourMs)
+  assert.ok(describesOfInstances(lab, since) <= 16, `${describesOfInstances(lab, since)} describes in an hour`)
+  lab.assertCallsAtMost(31, since)
+})
+
+test('ten ENIs of an instance that is ending ask for it together', async () => {
+  const lab = await tenHeld()
+  lab.scene.terminateInstance('i-a1')
+  lab.api.store('nodes').delete('a1')
+  const since = lab.clock.now()
+  await lab.until(() => lab.scene.attachments().length === 0)
+  assert.ok(describesOfInstances(lab, since) <= 12, `${describesOfInstances(lab, since)} describes`)
+})
