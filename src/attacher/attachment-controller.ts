@@ -107,7 +107,7 @@ export class AttachmentController {
     return Math.min(raceMs * 2 ** races, goneCheckMs)
   }
 
-  /** What its need has changed on the way is begun anew: a call whose turn has not come is not made for a pod that has gone. */
+  /** Begins anew when the need for it changes on the way: no call that waits for its turn is made for a pod that has gone. */
   async #serveWhileNeeded(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { name } = attachment.metadata
     const isOver = new AbortController()
