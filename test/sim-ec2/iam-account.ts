@@ -8,7 +8,7 @@ import { EC2, type ModifyNetworkInterfaceAttributeRequest } from '@aws-sdk/clien
 import { VirtualClock } from '../../sim/clock/virtual-clock.ts'
 import { shippedPolicy } from '../../sim/ec2/iam/shipped-policy.ts'
 import { inProcess } from '../../sim/ec2/in-process.ts'
-import { newEc2 } from '../../sim/ec2/new-ec2.ts'
+import { type Ec2Options, newEc2 } from '../../sim/ec2/new-ec2.ts'
 import type { World } from '../../sim/ec2/world.ts'
 import { attachmentTag, clusterTag, nodeENITag, noManageTag } from '../../src/api/names.ts'
 
@@ -52,15 +52,21 @@ export const listed = (tags: Readonly<Record<string, string>>) =>
 export type PolicyAccount = ReturnType<typeof accountWith>
 
 /** The simulated account with the caller that has the policy, and one that may do everything. */
-export function accountWith(t: TestContext, policy: unknown, of: World = world) {
-  const ec2 = newEc2({ world: of, clock: new VirtualClock(), iam: { policies: [policy] } })
+export function accountWith(
+  t: TestContext,
+  policy: unknown,
+  of: World = world,
+  consistency?: Ec2Options['consistency'],
+) {
+  const clock = new VirtualClock()
+  const ec2 = newEc2({ world: of, clock, iam: { policies: [policy] }, ...(consistency && { consistency }) })
   ec2.iam.addCaller({ accessKeyId: adminKey, role: 'admin' })
   const clientOf = (accessKeyId?: string) => {
     const client = new EC2({ ...inProcess(ec2, accessKeyId === undefined ? {} : { accessKeyId }), maxAttempts: 1 })
     t.after(() => client.destroy())
     return client
   }
-  return { ours: clientOf(), admin: clientOf(adminKey) }
+  return { ours: clientOf(), admin: clientOf(adminKey), clock }
 }
 
 export async function create(

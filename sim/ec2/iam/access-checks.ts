@@ -2,7 +2,8 @@
 // each action; that ModifyNetworkInterfaceAttribute asks for the groups, deckhouse pull request 10853 shows.
 // Inferred, since no source says it: the instance is asked for when the change is one of the attachment; the default group of a
 // create without groups is asked for; a key of DeleteTags without a value is in aws:TagKeys and not in aws:RequestTag.
-// An interface that is too new for a caller's calls (eventual consistency) is asked for with its tags all the same.
+// An interface that is too new for a caller's calls (eventual consistency) is asked for all the same, with its tags unless
+// `newTagsMs` says that IAM does not know them yet.
 // A resource that EC2 does not know is asked for all the same, without tags. So a policy that goes by tags answers
 // UnauthorizedOperation where a free one lets EC2 say NotFound: Terraform met it at a detach whose attachment was gone
 // (terraform-provider-aws pull request 46211).

@@ -3,6 +3,7 @@
 
 import { Ec2Error } from '../state/ec2-error.ts'
 import type { Ec2State } from '../state/ec2-state.ts'
+import type { NetworkInterface } from '../state/network-interface.ts'
 
 import { resourceArn } from './arn.ts'
 
@@ -20,7 +21,7 @@ export function networkInterface(state: Ec2State, eniId: string): Resource {
     facts:
       eni === undefined
         ? {}
-        : { ...tagFacts(eni.tags), ...zoneFact(eni), ...subnetFact(state, eni), ...vpcFact(state, eni) },
+        : { ...tagsKnown(state, eni), ...zoneFact(eni), ...subnetFact(state, eni), ...vpcFact(state, eni) },
   }
 }
 
@@ -65,6 +66,10 @@ export function known<Found>(find: () => Found): Found | undefined {
     if (error instanceof Ec2Error) return undefined
     throw error
   }
+}
+
+function tagsKnown({ visibility }: Ec2State, eni: NetworkInterface): Facts {
+  return visibility.knows(eni, 'iam') ? tagFacts(eni.tags) : {}
 }
 
 export function tagFacts(tags: ReadonlyMap<string, string>): Facts {

@@ -11,15 +11,17 @@ export interface Consistency {
   readonly newIdMs: Duration
   /** A Describe answer shows an interface as it was so long ago: a draw for each interface and call. */
   readonly listMs: Duration
+  /** IAM knows no tags of a new interface for so long, a draw for each: 0 unless set. */
+  readonly newTagsMs?: Duration
 }
 
-/** Describe may know an interface of which the other calls say NotFound, and the other way round. */
-export type CallKind = 'describe' | 'other'
+/** Describe may know an interface of which the other calls say NotFound, and the other way round. To IAM it is a matter of tags. */
+export type Knower = 'describe' | 'other' | 'iam'
 
 /** Milliseconds since the epoch. */
-export type KnownFrom = Readonly<Record<CallKind, number>>
+export type KnownFrom = Readonly<Record<Knower, number>>
 
-export const knownAlways: KnownFrom = { describe: 0, other: 0 }
+export const knownAlways: KnownFrom = { describe: 0, other: 0, iam: 0 }
 
 export class Visibility {
   readonly #clock: Clock
@@ -41,12 +43,13 @@ export class Visibility {
 
   /** From when on the id of an interface that is created now is known. */
   knownFrom(): KnownFrom {
-    const draw = (): number => this.#clock.now() + drawn(this.#consistency.newIdMs, this.#random)
-    return { describe: draw(), other: draw() }
+    const { newIdMs, newTagsMs = 0 } = this.#consistency
+    const after = (ms: Duration): number => this.#clock.now() + drawn(ms, this.#random)
+    return { describe: after(newIdMs), other: after(newIdMs), iam: after(newTagsMs) }
   }
 
-  knows(eni: NetworkInterface, kind: CallKind): boolean {
-    return eni.knownFrom[kind] <= this.#clock.now()
+  knows(eni: NetworkInterface, knower: Knower): boolean {
+    return eni.knownFrom[knower] <= this.#clock.now()
   }
 
   record(eni: NetworkInterface): void {
