@@ -14,7 +14,7 @@ import { isConflict, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs } from './ec2.ts'
-import { Ec2Error, isEc2 } from './ec2-error.ts'
+import { Ec2Error, isEc2, isRightOnEnis } from './ec2-error.ts'
 import type { EniAttach } from './eni-attach.ts'
 import type { GivenUp } from './eni-plan.ts'
 import type { EniRelease } from './eni-release.ts'
@@ -244,9 +244,8 @@ export class AttachmentController {
   /** What EC2 says against an attach may be true of this instance only, all else is of the NodeENI or the account. */
   #blame(attachment: ENIAttachment, nodeENI: NodeENI, error: Ec2Error): void {
     const { refusals, nodeENIController } = this.#parts
-    // A right on ENIs is missing on every node; one on instances may hang on a tag of this one.
-    const isOfAccount = error.code === 'UnauthorizedOperation' && !error.message.includes(':instance/')
-    if (error.action === 'AttachNetworkInterface' && !isOfAccount) refusals.add(attachment, nodeENI, error.code)
+    if (error.action === 'AttachNetworkInterface' && !isRightOnEnis(error))
+      refusals.add(attachment, nodeENI, error.code)
     else nodeENIController.block(nodeENI, error)
   }
 

@@ -31,6 +31,8 @@ export class Ec2Error extends Error {
   readonly kind: Ec2ErrorKind
   /** EC2's own code, such as InvalidSubnetID.NotFound. */
   readonly code: string
+  /** EC2's own words. */
+  readonly detail: string
 
   constructor(action: string, kind: Ec2ErrorKind, code: string, detail: string, cause: unknown) {
     super(`EC2 ${action}: ${code}: ${detail}`, { cause })
@@ -38,6 +40,7 @@ export class Ec2Error extends Error {
     this.action = action
     this.kind = kind
     this.code = code
+    this.detail = detail
   }
 }
 
@@ -135,4 +138,9 @@ function kindOfInvalidValue(message: string): Ec2ErrorKind {
 
 export function isEc2(error: unknown, ...kinds: readonly Ec2ErrorKind[]): error is Ec2Error {
   return error instanceof Ec2Error && kinds.includes(error.kind)
+}
+
+/** One on ENIs is missing on every node; one on instances may hang on a tag of this one. */
+export function isRightOnEnis({ code, message }: Ec2Error): boolean {
+  return code === 'UnauthorizedOperation' && !message.includes(':instance/')
 }

@@ -10,7 +10,7 @@ import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Ec2Access, type Eni, settleDeadlineMs } from './ec2.ts'
-import { isEc2 } from './ec2-error.ts'
+import { Ec2Error, isEc2, isRightOnEnis } from './ec2-error.ts'
 import { eniDescription, eniTags } from './eni-identity.ts'
 import type { EniPlacement } from './eni-placement.ts'
 import type { GivenUp } from './eni-plan.ts'
@@ -26,6 +26,7 @@ const indexTriesMax = 5
 const tokenGoodMs = 60 * 60_000
 /** An ENI that a describe shows may be unknown to the next call all the same. */
 const stillUnknownMs = 250
+const unknownPauseMaxMs = 8_000
 
 export interface EniAttachParts {
   /** A call whose signal aborts before its turn has come is not made. */
@@ -223,19 +224,24 @@ export class EniAttach {
     })
   }
 
-  /** Mostly EC2 knows at once what it has made; where it does not, it is asked again when it shows the ENI. */
+  /**
+   * Mostly EC2 knows at once what it has made, and IAM its tags; where not, EC2 is asked again when it shows the ENI, ever more
+   * rarely.
+   */
   async #onceKnown<T>(attachment: ENIAttachment, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
     const { watch, clock } = this.#parts
     const { eniID = '', createdTime } = eniStatusOf(attachment)
     const isNew = () => this.#ageMs(createdTime) < consistencyMs
-    for (;;) {
+    for (let pauseMs = stillUnknownMs; ; pauseMs *= 2) {
       try {
         return await call()
       } catch (error) {
-        if (!isEc2(error, 'NotFound') || !isNew()) throw error
+        if (!isUnknown(error) || !isNew()) throw error
+        // A right that is missing looks the same: whoever waits has to hear of it, and the next pass asks again.
+        if (pauseMs > unknownPauseMaxMs) throw new Ec2Error(error.action, 'Retry', error.code, error.detail, error)
         await watch.until(eniID, (seen) => seen !== undefined || !isNew(), this.#look(attachment, signal))
         // What describes it may know it before what attaches it.
-        await sleep(clock, stillUnknownMs, signal)
+        await sleep(clock, pauseMs, signal)
         signal.throwIfAborted()
       }
     }
@@ -279,7 +285,8 @@ export class EniAttach {
       signal.throwIfAborted()
       // The pod runs as soon as it has its card. The sourceDestCheck of other ENIs, for which pods wait, draws on the same bucket.
       const ec2 = this.#parts.ec2('ahead', signal)
-      await ec2.setDeleteOnTermination(seen.id, seen.attachment.id, spec.deleteOnTermination)
+      const { id } = seen.attachment
+      await this.#onceKnown(attaching, signal, () => ec2.setDeleteOnTermination(seen.id, id, spec.deleteOnTermination))
     }
     log.info({ attachment: attaching.metadata.name, node: attaching.spec.nodeName, eni: seen.id }, 'ENI attached')
     const current = store.latest(attaching)
@@ -313,6 +320,11 @@ export class EniAttach {
   #clientToken({ metadata }: ENIAttachment, attempt: number): string {
     return createHash('sha256').update(`${this.#parts.clusterName}\0${metadata.uid}\0${attempt}`).digest('hex')
   }
+}
+
+/** A policy that goes by tags refuses an ENI whose tags IAM does not know yet (hashicorp/terraform-provider-aws#27028). */
+function isUnknown(error: unknown): error is Ec2Error {
+  return isEc2(error, 'NotFound') || (isEc2(error, 'Configuration') && isRightOnEnis(error))
 }
 
 /** Without what was noted of a failed try: the next step that succeeds ends it. */
