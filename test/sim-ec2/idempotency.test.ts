@@ -65,6 +65,16 @@ test('a token is forgotten after twelve hours', async (t) => {
   assert.notEqual(second.NetworkInterface?.NetworkInterfaceId, first.NetworkInterface?.NetworkInterfaceId)
 })
 
+test('a token is forgotten after tokenMs, where that is set', async (t) => {
+  const { client, clock } = await ec2UnderTest(t, { delays: { tokenMs: 60_000 } })
+  const create = async () => (await client.createNetworkInterface(tagged('1'))).NetworkInterface?.NetworkInterfaceId
+  const first = await create()
+  clock.advance(59_999)
+  assert.equal(await create(), first)
+  clock.advance(1)
+  assert.notEqual(await create(), first)
+})
+
 test('a refused create does not use up its token', async (t) => {
   const { client } = await ec2UnderTest(t)
   const create = (SubnetId: string) => client.createNetworkInterface({ SubnetId, ClientToken: 'intent-1' })

@@ -45,7 +45,7 @@ interface Account {
   readonly buses: Buses
 }
 
-type ChosenDelays = Omit<Record<keyof Delays, number>, 'answerMs' | 'terminatedMs'>
+type ChosenDelays = Omit<Record<keyof Delays, number>, 'answerMs' | 'terminatedMs' | 'tokenMs'>
 
 function newAccount(delays: ChosenDelays): Account {
   const clock = new ManualClock()

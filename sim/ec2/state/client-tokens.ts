@@ -3,9 +3,6 @@
 
 import { refusals } from './refusals.ts'
 
-/** EC2 forgets a token after about 12 hours: measured by the EBS CSI driver (cloud.go, "client token"). */
-const tokenLifeMs = 12 * 60 * 60 * 1000
-
 interface Remembered<Answer> {
   readonly parameters: string
   readonly answer: Answer
@@ -22,7 +19,7 @@ export class ClientTokens<Answer> {
     return known.answer
   }
 
-  remember(token: string, parameters: string, answer: Answer, now: number): void {
-    this.#remembered.set(token, { parameters, answer, forgetAt: now + tokenLifeMs })
+  remember(token: string, parameters: string, answer: Answer, forgetAt: number): void {
+    this.#remembered.set(token, { parameters, answer, forgetAt })
   }
 }

@@ -26,12 +26,13 @@ export function createNetworkInterface(
 ): NetworkInterface {
   // EC2 compares what was sent, tags and order of groups included.
   const parameters = JSON.stringify({ ...request, tags: [...(request.tags ?? [])] })
-  const known = clientToken === undefined ? undefined : state.tokens.recall(clientToken, parameters, state.clock.now())
+  const now = state.clock.now()
+  const known = clientToken === undefined ? undefined : state.tokens.recall(clientToken, parameters, now)
   if (known !== undefined) return known
 
   const eni = newNetworkInterface(state, request, { knownFrom: state.visibility.knownFrom() })
   const answer = snapshot(eni)
-  if (clientToken !== undefined) state.tokens.remember(clientToken, parameters, answer, state.clock.now())
+  if (clientToken !== undefined) state.tokens.remember(clientToken, parameters, answer, now + state.delays.tokenMs)
   state.later(state.delays.createMs, () => {
     if (eni.status !== 'pending' || state.findEni(eni.eniId) === undefined) return
     eni.status = 'available'

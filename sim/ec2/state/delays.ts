@@ -21,6 +21,8 @@ export interface Delays {
   stopMs: Duration
   /** A terminated instance can be described this long; afterwards its id is unknown. */
   terminatedMs: Duration
+  /** A client token that is used now is remembered this long. */
+  tokenMs: number
 }
 
 export const defaultDelays: Delays = {
@@ -34,6 +36,8 @@ export const defaultDelays: Delays = {
   stopMs: 0,
   // "A terminated instance remains visible in the console for about one hour" (EC2 user guide, "Terminate instances").
   terminatedMs: 3_600_000,
+  // About 12 hours, as the EBS CSI driver has measured (cloud.go, "client token").
+  tokenMs: 12 * 3_600_000,
 }
 
 export function answerMs({ answerMs: ms }: Delays, action: string): Duration {
