@@ -3,6 +3,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import type { DescribeInstancesRequest } from '@aws-sdk/client-ec2'
+
 import type { Hypervisor } from '../../sim/ec2/state/hypervisor.ts'
 
 import { ec2UnderTest, refused } from './ec2-under-test.ts'
@@ -164,6 +166,32 @@ test('a terminated instance is there for an hour, and then its id is unknown', a
   assert.deepEqual(await described(), ['terminated', 0])
   clock.advance(1)
   await refused(described(), 'InvalidInstanceID.NotFound', "The instance ID 'i-large' does not exist")
+})
+
+test('a terminated instance has nothing left, and is found by no subnet and no VPC', async (t) => {
+  const { ec2, client, clock } = await ec2UnderTest(t, { delays: { stopMs: 30_000 } })
+  const instancesOf = async (request: DescribeInstancesRequest) => {
+    const { Reservations = [] } = await client.describeInstances(request)
+    return Reservations.flatMap(({ Instances = [] }) => Instances)
+  }
+  const where = Object.entries({ 'subnet-id': 'subnet-a', 'vpc-id': 'vpc-1', 'private-dns-name': '*' })
+  const foundBy = async () => {
+    const found = where.map(([Name, value]) => instancesOf({ Filters: [{ Name, Values: [value] }] }))
+    return (await Promise.all(found)).map((instances) => instances.some(({ InstanceId }) => InstanceId === 'i-large'))
+  }
+  ec2.terminateInstance('i-large')
+  const [ending] = await instancesOf({ InstanceIds: ['i-large'] })
+  assert.deepEqual([ending?.VpcId, ending?.SubnetId, ending?.State?.Name], ['vpc-1', 'subnet-a', 'shutting-down'])
+  assert.deepEqual(await foundBy(), [true, true, true])
+  clock.advance(30_000)
+  const [over] = await instancesOf({ InstanceIds: ['i-large'] })
+  assert.deepEqual(
+    [over?.VpcId, over?.SubnetId, over?.PrivateIpAddress, over?.PrivateDnsName],
+    [undefined, undefined, undefined, ''],
+  )
+  assert.deepEqual([over?.NetworkInterfaces, over?.SecurityGroups, over?.BlockDeviceMappings], [[], [], []])
+  assert.deepEqual([over?.InstanceType, over?.Placement?.AvailabilityZone], ['m5.large', 'eu-north-1a'])
+  assert.deepEqual(await foundBy(), [false, false, false])
 })
 
 test('an interface that is detached before its instance ends is left behind: DeleteOnTermination is lost', async (t) => {
