@@ -1,5 +1,5 @@
 // Where on its instance an ENI goes, and into which subnet, by what is known of EC2 and, where that may not do, by what it says now.
-import type { ENIAttachment, Place } from '../api/eni-attachment.ts'
+import { type ENIAttachment, type Place, terminalFailure } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { Instance, InstanceType } from './ec2.ts'
@@ -30,8 +30,20 @@ export class EniPlacement {
   async choose(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<EniPlan | GivenUp> {
     const { networks } = this.#parts
     const plan = await this.#plan(intent, nodeENI, network)
-    if (!('reason' in plan)) networks.debit(plan.subnet.id, addressesOf(nodeENI))
+    if (!('reason' in plan)) {
+      const { id } = plan.subnet
+      networks.debit(id, addressesOf(nodeENI), () => this.#takenAtMs(intent, id))
+    }
     return plan
+  }
+
+  /** Its create may wait for its turn for minutes, and is planned anew elsewhere when EC2 refuses it. */
+  #takenAtMs({ metadata }: ENIAttachment, subnetID: string): number {
+    const now = this.#parts.store.get(metadata.name)
+    if (now?.metadata.uid !== metadata.uid || terminalFailure(now) !== undefined) return -Infinity
+    const { eni } = now.status ?? {}
+    if (eni?.subnetID !== undefined && eni.subnetID !== subnetID) return -Infinity
+    return eni?.eniID === undefined ? Infinity : Date.parse(eni.createdTime ?? '')
   }
 
   /** For an ENI that is there, after EC2 has refused these slots as taken. @throws Ec2Error */

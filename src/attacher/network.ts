@@ -38,7 +38,8 @@ interface Answer {
 interface Debit {
   readonly subnetID: string
   readonly addresses: number
-  readonly atMs: number
+  /** When EC2 took them: Infinity before that, -Infinity when it never will. */
+  readonly takenAtMs: () => number
 }
 
 export type Need = 'making an ENI' | 'resting'
@@ -49,6 +50,8 @@ export class Networks {
   readonly #answers = new Map<string, Answer>()
   readonly #asking = new Map<string, Promise<Network | NetworkProblem>>()
   readonly #exhaustedUntil = new Map<string, number>()
+  /** By subnet, what EC2 said last: NodeENIs that share one are not asked for at the same time. */
+  readonly #counts = new Map<string, { readonly free: number; readonly askedAtMs: number }>()
   #debits: Debit[] = []
 
   constructor(ec2: Ec2ByUrgency, clock: Clock) {
@@ -73,15 +76,23 @@ export class Networks {
       const answer = await this.#ask(this.#ec2(need === 'resting' ? 'ahead' : 'pods'), wanted, vpcID)
       const problems = 'reason' in answer ? (this.#answers.get(key)?.problems ?? 0) + 1 : 0
       this.#answers.set(key, { answer, problems, askedAtMs })
-      const counted = new Set('reason' in answer ? [] : answer.subnets.map(({ id }) => id))
-      this.#debits = this.#debits.filter(
-        // No answer that is still good is older than that.
-        ({ subnetID, atMs }) => atMs > askedAtMs - (counted.has(subnetID) ? countLagMs : restingMs),
-      )
+      if (!('reason' in answer)) this.#count(answer.subnets, askedAtMs)
       return answer
     } finally {
       this.#asking.delete(key)
     }
+  }
+
+  /** What EC2 counts itself need not be debited any more. */
+  #count(subnets: readonly Subnet[], askedAtMs: number): void {
+    const newest = subnets.filter(({ id }) => askedAtMs >= (this.#counts.get(id)?.askedAtMs ?? -Infinity))
+    for (const { id, freeAddresses } of newest) this.#counts.set(id, { free: freeAddresses, askedAtMs })
+    const counted = new Set(newest.map(({ id }) => id))
+    const countedAtMs = this.#clock.now() - (this.#clock.monotonic() - askedAtMs)
+    this.#debits = this.#debits.filter(
+      // No answer that is still good is older than that.
+      ({ subnetID, takenAtMs }) => takenAtMs() > countedAtMs - (counted.has(subnetID) ? countLagMs : restingMs),
+    )
   }
 
   async #ask(ec2: Ec2, wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
@@ -105,15 +116,16 @@ export class Networks {
     )
   }
 
-  /** An ENI with so many IPv4 addresses is planned. */
-  debit(subnetID: string, addresses: number): void {
-    this.#debits.push({ subnetID, addresses, atMs: this.#clock.monotonic() })
+  /** An ENI with so many IPv4 addresses is planned; `takenAtMs` says later when EC2 has made it, which is now unless given. */
+  debit(subnetID: string, addresses: number, takenAtMs?: () => number): void {
+    const now = this.#clock.now()
+    this.#debits.push({ subnetID, addresses, takenAtMs: takenAtMs ?? (() => now) })
   }
 
   /** What EC2 said, less what we have planned since. */
   freeAddresses({ id, freeAddresses }: Subnet): number {
     const planned = this.#debits.filter(({ subnetID }) => subnetID === id).reduce((sum, one) => sum + one.addresses, 0)
-    return freeAddresses - planned
+    return (this.#counts.get(id)?.free ?? freeAddresses) - planned
   }
 
   /** EC2 knows better than what was remembered. */
