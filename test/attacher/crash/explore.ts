@@ -7,25 +7,29 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
 import { restartChance } from '../lab/chance.ts'
-import type { Death } from '../lab/crash-point.ts'
-import { type Circumstances, runStory } from './run-story.ts'
+import { type Circumstance, circumstances, type Fate, type Outcome, runStory } from './run-story.ts'
 import { type Story, stories } from './stories.ts'
 
 const progressMs = process.stdout.isTTY ? 1_000 : 10_000
+/** An exploration of less has lost its way. */
+const leastRuns = 2_000
+const moments = ['before', 'after'] as const
 
 interface Run {
   readonly story: string
-  readonly lag: boolean
-  readonly death?: Death
-  /** The call at which it died. */
-  readonly call: string
+  readonly circumstance: Circumstance
+  readonly fate: Fate | undefined
   readonly violations: readonly string[]
 }
 
-async function run(story: Story, circumstances: Circumstances, call: string): Promise<Run> {
+function tell(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Outcome> {
   restartChance()
-  const { violations } = await runStory(story, circumstances)
-  return { story: story.name, ...circumstances, call, violations }
+  return runStory(story, circumstance, fate)
+}
+
+async function run(story: Story, circumstance: Circumstance, fate: Fate): Promise<Run> {
+  const { violations } = await tell(story, circumstance, fate)
+  return { story: story.name, circumstance, fate, violations }
 }
 
 /** This process's share: each run whose number leaves the rest `index`. */
@@ -33,13 +37,12 @@ async function* explore(told: readonly Story[], index: number, of: number): Asyn
   let number = 0
   const isMine = () => number++ % of === index
   for (const story of told) {
-    for (const lag of [false, true]) {
-      restartChance()
-      const alive = await runStory(story, { lag })
-      if (isMine()) yield { story: story.name, lag, call: '', violations: alive.violations }
-      for (const [i, call] of alive.calls.entries()) {
-        for (const when of ['before', 'after'] as const) {
-          if (isMine()) yield run(story, { lag, death: { at: i + 1, when } }, call)
+    for (const circumstance of circumstances) {
+      const { calls, violations } = await tell(story, circumstance)
+      if (isMine()) yield { story: story.name, circumstance, fate: undefined, violations }
+      for (const [i, call] of calls.entries()) {
+        for (const when of moments) {
+          if (isMine()) yield run(story, circumstance, { at: i + 1, when, call })
         }
       }
     }
@@ -53,32 +56,43 @@ async function work(index: number, of: number): Promise<void> {
 
 /** One story, whole, in this process. */
 async function exploreStory(number: number): Promise<boolean> {
-  const told = stories.slice(number, number + 1)
-  let broken = 0
-  for await (const { violations, ...one } of explore(told, 0, 1)) {
-    if (violations.length === 0) continue
-    broken++
-    console.log(`VIOLATION ${keyOf({ violations, ...one })}: ${violations.join('; ')}`)
+  let isWell = true
+  for await (const done of explore(stories.slice(number, number + 1), 0, 1)) {
+    printViolations(done)
+    isWell &&= done.violations.length === 0
   }
-  return broken === 0
+  return isWell
 }
 
 /** `story number:lag or prompt:before or after:call`, as a violation prints it. */
 async function replay(key: string): Promise<boolean> {
-  const [number, lag, when, at] = key.split(':')
+  const [number, named, when, at] = key.split(':')
   const story = stories[Number(number)]
-  if (story === undefined) throw new Error(`there is no story ${number}`)
-  const death =
-    at === undefined ? {} : { death: { at: Number(at), when: when === 'before' ? 'before' : 'after' } as const }
-  const { violations } = await run(story, { lag: lag === 'lag', ...death }, '')
+  const circumstance = circumstances.find((one) => one === named)
+  if (story === undefined || circumstance === undefined) throw new Error(`there is no story ${number}:${named}`)
+  const alive = await tell(story, circumstance)
+  const fate = when === undefined ? undefined : fateOf(alive, when, Number(at))
+  const { violations } = fate === undefined ? alive : await tell(story, circumstance, fate)
   for (const what of violations) console.log(what)
   console.log(violations.length === 0 ? 'nothing is broken' : `${violations.length} violations`)
   return violations.length === 0
 }
 
-function keyOf({ story, lag, death }: Run): string {
+function fateOf({ calls }: Outcome, named: string, at: number): Fate {
+  const when = moments.find((one) => one === named)
+  const call = calls[at - 1]
+  if (when !== undefined && call !== undefined) return { at, when, call }
+  throw new Error(`there is no ${named}:${at}: the attacher makes ${calls.length} calls`)
+}
+
+function keyOf({ story, circumstance, fate }: Run): string {
   const number = stories.findIndex(({ name }) => name === story)
-  return [number, lag ? 'lag' : 'prompt', ...(death ? [death.when, death.at] : [])].join(':')
+  return [number, circumstance, ...(fate ? [fate.when, fate.at] : [])].join(':')
+}
+
+function printViolations(done: Run): void {
+  for (const what of done.violations)
+    console.log(`VIOLATION ${keyOf(done)} (${done.story}; ${done.fate?.call ?? 'no death'}): ${what}`)
 }
 
 async function exploreAll(): Promise<boolean> {
@@ -93,7 +107,7 @@ async function exploreAll(): Promise<boolean> {
     worker.on('message', (message) => {
       const done = message as Run
       runs.push(done)
-      for (const what of done.violations) console.log(`VIOLATION ${keyOf(done)} (${done.story}; ${done.call}): ${what}`)
+      printViolations(done)
       if (performance.now() - printedAt < progressMs) return
       printedAt = performance.now()
       const progress = `${runs.length} runs, ${done.story}`
@@ -101,22 +115,30 @@ async function exploreAll(): Promise<boolean> {
     })
   }
   const codes = await Promise.all(workers.map(endOf))
-  const seconds = Math.round((performance.now() - startedAt) / 1000)
-  const violations = runs.filter((one) => one.violations.length > 0)
   if (process.stdout.isTTY) process.stdout.write('\r\u001B[K')
+  const violations = report(runs, Math.round((performance.now() - startedAt) / 1000))
+  return violations === 0 && runs.length >= leastRuns && codes.every((code) => code === 0)
+}
+
+/** Answers the number of violations. */
+function report(runs: readonly Run[], seconds: number): number {
+  const brokenOf = (some: readonly Run[]) => some.filter(({ violations }) => violations.length > 0)
   for (const { name } of stories) {
     const own = runs.filter(({ story }) => story === name)
-    console.log(
-      `${String(own.length).padStart(5)} runs, ${own.filter((one) => one.violations.length > 0).length} broken: ${name}`,
-    )
+    console.log(`${String(own.length).padStart(5)} runs, ${brokenOf(own).length} broken: ${name}`)
   }
-  const points = runs.filter(({ death }) => death !== undefined).length
-  console.log(`${runs.length} runs, ${points} crashes, ${violations.length} broken, ${seconds} s`)
-  if (violations[0] !== undefined) console.log(`replay: make crash ONLY=${keyOf(violations[0])}`)
+  const crashes = runs.filter(({ fate }) => fate !== undefined).length
+  const broken = brokenOf(runs)
+  const violations = broken.flatMap((one) => one.violations).length
+  console.log(
+    `${runs.length} runs, ${crashes} crashes, ${violations} violations in ${broken.length} runs, ${seconds} s`,
+  )
+  if (runs.length < leastRuns) console.log(`these are too few runs: there are to be ${leastRuns}`)
+  if (broken[0] !== undefined) console.log(`replay: make crash ONLY=${keyOf(broken[0])}`)
   mkdirSync('bench/results', { recursive: true })
-  const result = { runs: runs.length, crashes: points, violations: violations.length, seconds }
+  const result = { runs: runs.length, crashes, violations, broken_runs: broken.length, seconds }
   writeFileSync('bench/results/crash.json', `${JSON.stringify(result, undefined, 2)}\n`)
-  return violations.length === 0 && codes.every((code) => code === 0)
+  return violations
 }
 
 async function endOf(worker: ChildProcess): Promise<number | null> {

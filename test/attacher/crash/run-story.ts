@@ -8,10 +8,13 @@ const stepLimitMs = 30 * 60_000
 /** Then whatever is still under way, or is tried again, has shown itself. */
 const afterwardsMs = 130_000
 
-export interface Circumstances {
-  /** EC2's answers lag behind what it has done. */
-  readonly lag: boolean
-  readonly death?: Death
+/** EC2's answers are in time, or lag behind what it has done. */
+export const circumstances = ['prompt', 'lag'] as const
+export type Circumstance = (typeof circumstances)[number]
+
+export interface Fate extends Death {
+  /** The name of that call in the run without a death. */
+  readonly call: string
 }
 
 export interface Outcome {
@@ -21,17 +24,17 @@ export interface Outcome {
   readonly violations: readonly string[]
 }
 
-export async function runStory(story: Story, { lag, death }: Circumstances): Promise<Outcome> {
+export async function runStory(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Outcome> {
   const lab = new Lab({
     ec2: {
       delays: { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 5_000 },
-      ...(lag && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
+      ...(circumstance === 'lag' && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
       ...story.ec2,
     },
   })
   const { clock, scene, ec2, violations } = lab
   for (const name of ['a1', 'a2', 'b1']) scene.addNode(name)
-  const calls = lab.startAttacher(death)
+  const attacher = lab.startAttacher(fate)
   try {
     await story.tell({ scene, ec2, until: (isSo) => clock.until(isSo, stepLimitMs) })
     await clock.advance(afterwardsMs)
@@ -39,7 +42,9 @@ export async function runStory(story: Story, { lag, death }: Circumstances): Pro
   } catch (error) {
     violations.add(error instanceof Error ? error.message : String(error))
   }
+  if (attacher.diedAt !== fate?.call)
+    violations.add(`it died at ${attacher.diedAt ?? 'no call'}, and was to die at call ${fate?.at}, ${fate?.call}`)
   lab.stopAttacher()
   await clock.settle()
-  return { calls, violations: [...violations] }
+  return { calls: attacher.calls, violations: [...violations] }
 }

@@ -19,6 +19,8 @@ export class CrashPoint {
   /** Every call that was begun, by name. */
   readonly calls: string[] = []
   isDead = false
+  /** The call at which its `death` came. */
+  diedAt: string | undefined
 
   /** Without `death` it lives. */
   constructor(death: Death | undefined, onDeath: () => void) {
@@ -30,11 +32,11 @@ export class CrashPoint {
     if (this.isDead) return never()
     this.calls.push(name)
     const isLast = this.calls.length === this.#death?.at
-    if (isLast && this.#death?.when === 'before') return this.#die()
+    if (isLast && this.#death?.when === 'before') return this.#die(name)
     const outcome = call()
     if (isLast) {
       await outcome.catch(() => undefined)
-      return this.#die()
+      return this.#die(name)
     }
     try {
       return await outcome
@@ -49,8 +51,9 @@ export class CrashPoint {
     this.isDead = true
   }
 
-  #die(): Promise<never> {
+  #die(call: string): Promise<never> {
     this.isDead = true
+    this.diedAt = call
     this.#onDeath()
     return never()
   }

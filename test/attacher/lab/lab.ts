@@ -68,8 +68,8 @@ export class Lab {
     this.api.store('eniattachments').onChange(look)
   }
 
-  /** Starts an attacher, in place of the one that runs. Answers the calls that it makes, as it makes them. */
-  startAttacher(fate?: Death): readonly string[] {
+  /** Starts an attacher, in place of the one that runs. Answers what it does and how it ends. */
+  startAttacher(fate?: Death): Pick<CrashPoint, 'calls' | 'diedAt'> {
     this.stopAttacher()
     const stop = new AbortController()
     const point = new CrashPoint(fate, () => {
@@ -91,7 +91,7 @@ export class Lab {
       log,
     })
     controllers.run(stop.signal).catch((error: unknown) => this.violations.add(`the attacher ended: ${String(error)}`))
-    return point.calls
+    return point
   }
 
   /** As a kill does: what it has begun is not ended. */
