@@ -53,7 +53,8 @@ test-node24: $(modules) $(generated) $(NODE24)
 $(NODE24):
 	npm install --prefix $(node24_dir) --no-save --no-audit --no-fund $(node24_package)@$(node24_version)
 
-## The attacher dies before and after each of its calls in turn. ONLY=... replays the run that a violation names.
+## The attacher dies before and after each of its calls in turn. ONLY=... replays the run that a violation names, or a whole story
+## of test/attacher/crash/stories.ts, such as ONLY=one-pod.
 crash: $(modules) $(generated)
 	$(NODE) test/attacher/crash/explore.ts $(ONLY)
 

@@ -14,8 +14,8 @@ const test = (...names: string[]) => [
   '--test-timeout=60000',
   ...names.map((name) => `test/attacher/${name}.test.ts`),
 ]
-/** One story of the crash exploration, whole: stories.ts, counted from 0. */
-const story = (number: number) => ['test/attacher/crash/explore.ts', `story:${number}`]
+/** One story of the crash exploration, whole. */
+const story = (slug: string) => ['test/attacher/crash/explore.ts', slug]
 
 const attach = 'src/attacher/eni-attach.ts'
 const release = 'src/attacher/eni-release.ts'
@@ -27,7 +27,7 @@ export const mutants: readonly Mutant[] = [
     file: attach,
     find: "createHash('sha256').update(`${this.#parts.clusterName}\\0${metadata.uid}\\0${attempt}`).digest('hex')",
     replace: "createHash('sha256').update(`${Math.random()}${metadata.uid}${attempt}`).digest('hex')",
-    caughtBy: story(0),
+    caughtBy: story('one-pod'),
   },
   {
     fault: 'an attach that EC2 refuses is not looked for before it is tried again',
@@ -41,7 +41,7 @@ export const mutants: readonly Mutant[] = [
     file: attach,
     find: 'return store.writeEni(intent, { attempt, ...place, plannedTime })',
     replace: 'return { ...intent, status: { ...intent.status, eni: { attempt, ...place, plannedTime } } }',
-    caughtBy: story(12),
+    caughtBy: story('ends-when-made'),
   },
   {
     fault: 'DeleteOnTermination is not set',
@@ -69,7 +69,7 @@ export const mutants: readonly Mutant[] = [
     file: attach,
     find: 'tags: eniTags(planned, nodeENI, this.#parts.clusterName)',
     replace: 'tags: new Map()',
-    caughtBy: story(0),
+    caughtBy: story('one-pod'),
   },
   {
     fault: 'ENIs are tagged only after they were made',
@@ -83,7 +83,7 @@ export const mutants: readonly Mutant[] = [
         ipv6AddressCount: nodeENI.spec.ipv6AddressCount,
       })
       await this.#ec2(planned).createTags(created.id, eniTags(planned, nodeENI, this.#parts.clusterName))`,
-    caughtBy: story(0),
+    caughtBy: story('one-pod'),
   },
   {
     fault: 'a used-up client token is given up without looking for the ENI that it made',
@@ -153,7 +153,7 @@ export const mutants: readonly Mutant[] = [
     file: release,
     find: 'if (seen.length === 0 && attachment.status?.eni?.plannedTime !== undefined && !isGone)',
     replace: 'if (seen.length > 100 && !isGone)',
-    caughtBy: story(12),
+    caughtBy: story('ends-when-made'),
   },
   {
     fault: 'a delete of what EC2 does not know yet counts as done',

@@ -16,6 +16,7 @@ const leastRuns = 2_000
 const moments = ['before', 'after'] as const
 
 interface Run {
+  /** Its slug. */
   readonly story: string
   readonly circumstance: Circumstance
   readonly fate: Fate | undefined
@@ -29,7 +30,7 @@ function tell(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Ou
 
 async function run(story: Story, circumstance: Circumstance, fate: Fate): Promise<Run> {
   const { violations } = await tell(story, circumstance, fate)
-  return { story: story.name, circumstance, fate, violations }
+  return { story: story.slug, circumstance, fate, violations }
 }
 
 /** This process's share: each run whose number leaves the rest `index`. */
@@ -39,7 +40,7 @@ async function* explore(told: readonly Story[], index: number, of: number): Asyn
   for (const story of told) {
     for (const circumstance of circumstances) {
       const { calls, violations } = await tell(story, circumstance)
-      if (isMine()) yield { story: story.name, circumstance, fate: undefined, violations }
+      if (isMine()) yield { story: story.slug, circumstance, fate: undefined, violations }
       for (const [i, call] of calls.entries()) {
         for (const when of moments) {
           if (isMine()) yield run(story, circumstance, { at: i + 1, when, call })
@@ -55,21 +56,25 @@ async function work(index: number, of: number): Promise<void> {
 }
 
 /** One story, whole, in this process. */
-async function exploreStory(number: number): Promise<boolean> {
-  let isWell = true
-  for await (const done of explore(stories.slice(number, number + 1), 0, 1)) {
+async function exploreStory(story: Story): Promise<boolean> {
+  let [told, broken] = [0, 0]
+  for await (const done of explore([story], 0, 1)) {
     printViolations(done)
-    isWell &&= done.violations.length === 0
+    told++
+    if (done.violations.length > 0) broken++
   }
-  return isWell
+  console.log(`${told} runs, ${broken} broken: ${story.slug}`)
+  return broken === 0
 }
 
-/** `story number:lag or prompt:before or after:call`, as a violation prints it. */
+/** `story:lag or prompt:before or after:call`, as a violation prints it; `story` alone is all its runs. */
 async function replay(key: string): Promise<boolean> {
-  const [number, named, when, at] = key.split(':')
-  const story = stories[Number(number)]
+  const [slug, named, when, at] = key.split(':')
+  const story = stories.find((one) => one.slug === slug)
+  if (story === undefined) throw new Error(`there is no story ${slug}: ${stories.map((one) => one.slug).join(', ')}`)
+  if (named === undefined) return exploreStory(story)
   const circumstance = circumstances.find((one) => one === named)
-  if (story === undefined || circumstance === undefined) throw new Error(`there is no story ${number}:${named}`)
+  if (circumstance === undefined) throw new Error(`there is no ${named}: ${circumstances.join(', ')}`)
   const alive = await tell(story, circumstance)
   const fate = when === undefined ? undefined : fateOf(alive, when, Number(at))
   const { violations } = fate === undefined ? alive : await tell(story, circumstance, fate)
@@ -86,13 +91,12 @@ function fateOf({ calls }: Outcome, named: string, at: number): Fate {
 }
 
 function keyOf({ story, circumstance, fate }: Run): string {
-  const number = stories.findIndex(({ name }) => name === story)
-  return [number, circumstance, ...(fate ? [fate.when, fate.at] : [])].join(':')
+  return [story, circumstance, ...(fate ? [fate.when, fate.at] : [])].join(':')
 }
 
 function printViolations(done: Run): void {
   for (const what of done.violations)
-    console.log(`VIOLATION ${keyOf(done)} (${done.story}; ${done.fate?.call ?? 'no death'}): ${what}`)
+    console.log(`VIOLATION ${keyOf(done)} (${done.fate?.call ?? 'no death'}): ${what}`)
 }
 
 async function exploreAll(): Promise<boolean> {
@@ -123,9 +127,9 @@ async function exploreAll(): Promise<boolean> {
 /** Answers the number of violations. */
 function report(runs: readonly Run[], seconds: number): number {
   const brokenOf = (some: readonly Run[]) => some.filter(({ violations }) => violations.length > 0)
-  for (const { name } of stories) {
-    const own = runs.filter(({ story }) => story === name)
-    console.log(`${String(own.length).padStart(5)} runs, ${brokenOf(own).length} broken: ${name}`)
+  for (const { slug, name } of stories) {
+    const own = runs.filter(({ story }) => story === slug)
+    console.log(`${String(own.length).padStart(5)} runs, ${brokenOf(own).length} broken: ${slug} (${name})`)
   }
   const crashes = runs.filter(({ fate }) => fate !== undefined).length
   const broken = brokenOf(runs)
@@ -149,10 +153,6 @@ async function endOf(worker: ChildProcess): Promise<number | null> {
 const [task, ...rest] = process.argv.slice(2)
 if (task === 'work') await work(Number(rest[0]), Number(rest[1]))
 else {
-  const isWell = await (task === undefined
-    ? exploreAll()
-    : task.startsWith('story:')
-      ? exploreStory(Number(task.slice('story:'.length)))
-      : replay(task))
+  const isWell = await (task === undefined ? exploreAll() : replay(task))
   process.exitCode = isWell ? 0 : 1
 }

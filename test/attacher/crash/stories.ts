@@ -16,6 +16,8 @@ export interface StoryTools {
 }
 
 export interface Story {
+  /** By which ONLY=... and mutants name it. */
+  readonly slug: string
   readonly name: string
   readonly ec2?: Partial<Ec2Options>
   readonly tell: (tools: StoryTools) => Promise<void>
@@ -88,6 +90,7 @@ function fill({ scene, ec2 }: StoryTools, subnetId: string, but: number): void {
 
 export const stories: readonly Story[] = [
   {
+    slug: 'one-pod',
     name: 'one pod, from its intent to the release',
     async tell({ scene, until }) {
       addUpf(scene, { sourceDestCheck: false })
@@ -97,8 +100,9 @@ export const stories: readonly Story[] = [
       await until(() => isEmpty(scene))
     },
   },
-  { name: 'five pods at once', tell: tellOfFive },
+  { slug: 'five-pods', name: 'five pods at once', tell: tellOfFive },
   {
+    slug: 'throttled',
     name: 'two pods at once, and a throttled account',
     ec2: { throttling: { scale: 1, overrides: { AttachNetworkInterface: { bucket: 1, refillPerSecond: 0.2 } } } },
     async tell({ scene, until }) {
@@ -110,6 +114,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'reuse',
     name: 'a pod that takes the idle ENI of another',
     async tell({ scene, until }) {
       addUpf(scene, { releaseAfter: '1m' })
@@ -125,6 +130,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'ends-when-planned',
     name: 'a pod that ends as soon as its ENI is planned',
     async tell({ scene, until }) {
       addUpf(scene)
@@ -135,6 +141,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'node-eni-ends',
     name: 'the end of a NodeENI with a pod in use and a warm ENI',
     async tell({ scene, until }) {
       addUpf(scene, { warm: 1, nodeSelector: { node: 'a1' } })
@@ -149,6 +156,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'terminated-in-use',
     name: 'an instance that is terminated under its pod',
     async tell({ scene, until }) {
       addUpf(scene)
@@ -161,6 +169,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'terminated-attaching',
     name: 'an instance that is terminated while its ENI is being attached',
     async tell({ scene, until }) {
       addUpf(scene)
@@ -173,6 +182,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'eager',
     name: 'Eager on three nodes, and the end of the NodeENI',
     async tell({ scene, until }) {
       scene.addNodeENI('n6', { subnetIDs: ['subnet-a1', 'subnet-b1'] })
@@ -183,6 +193,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'index-taken',
     name: 'a device index that somebody else takes first',
     async tell(tools) {
       const { scene, until } = tools
@@ -195,6 +206,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'subnet-exhausted',
     name: 'a subnet that is exhausted meanwhile',
     async tell(tools) {
       const { scene, ec2, until } = tools
@@ -212,6 +224,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'deleted-by-hand',
     name: 'an ENI that somebody deletes by hand while it is released',
     async tell({ scene, ec2, until }) {
       addUpf(scene)
@@ -225,6 +238,7 @@ export const stories: readonly Story[] = [
     },
   },
   {
+    slug: 'ends-when-made',
     name: 'a pod that ends in the moment in which EC2 makes its ENI',
     async tell({ scene, until }) {
       addUpf(scene)
