@@ -251,7 +251,7 @@ test('an ENI detached under its pod, whose place others have taken meanwhile, is
   for (const deviceIndex of [1, 2, 3]) lab.scene.attachForeign('i-a1', deviceIndex)
   await lab.clock.advance(soonMs)
   assert.match(lab.scene.attachment('upf-1').status?.eni?.failure?.message ?? '', /its pod has lost the card/)
-  lab.scene.detachForeign([...lab.scene.foreign].at(-1) ?? '')
+  lab.scene.detachForeign(lab.scene.foreign.ids.at(-1) ?? '')
   await lab.until(() => lab.eni.attachment?.status === 'attached')
   assert.equal(lab.eni.eniId, eniId)
 })

@@ -193,7 +193,7 @@ test('an instance that was full a minute ago is looked at again before a pod is 
       const attacher = await AttacherUnderTest.prepare(t2)
       attacher.addNode('dedicated')
       const instanceID = `i-${node}`
-      const before = new Set(attacher.foreign)
+      const before = attacher.foreign.ids
       const slots = node === 'a1' ? 3 : 7
       for (let index = 1; index <= slots; index++) attacher.attachForeign(instanceID, index)
       const spec = { nodeName: node, instanceID }
@@ -205,7 +205,7 @@ test('an instance that was full a minute ago is looked at again before a pod is 
       assert.match(await attacher.event('Pod', 'refused', 'NodeFull'), /has no free ENI slot/)
       // The sweep that follows a refusal is over.
       await attacher.ready('upf', 'True')
-      for (const id of attacher.foreign) if (!before.has(id)) attacher.detachForeign(id)
+      for (const id of attacher.foreign.ids) if (!before.includes(id)) attacher.detachForeign(id)
       attacher.addIntent('upf-1', attacher.addPod('upf-0', node), spec)
       await attacher.attached('upf-1')
     })

@@ -11,17 +11,17 @@ import type { ApiDouble } from '../kube-api/api-double.ts'
 import type { KubeObject } from '../kube-api/resources.ts'
 
 import { resource } from './attacher-world.ts'
+import { ForeignEnis } from './foreign-enis.ts'
 
 export class Scene {
   readonly api: Pick<ApiDouble, 'store'>
   readonly ec2: Pick<SimulatedEc2, 'state' | 'detachByHand' | 'terminateInstance'>
-  /** ENIs that were there before us, or are made by others. */
-  readonly foreign: Set<string>
+  readonly foreign: ForeignEnis
 
   constructor(api: Scene['api'], ec2: Scene['ec2']) {
     this.api = api
     this.ec2 = ec2
-    this.foreign = new Set(ec2.state.enis().map(({ eniId }) => eniId))
+    this.foreign = new ForeignEnis(ec2.state)
   }
 
   addNode(name: string): void {
@@ -42,20 +42,18 @@ export class Scene {
     const { state } = this.ec2
     const { eniId } = createNetworkInterface(state, { subnetId: state.instance(instanceId).subnetId })
     attachNetworkInterface(state, { eniId, instanceId, deviceIndex, networkCard: 0 })
-    this.foreign.add(eniId)
+    this.foreign.leave(eniId)
   }
 
   /** Somebody else takes it away again. */
   detachForeign(eniId: string): void {
     this.ec2.detachByHand(eniId)
     this.ec2.state.removeEni(this.ec2.state.eni(eniId))
-    this.foreign.delete(eniId)
+    this.foreign.forget(eniId)
   }
 
-  /** EC2 takes the instance with all its ENIs that are to go with it. */
   terminateInstance(instanceId: string): void {
     this.ec2.terminateInstance(instanceId)
-    for (const id of this.foreign) if (this.ec2.state.findEni(id) === undefined) this.foreign.delete(id)
   }
 
   changeNodeENI(name: string, spec: Partial<NodeENISpec>): void {

@@ -1,5 +1,4 @@
 // What happens around the attacher while it dies and comes back, and what must be reached.
-import { attachNetworkInterface } from '../../../sim/ec2/state/attach-network-interface.ts'
 import { createNetworkInterface } from '../../../sim/ec2/state/create-network-interface.ts'
 import type { Ec2, Ec2Options } from '../../../sim/ec2/new-ec2.ts'
 import { type Claim, isDeleting } from '../../../src/api/eni-attachment.ts'
@@ -76,16 +75,14 @@ function takeIndexAtCreate({ scene, ec2 }: StoryTools): void {
   const off = ec2.calls.on(({ action }) => {
     if (action !== 'CreateNetworkInterface') return
     off()
-    const { eniId } = createNetworkInterface(ec2.state, { subnetId: 'subnet-a1' })
-    scene.foreign.add(eniId)
-    attachNetworkInterface(ec2.state, { eniId, instanceId: 'i-a1', deviceIndex: 1, networkCard: 0 })
+    scene.attachForeign('i-a1', 1)
   })
 }
 
 /** All free addresses but so many are taken by others. */
 function fill({ scene, ec2 }: StoryTools, subnetId: string, but: number): void {
   const { addresses } = ec2.state.subnet(subnetId)
-  while (addresses.free > but) scene.foreign.add(createNetworkInterface(ec2.state, { subnetId }).eniId)
+  while (addresses.free > but) scene.foreign.leave(createNetworkInterface(ec2.state, { subnetId }).eniId)
 }
 
 export const stories: readonly Story[] = [

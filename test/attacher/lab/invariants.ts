@@ -1,5 +1,6 @@
 // What must be true of the account at every moment (design.md, section 5), and what at the end of a story when all work is done.
 import type { NetworkInterface } from '../../../sim/ec2/state/network-interface.ts'
+import type { ENIAttachment } from '../../../src/api/eni-attachment.ts'
 import { attachmentTag, clusterTag, noManageTag } from '../../../src/api/names.ts'
 import type { Scene } from '../scene.ts'
 
@@ -22,7 +23,8 @@ export function brokenNow(scene: Scene, meddling = nobody): string[] {
 
 /** When the story is over, every program runs, and EC2 has settled. */
 export function brokenInTheEnd(scene: Scene): string[] {
-  return [...brokenNow(scene), ...unmade(scene), ...foreignGone(scene)]
+  const told = scene.attachments().flatMap((one) => misplaced(scene, one))
+  return [...brokenNow(scene), ...unclaimed(scene), ...told, ...scene.foreign.harmed()]
 }
 
 /** The attacher says in the description whose work an ENI is; an ENI of others has another. */
@@ -61,13 +63,6 @@ function pulled(scene: Scene, { taken }: Meddling): string[] {
   })
 }
 
-/** Those of an instance that has ended may be gone with it. */
-function foreignGone({ foreign, ec2 }: Scene): string[] {
-  const { state } = ec2
-  if (state.instances().some(({ state: life }) => life !== 'running')) return []
-  return [...foreign].filter((id) => state.findEni(id) === undefined).map((id) => `${id} of others has gone`)
-}
-
 /** The object is there before the first call to EC2, and outlives the last: the collection of garbage finds nothing. */
 function unnamed(scene: Scene, { retagged }: Meddling): string[] {
   const uids = new Set(scene.attachments().map(({ metadata }) => metadata.uid))
@@ -76,12 +71,26 @@ function unnamed(scene: Scene, { retagged }: Meddling): string[] {
     .map(({ eniId }) => `${eniId} belongs to no ENIAttachment`)
 }
 
-/** An object that says attached, and EC2 that says otherwise. */
-function unmade(scene: Scene): string[] {
-  return scene.attachments().flatMap(({ metadata, spec, status }) => {
-    if (status?.eni?.attached !== true) return []
-    const { attachment } = scene.ec2.state.findEni(status.eni.eniID ?? '') ?? {}
-    const isSo = attachment?.instanceId === spec.instanceID && attachment.status === 'attached'
-    return isSo ? [] : [`${metadata.name} says that ${status.eni.eniID} is attached, and it is not`]
-  })
+/** An object that does not know its ENI would not release it. */
+function unclaimed(scene: Scene): string[] {
+  const named = new Set(scene.attachments().map(({ metadata, status }) => `${metadata.uid} ${status?.eni?.eniID}`))
+  return ours(scene)
+    .filter(({ eniId, tags }) => !named.has(`${tags.get(attachmentTag)} ${eniId}`))
+    .map(({ eniId }) => `${eniId} is not named by its ENIAttachment`)
+}
+
+/** What an object says of its attached ENI, and what is so in EC2. */
+export function misplaced({ ec2 }: Scene, { metadata, spec, status }: ENIAttachment): string[] {
+  const { eni } = status ?? {}
+  if (eni?.attached !== true) return []
+  const { attachment: at, mac, subnetId } = ec2.state.findEni(eni.eniID ?? '') ?? {}
+  if (at?.instanceId !== spec.instanceID || at.status !== 'attached')
+    return [`${metadata.name} says that ${eni.eniID} is attached, and it is not`]
+  const said = [eni.attachmentID, eni.networkCard, eni.deviceIndex, eni.mac, eni.subnetID]
+  return differs(metadata.name, said, [at.attachmentId, at.networkCard, at.deviceIndex, mac, subnetId])
+}
+
+export function differs(what: string, said: unknown, isSo: unknown): string[] {
+  const [a, b] = [JSON.stringify(said), JSON.stringify(isSo)]
+  return a === b ? [] : [`${what} says ${a}, and it is ${b}`]
 }

@@ -5,7 +5,7 @@ import { isReady, type NodeENI, selectsNode } from '../../../src/api/node-eni.ts
 import { changesFor } from '../../../src/attacher/eni-drift.ts'
 import { addressesOf } from '../../../src/attacher/network.ts'
 import type { NodeFacts } from '../../../src/kube/objects.ts'
-import { clusterName } from '../lab/invariants.ts'
+import { clusterName, differs, misplaced } from '../lab/invariants.ts'
 import { nodeENIsOf } from './in-the-end.ts'
 import type { Trial } from './trial.ts'
 import type { Truth } from './truth.ts'
@@ -15,22 +15,12 @@ export function disagreements(trial: Trial, truth: Truth): string[] {
   // What has failed for good, or goes when its pod has ended, is not put right any more.
   const live = attachments.filter((one) => !isDeleting(one) && terminalFailure(one) === undefined)
   return [
-    ...live.flatMap((attachment) => placeOf(trial, attachment)),
+    ...live.flatMap((attachment) => misplaced(trial.lab.scene, attachment)),
     ...live.flatMap((attachment) => attributesOf(trial, attachment, truth)),
     ...nodeENIsOf(trial).flatMap((nodeENI) => countsOf(nodeENI, live)),
     ...nodeENIsOf(trial).flatMap((nodeENI) => subnetsOf(nodeENI, truth)),
     ...truth.nodes.flatMap((node) => roomOf(trial, node, truth)),
   ]
-}
-
-function placeOf({ lab }: Trial, { metadata, spec, status }: ENIAttachment): string[] {
-  const { eni } = status ?? {}
-  if (eni?.attached !== true) return []
-  const { attachment: at, mac, subnetId } = lab.ec2.state.findEni(eni.eniID ?? '') ?? {}
-  if (at?.instanceId !== spec.instanceID || at.status !== 'attached')
-    return [`${metadata.name} says that ${eni.eniID} is attached, and it is not`]
-  const said = [eni.attachmentID, eni.networkCard, eni.deviceIndex, eni.mac, eni.subnetID]
-  return differs(metadata.name, said, [at.attachmentId, at.networkCard, at.deviceIndex, mac, subnetId])
 }
 
 function attributesOf(trial: Trial, attachment: ENIAttachment, { enis }: Truth): string[] {
@@ -77,9 +67,4 @@ function roomOf(trial: Trial, { name, instanceID = '', labels, capacity }: NodeF
   const isSo = inventory.capacityOf(instanceID, ours)
   const isWanted = nodeENIsOf(trial).some(({ spec }) => selectsNode(spec, labels))
   return isWanted && isSo !== undefined ? differs(`node ${name}`, said, isSo) : []
-}
-
-function differs(what: string, said: unknown, isSo: unknown): string[] {
-  const [a, b] = [JSON.stringify(said), JSON.stringify(isSo)]
-  return a === b ? [] : [`${what} says ${a}, and it is ${b}`]
 }
