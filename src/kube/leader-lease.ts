@@ -1,11 +1,14 @@
 // Leader election on a coordination.k8s.io Lease, with client-go's rules: renew or step down before anyone may take over.
 import type { V1Lease } from '@kubernetes/client-node'
-import { setTimeout as delay } from 'node:timers/promises'
 
+import { type Clock, realClock, sleep, timestamp } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { KubeClient } from './cluster.ts'
 import { isConflict, isNotFound } from './kube-error.ts'
 import { leasePath, leasesPath } from './resource.ts'
+
+/** Of `retryMs`, by which candidates wait longer at most, so that they do not all ask at once (client-go: JitterFactor). */
+const jitterFactor = 1.2
 
 export interface LeaseOptions {
   readonly namespace: string
@@ -27,15 +30,17 @@ interface Observed {
 class LostLease extends Error {}
 
 export class LeaderLease {
-  readonly #cluster: KubeClient
+  readonly #cluster: Pick<KubeClient, 'request'>
   readonly #options: LeaseOptions
   readonly #log: Log
+  readonly #clock: Clock
   #observed: Observed | undefined
 
-  constructor(cluster: KubeClient, options: LeaseOptions, log: Log) {
+  constructor(cluster: Pick<KubeClient, 'request'>, options: LeaseOptions, log: Log, clock: Clock = realClock) {
     this.#cluster = cluster
     this.#options = options
     this.#log = log
+    this.#clock = clock
   }
 
   /**
@@ -68,7 +73,7 @@ export class LeaderLease {
     while (!signal.aborted) {
       const heldSince = await this.#tryHold(signal)
       if (heldSince !== undefined) return heldSince
-      await delay(this.#options.retryMs, undefined, { signal }).catch(() => undefined)
+      await sleep(this.#clock, this.#options.retryMs * (1 + jitterFactor * Math.random()), signal)
     }
     return undefined
   }
@@ -78,14 +83,24 @@ export class LeaderLease {
     // A third of the lease is kept as the time in which the old leader dies before a new one may start.
     const deadlineMs = (durationMs * 2) / 3
     let renewedAt = heldSince
+    const leftMs = () => Math.max(0, renewedAt + deadlineMs - this.#clock.monotonic())
     while (!signal.aborted) {
-      await delay(retryMs, undefined, { signal }).catch(() => undefined)
+      await sleep(this.#clock, Math.min(retryMs, leftMs()), signal)
       if (signal.aborted) return
+      if (leftMs() === 0) throw new LostLease(`lost the leader lease ${name}`)
       // A renewal that hangs must not outlast the deadline: somebody else may lead from then on.
-      const remaining = AbortSignal.timeout(Math.max(0, Math.ceil(renewedAt + deadlineMs - performance.now())))
-      const renewed = await this.#tryHold(AbortSignal.any([signal, remaining]))
-      if (renewed !== undefined) renewedAt = renewed
-      else if (performance.now() - renewedAt >= deadlineMs) throw new LostLease(`lost the leader lease ${name}`)
+      const renewed = await this.#within(leftMs(), (late) => this.#tryHold(AbortSignal.any([signal, late])))
+      renewedAt = renewed ?? renewedAt
+    }
+  }
+
+  async #within<T>(ms: number, work: (late: AbortSignal) => Promise<T>): Promise<T> {
+    const late = new AbortController()
+    const cancel = this.#clock.after(ms, () => late.abort())
+    try {
+      return await work(late.signal)
+    } finally {
+      cancel()
     }
   }
 
@@ -108,7 +123,7 @@ export class LeaderLease {
       throw error
     })
     if (lease !== undefined && !this.#mayTake(lease)) return undefined
-    const writtenAt = performance.now()
+    const writtenAt = this.#clock.monotonic()
     const body = this.#body(lease)
     if (lease === undefined) await this.#cluster.request('POST', leasesPath(namespace), { body, signal })
     else await this.#cluster.request('PUT', path, { body, signal })
@@ -120,15 +135,15 @@ export class LeaderLease {
     if (holder === '' || holder === this.#options.identity) return true
     const renewTime = String(spec?.renewTime)
     if (this.#observed?.holder !== holder || this.#observed.renewTime !== renewTime) {
-      this.#observed = { holder, renewTime, atMs: performance.now() }
+      this.#observed = { holder, renewTime, atMs: this.#clock.monotonic() }
     }
     const allowedMs = (spec?.leaseDurationSeconds ?? 0) * 1000
-    return performance.now() - this.#observed.atMs > allowedMs
+    return this.#clock.monotonic() - this.#observed.atMs > allowedMs
   }
 
   #body(previous: V1Lease | undefined): object {
     const { identity, durationMs, name } = this.#options
-    const now = microTime()
+    const now = microTime(this.#clock)
     const same = previous?.spec?.holderIdentity === identity
     return {
       apiVersion: 'coordination.k8s.io/v1',
@@ -151,12 +166,13 @@ export class LeaderLease {
   async #release(): Promise<void> {
     const { namespace, name, identity, durationMs } = this.#options
     const path = leasePath(namespace, name)
-    const signal = AbortSignal.timeout(durationMs)
     try {
-      const lease = await this.#cluster.request<V1Lease>('GET', path, { signal })
-      if (lease.spec?.holderIdentity !== identity) return
-      const body = { ...lease, spec: { ...lease.spec, holderIdentity: '' } }
-      await this.#cluster.request('PUT', path, { body, signal })
+      await this.#within(durationMs, async (signal) => {
+        const lease = await this.#cluster.request<V1Lease>('GET', path, { signal })
+        if (lease.spec?.holderIdentity !== identity) return
+        const body = { ...lease, spec: { ...lease.spec, holderIdentity: '' } }
+        await this.#cluster.request('PUT', path, { body, signal })
+      })
     } catch (error) {
       this.#log.warn({ lease: name, err: error }, 'leader lease not released; it runs out by itself')
     }
@@ -164,6 +180,6 @@ export class LeaderLease {
 }
 
 /** metav1.MicroTime wants six decimals. */
-function microTime(): string {
-  return new Date().toISOString().replace('Z', '000Z')
+function microTime(clock: Clock): string {
+  return timestamp(clock).replace('Z', '000Z')
 }
