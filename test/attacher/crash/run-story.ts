@@ -3,13 +3,19 @@ import { Lab } from '../lab/lab.ts'
 import type { Death } from '../lab/crash-point.ts'
 import type { Story } from './stories.ts'
 
-/** No step of a story takes longer, retries and EC2's lag included. */
-const stepLimitMs = 30 * 60_000
+/** No step of a story takes longer, retries and EC2's lag included; nor is it saved by the informer's new list every ten minutes. */
+const stepLimitMs = 9 * 60_000
 /** Then whatever is still under way, or is tried again, has shown itself. */
 const afterwardsMs = 130_000
+/** The steps of a story take seconds: each has a gap. */
+const gapEveryMs = 1_500
+const watchDelayMs = 700
 
-/** EC2's answers are in time, or lag behind what it has done. */
-export const circumstances = ['prompt', 'lag'] as const
+/**
+ * `lag`: EC2's answers lag behind what it has done. `gaps`: besides, the watches of the API server are late, lose events, break, and
+ * cannot go on from where they were.
+ */
+export const circumstances = ['prompt', 'lag', 'gaps'] as const
 export type Circumstance = (typeof circumstances)[number]
 
 export interface Fate extends Death {
@@ -28,15 +34,17 @@ export async function runStory(story: Story, circumstance: Circumstance, fate?: 
   const lab = new Lab({
     ec2: {
       delays: { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 5_000 },
-      ...(circumstance === 'lag' && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
+      ...(circumstance !== 'prompt' && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
       ...story.ec2,
     },
   })
   const { clock, scene, ec2, violations } = lab
   for (const name of ['a1', 'a2', 'b1']) scene.addNode(name)
+  const mend = circumstance === 'gaps' ? tearWatches(lab) : () => {}
   const attacher = lab.startAttacher(fate)
   try {
     await story.tell({ scene, ec2, until: (isSo) => clock.until(isSo, stepLimitMs) })
+    mend()
     await clock.advance(afterwardsMs)
     lab.checkEnd()
   } catch (error) {
@@ -47,4 +55,28 @@ export async function runStory(story: Story, circumstance: Circumstance, fate?: 
   lab.stopAttacher()
   await clock.settle()
   return { calls: attacher.calls, violations: [...violations] }
+}
+
+/** One of these after the other, until the returned function is called. */
+function tearWatches({ api, clock }: Lab): () => void {
+  const gaps = [
+    () => api.dropEvents(2),
+    () => api.breakWatches(),
+    () => {
+      api.forgetHistory()
+      api.breakWatches()
+    },
+  ]
+  let [torn, isOver] = [0, false]
+  const tear = () => {
+    if (isOver) return
+    gaps[torn++ % gaps.length]?.()
+    clock.after(gapEveryMs, tear)
+  }
+  api.watchDelayMs = watchDelayMs
+  clock.after(gapEveryMs, tear)
+  return () => {
+    isOver = true
+    api.watchDelayMs = 0
+  }
 }
