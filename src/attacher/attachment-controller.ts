@@ -158,6 +158,10 @@ export class AttachmentController {
     const { eniUpkeep, store, report } = this.#parts
     const { eniID, attached: _, attachmentID: __, attachedTime: ___, ...eni } = attachment.status?.eni ?? {}
     const fate = await eniUpkeep.keep(attachment, nodeENI, () => this.#networkIfKnown(nodeENI), signal)
+    if (typeof fate === 'object') {
+      if (fate.error !== undefined) await report.note(attachment.metadata.name, fate.error)
+      return fate.againMs
+    }
     switch (fate) {
       case 'kept':
         await this.#forgetNote(attachment)

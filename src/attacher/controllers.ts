@@ -12,6 +12,7 @@ import type { Log } from '../process/log.ts'
 import { Absences } from './absences.ts'
 import { AttachmentController } from './attachment-controller.ts'
 import { AttachmentStore } from './attachment-store.ts'
+import { ChangeRefusals } from './change-refusals.ts'
 import { ClaimController } from './claim-controller.ts'
 import type { Ec2Access } from './ec2.ts'
 import type { Urgency } from './ec2-limiter.ts'
@@ -94,7 +95,15 @@ export class Controllers {
         await collector.pass(enis)
       },
     })
-    const eniUpkeep = new EniUpkeep({ ec2: ec2('ahead'), survey, absences, clusterName, log })
+    const changeRefusals = new ChangeRefusals(clock, (nodeENI) => nodeENIQueue.add(nodeENI))
+    const eniUpkeep = new EniUpkeep({
+      ec2: ec2('ahead'),
+      survey,
+      absences,
+      changeRefusals,
+      clusterName,
+      log,
+    })
     const nodeENIController = new NodeENIController({
       cluster,
       store,
@@ -104,6 +113,7 @@ export class Controllers {
       networks,
       placement,
       refusals,
+      changeRefusals,
       managed: settings.resources,
       events,
       clock,

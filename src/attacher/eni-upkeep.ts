@@ -3,7 +3,9 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
+import type { ChangeRefusals, NotDone } from './change-refusals.ts'
 import { consistencyMs, type Ec2, type Eni } from './ec2.ts'
+import { Ec2Error } from './ec2-error.ts'
 import { changed, changesFor, type EniChange } from './eni-drift.ts'
 import type { EniSurvey } from './eni-survey.ts'
 import type { Network } from './network.ts'
@@ -18,6 +20,7 @@ export interface EniUpkeepParts {
   readonly ec2: Ec2
   readonly survey: EniSurvey
   readonly absences: Absences
+  readonly changeRefusals: ChangeRefusals
   readonly clusterName: string
   readonly log: Log
 }
@@ -30,16 +33,16 @@ export class EniUpkeep {
   }
 
   /**
-   * Works from the last survey: no call while nothing has changed. `networkOf` is asked only then. @throws Ec2Error to be tried
-   * again.
+   * Works from the last survey: no call while nothing has changed. `networkOf` is asked only then. Answers what EC2 refuses of what
+   * has changed. @throws Ec2Error to be tried again.
    */
   async keep(
     attachment: ENIAttachment,
     nodeENI: NodeENI,
     networkOf: () => Promise<Network | undefined>,
     signal: AbortSignal,
-  ): Promise<Fate> {
-    const { ec2, survey, absences, clusterName } = this.#parts
+  ): Promise<Fate | NotDone> {
+    const { ec2, survey, absences } = this.#parts
     const { eniID = '', attachedTime } = attachment.status?.eni ?? {}
     // What EC2 showed before may be older than the attach.
     const isOld = (survey.startedAtMs ?? 0) < Date.parse(attachedTime ?? '') + consistencyMs
@@ -51,13 +54,38 @@ export class EniUpkeep {
     if (eni === undefined) return isGone ? 'gone' : 'missing'
     const fate = fateOf(eni, attachment)
     if (fate !== 'kept') return fate
-    for (const change of changesFor(eni, attachment, nodeENI, await networkOf(), clusterName)) {
+    return this.#makeAs(eni, attachment, nodeENI, await networkOf(), signal)
+  }
+
+  /** One change that fails keeps no other from being made. */
+  async #makeAs(
+    eni: Eni,
+    attachment: ENIAttachment,
+    nodeENI: NodeENI,
+    network: Network | undefined,
+    signal: AbortSignal,
+  ): Promise<'kept' | NotDone> {
+    const { survey, changeRefusals, clusterName } = this.#parts
+    const { name } = attachment.metadata
+    const changes = changesFor(eni, attachment, nodeENI, network, clusterName)
+    // Without the network nobody knows whether the groups differ.
+    if (network !== undefined) changeRefusals.note(nodeENI, name, new Set(changes.map(({ attribute }) => attribute)))
+    const refused: NotDone[] = []
+    const failed: Ec2Error[] = []
+    let now = eni
+    for (const change of changes) {
       signal.throwIfAborted()
-      await this.#change(eni, change)
-      eni = changed(eni, change)
-      survey.amend(eni)
+      try {
+        const notDone = await changeRefusals.try(nodeENI, name, change.attribute, () => this.#change(eni, change))
+        if (notDone !== undefined) refused.push(notDone)
+        else survey.amend((now = changed(now, change)))
+      } catch (error) {
+        if (!(error instanceof Ec2Error)) throw error
+        failed.push(error)
+      }
     }
-    return 'kept'
+    if (failed[0] !== undefined) throw failed[0]
+    return refused.length === 0 ? 'kept' : all(refused)
   }
 
   async #change({ id }: Eni, change: EniChange): Promise<void> {
@@ -81,6 +109,11 @@ export class EniUpkeep {
     }
     log.info({ eni: id, attribute: change.attribute }, 'ENI changed to what its NodeENI says')
   }
+}
+
+function all(refused: readonly NotDone[]): NotDone {
+  const error = refused.find((one) => one.error !== undefined)?.error
+  return { againMs: Math.min(...refused.map(({ againMs }) => againMs)), ...(error && { error }) }
 }
 
 function fateOf({ attachment }: Eni, { spec, status }: ENIAttachment): Fate {

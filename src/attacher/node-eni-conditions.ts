@@ -3,6 +3,7 @@
 import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
+import type { ChangeRefusal } from './change-refusals.ts'
 import type { Ec2Error } from './ec2-error.ts'
 import { outdatedIn } from './eni-drift.ts'
 import type { Network } from './network.ts'
@@ -23,6 +24,8 @@ export interface Findings {
   readonly trouble: Ec2Error | undefined
   /** All of this NodeENI. */
   readonly attachments: readonly ENIAttachment[]
+  /** Changes of its ENIs. */
+  readonly refused: readonly ChangeRefusal[]
   /** RFC 3339. */
   readonly now: string
 }
@@ -72,22 +75,42 @@ function availability({ trouble }: Findings): State {
 }
 
 /** Whether what exists is as the NodeENI says now; what EC2 lets be changed on it, is changed (eni-upkeep.ts). */
-function upToDate({ nodeENI, network, attachments }: Findings): State | undefined {
+function upToDate(findings: Findings): State | undefined {
+  const { nodeENI, network, attachments } = findings
   if (network === undefined) return stillSo(nodeENI, 'UpToDate')
-  if ('reason' in network) return undefined
   const live = attachments.filter((one) => !isDeleting(one))
+  const refused = changeRefused(findings, live)
+  const outdated = 'reason' in network ? undefined : replacementNeeded(nodeENI, network, live)
+  const problems = [refused, outdated].filter((problem) => problem !== undefined)
+  const [first] = problems
+  if (first === undefined && 'reason' in network) return undefined
+  if (first === undefined)
+    return { type: 'UpToDate', status: 'True', reason: 'AsSpecified', message: 'all ENIs are as the NodeENI says' }
+  const message = problems.map((problem) => problem.message).join('; ')
+  return { type: 'UpToDate', status: 'False', reason: first.reason, message }
+}
+
+function changeRefused({ refused }: Findings, live: readonly ENIAttachment[]): Problem | undefined {
+  const changes = refused.flatMap(({ attribute, error, behind }) => {
+    const count = live.filter(({ metadata }) => behind.has(metadata.name)).length
+    return count === 0 ? [] : [`${attribute} of ${count} of ${live.length} ENIs cannot be changed: ${error.message}`]
+  })
+  if (changes.length === 0) return undefined
+  const remedy =
+    'change the NodeENI, or the rights of the attacher; it is tried again every few minutes, and at once after an edit'
+  return { reason: 'ChangeRefused', message: [...changes, remedy].join('; ') }
+}
+
+function replacementNeeded(nodeENI: NodeENI, network: Network, live: readonly ENIAttachment[]): Problem | undefined {
   const outdated = live.flatMap((attachment) => {
     const fields = outdatedIn(attachment, nodeENI, network)
     return fields.length === 0 ? [] : [{ name: attachment.metadata.name, fields }]
   })
-  if (outdated.length === 0)
-    return { type: 'UpToDate', status: 'True', reason: 'AsSpecified', message: 'all ENIs are as the NodeENI says' }
+  if (outdated.length === 0) return undefined
   const fields = [...new Set(outdated.flatMap((one) => one.fields))].join(', ')
   const names = outdated.slice(0, namedMax).map(({ name }) => name)
   const more = outdated.length > namedMax ? ` and ${outdated.length - namedMax} more` : ''
   return {
-    type: 'UpToDate',
-    status: 'False',
     reason: 'ReplacementNeeded',
     message: `${outdated.length} of ${live.length} ENIs were made with another ${fields}: delete the ENIAttachments ${names.join(', ')}${more}; each goes when its pod has ended, and the next is as the NodeENI says`,
   }

@@ -11,6 +11,7 @@ import type { NodeFacts } from '../kube/objects.ts'
 import { nodeENIPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
+import type { ChangeRefusals } from './change-refusals.ts'
 import { Ec2Error, isEc2 } from './ec2-error.ts'
 import type { EniPlacement } from './eni-placement.ts'
 import type { Inventory } from './inventory.ts'
@@ -48,6 +49,7 @@ export interface NodeENIControllerParts {
   readonly networks: Networks
   readonly placement: EniPlacement
   readonly refusals: NodeRefusals
+  readonly changeRefusals: ChangeRefusals
   readonly managed: ReadonlySet<string>
   readonly events: EventRecorder
   readonly clock: Clock
@@ -136,10 +138,11 @@ export class NodeENIController {
 
   /** Work-queue worker. */
   async reconcile(name: string): Promise<number | undefined> {
-    const { nodeENIs, refusals, onRefusalEnded } = this.#parts
+    const { nodeENIs, refusals, changeRefusals, onRefusalEnded } = this.#parts
     const nodeENI = nodeENIs.get(name)
     if (nodeENI === undefined) {
       this.#blocks.delete(name)
+      changeRefusals.forget(name)
       return undefined
     }
     if (refusals.haveEnded(nodeENI)) onRefusalEnded()
@@ -227,10 +230,11 @@ export class NodeENIController {
 
   /** `network` is undefined while EC2 does not say; `unanswered` is what it was asked for. */
   async #writeStatus(nodeENI: NodeENI, network: Network | Problem | undefined, unanswered?: Ec2Error): Promise<void> {
-    const { cluster, events, networks, clock } = this.#parts
+    const { cluster, events, networks, changeRefusals, clock } = this.#parts
     const attachments = this.#parts.store.ofNodeENI(nodeENI.metadata.name)
     const trouble = this.#trouble(nodeENI) ?? unanswered
-    const conditions = conditionsFor({ nodeENI, network, trouble, attachments, now: timestamp(clock) })
+    const refused = changeRefusals.of(nodeENI)
+    const conditions = conditionsFor({ nodeENI, network, trouble, attachments, refused, now: timestamp(clock) })
     const status: NodeENIStatus = {
       observedGeneration: nodeENI.metadata.generation,
       conditions,
