@@ -54,6 +54,11 @@ export const eniStatusSchema = z.object({
   cidr: z.string().optional(),
   networkCard: z.int32().min(0).optional(),
   deviceIndex: z.int32().min(0).optional(),
+  firstDeviceIndex: z
+    .int32()
+    .min(0)
+    .optional()
+    .meta({ description: 'deviceIndex of the NodeENI by which it was planned.' }),
   eniID: z.string().optional(),
   mac: z.string().optional(),
   addresses: z.array(z.string()).max(128).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),

@@ -109,7 +109,8 @@ export class EniAttach {
     const { subnet, networkCard, deviceIndex } = plan
     const attempt = (intent.status?.eni?.attempt ?? 0) + 1
     const plannedTime = timestamp(clock)
-    const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex }
+    const firstDeviceIndex = nodeENI.spec.deviceIndex
+    const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex, firstDeviceIndex }
     return store.writeEni(intent, { attempt, ...place, plannedTime })
   }
 

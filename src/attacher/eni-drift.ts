@@ -1,6 +1,6 @@
 // In what an ENI differs from what its NodeENI says now: somebody changed the one or the other. Pure.
 import type { ENIAttachment } from '../api/eni-attachment.ts'
-import type { NodeENI } from '../api/node-eni.ts'
+import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { Eni } from './ec2.ts'
 import { eniDescription, eniTags } from './eni-identity.ts'
 import type { Network } from './network.ts'
@@ -57,8 +57,12 @@ export function changed(eni: Eni, change: EniChange): Eni {
 
 /** What only another ENI can put right. Empty: nothing. */
 export function outdatedIn({ status }: ENIAttachment, { spec }: NodeENI, network: Network): string[] {
-  const { subnetID, addresses } = status?.eni ?? {}
+  const { subnetID, addresses, deviceIndex, firstDeviceIndex = spec.deviceIndex } = status?.eni ?? {}
   const outdated: string[] = []
+  // An ENI at the next free index is as it should be; one for which another index was tried first is not. No pod asks for an index,
+  // so that it matters only where the ENIs of a node are always the same.
+  const wasPlannedElsewhere = firstDeviceIndex !== spec.deviceIndex && deviceIndex !== spec.deviceIndex
+  if (wasPlannedElsewhere && attachPolicyOf(spec) === 'Eager') outdated.push('deviceIndex')
   if (subnetID !== undefined && !network.subnets.some(({ id }) => id === subnetID)) outdated.push('subnet')
   if (addresses !== undefined) {
     const ipv6 = addresses.filter((address) => address.includes(':')).length

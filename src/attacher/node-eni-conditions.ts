@@ -1,6 +1,6 @@
 // What the conditions of a NodeENI say: Ready, is it usable; EC2Available, does EC2 do what is asked for it; UpToDate, are its ENIs
 // as it says now. Pure.
-import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
+import { type ENIAttachment, isDeleting, isIdle } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
 import type { ChangeRefusal } from './change-refusals.ts'
@@ -81,7 +81,7 @@ function upToDate(findings: Findings): State | undefined {
   const live = attachments.filter((one) => !isDeleting(one))
   const refused = changeRefused(findings, live)
   const outdated = 'reason' in network ? undefined : replacementNeeded(nodeENI, network, live)
-  const problems = [refused, outdated].filter((problem) => problem !== undefined)
+  const problems = [refused, outdated, tooManyHeld(nodeENI, live)].filter((problem) => problem !== undefined)
   const [first] = problems
   if (first === undefined && 'reason' in network) return undefined
   if (first === undefined)
@@ -108,12 +108,31 @@ function replacementNeeded(nodeENI: NodeENI, network: Network, live: readonly EN
   })
   if (outdated.length === 0) return undefined
   const fields = [...new Set(outdated.flatMap((one) => one.fields))].join(', ')
-  const names = outdated.slice(0, namedMax).map(({ name }) => name)
-  const more = outdated.length > namedMax ? ` and ${outdated.length - namedMax} more` : ''
+  const names = named(outdated.map(({ name }) => name))
   return {
     reason: 'ReplacementNeeded',
-    message: `${outdated.length} of ${live.length} ENIs were made with another ${fields}: delete the ENIAttachments ${names.join(', ')}${more}; each goes when its pod has ended, and the next is as the NodeENI says`,
+    message: `${outdated.length} of ${live.length} ENIs were made with another ${fields}: delete the ENIAttachments ${names}; each goes when its pod has ended, and the next is as the NodeENI says`,
   }
+}
+
+/** After an edit of `maxPerNode`: idle ones beyond it go by themselves (idle-limit.ts). */
+function tooManyHeld(
+  { spec: { maxPerNode = Infinity } }: NodeENI,
+  live: readonly ENIAttachment[],
+): Problem | undefined {
+  const held = live.filter((one) => !isIdle(one) && one.status?.eni?.attached === true)
+  const beyond = [...Map.groupBy(held, ({ spec }) => spec.instanceID).values()].flatMap((ofOne) =>
+    ofOne.length > maxPerNode ? [`${ofOne[0]?.spec.nodeName} (${ofOne.length})`] : [],
+  )
+  if (beyond.length === 0) return undefined
+  const message = `pods hold more than maxPerNode, ${maxPerNode}, ENIs on ${named(beyond)}: each beyond it goes when its pod has ended`
+  return { reason: 'BeyondMaxPerNode', message }
+}
+
+/** The first few of them. */
+function named(names: readonly string[]): string {
+  const more = names.length > namedMax ? ` and ${names.length - namedMax} more` : ''
+  return `${names.slice(0, namedMax).join(', ')}${more}`
 }
 
 /** What was said of another generation says nothing of this one. */

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
 import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
 import type { NetworkInterface } from '../../sim/ec2/state/network-interface.ts'
+import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { NodeENI, NodeENISpec } from '../../src/api/node-eni.ts'
 import { attachmentTag, clusterTag, noManageTag } from '../../src/api/names.ts'
 
@@ -73,6 +74,8 @@ class ByHand extends Lab {
     this.ec2.detachByHand(this.eni.eniId)
   }
 }
+
+const ageKey = ({ metadata }: ENIAttachment) => `${metadata.creationTimestamp} ${metadata.name}`
 
 test('an ENI detached by hand is attached again, and the pod and the NodeENI hear of it', async () => {
   const lab = await ByHand.withPod()
@@ -228,6 +231,66 @@ test('an edit that only another ENI can follow stands in a condition, with the o
   assert.ok(message.includes(metadata.name))
   lab.api.store('eniattachments').delete(metadata.name)
   await lab.until(() => lab.condition('UpToDate')?.status === 'True' && lab.eni.privateIpAddresses.length === 3)
+})
+
+test('an Eager ENI at an index that its NodeENI no longer begins with is to be replaced; the next free one will do', async () => {
+  const lab = await ByHand.withEager({ subnetIDs: ['subnet-a1', 'subnet-a2'] })
+  await lab.until(() => lab.scene.attachments().filter(({ status }) => status?.eni?.attached).length === 2)
+  await lab.clock.advance(soonMs)
+  assert.equal(lab.condition('UpToDate')?.status, 'True', 'the second one is at the next index')
+  lab.scene.changeNodeENI('n6', { deviceIndex: 3 })
+  await lab.until(() => lab.condition('UpToDate')?.status === 'False')
+  assert.match(lab.condition('UpToDate')?.message ?? '', /2 of 2 ENIs were made with another deviceIndex/)
+  for (const { metadata } of lab.scene.attachments()) lab.api.store('eniattachments').delete(metadata.name)
+  await lab.until(() => lab.condition('UpToDate')?.status === 'True' && ours(lab.scene).length === 2)
+  await lab.until(() => lab.scene.attachments().every(({ status }) => status?.eni?.attached === true))
+  // The card ends at 3: the second one is below it.
+  assert.deepEqual(
+    ours(lab.scene)
+      .map(({ attachment }) => attachment?.deviceIndex)
+      .toSorted(),
+    [1, 3],
+  )
+  await lab.clock.advance(soonMs)
+  assert.equal(lab.condition('UpToDate')?.status, 'True')
+})
+
+test('a JustInTime ENI is at whichever index was free: another first one makes it no worse', async () => {
+  const lab = await ByHand.withPod()
+  lab.scene.changeNodeENI('upf', { deviceIndex: 3 })
+  await lab.clock.advance(soonMs)
+  assert.equal(lab.condition('UpToDate')?.status, 'True')
+})
+
+test('maxPerNode lowered: of the Eager ENIs the youngest goes', async () => {
+  const lab = await ByHand.withEager({ subnetIDs: ['subnet-a1', 'subnet-a2'] })
+  const [oldest, ...others] = lab.scene.attachments().toSorted((a, b) => (ageKey(a) < ageKey(b) ? -1 : 1))
+  assert.equal(others.length, 1)
+  lab.scene.changeNodeENI('n6', { maxPerNode: 1 })
+  await lab.until(() => lab.scene.attachments().length === 1)
+  assert.equal(lab.scene.attachments()[0]?.metadata.name, oldest?.metadata.name)
+  const before = lab.changes.length
+  await lab.clock.advance(soonMs)
+  assert.equal(lab.changes.length, before, 'no other is made in its place')
+  assert.equal(lab.condition('UpToDate')?.status, 'True')
+})
+
+test('maxPerNode lowered: what pods hold stays, is told of, and goes when its pod has ended', async () => {
+  const lab = await ByHand.withPod()
+  const second = lab.scene.addUnboundPod('upf-1')
+  lab.scene.addIntent('upf-2', second)
+  await lab.until(() => lab.scene.attachment('upf-2').status?.device?.inUseBy !== undefined)
+  lab.scene.changeNodeENI('upf', { maxPerNode: 1 })
+  await lab.until(() => lab.condition('UpToDate')?.status === 'False')
+  const { reason, message } = lab.condition('UpToDate') ?? assert.fail()
+  assert.equal(reason, 'BeyondMaxPerNode')
+  assert.match(message, /pods hold more than maxPerNode, 1, ENIs on a1 \(2\)/)
+  await lab.clock.advance(soonMs)
+  assert.equal(ours(lab.scene).length, 2)
+  lab.scene.endPod(second)
+  await lab.clock.until(() => ours(lab.scene).length === 1, 60_000)
+  await lab.until(() => lab.condition('UpToDate')?.status === 'True')
+  assert.notEqual(lab.scene.attachment('upf-1').status?.device?.inUseBy, undefined)
 })
 
 test('an ENI of another cluster of jit-eni stays as it is, whatever its tags are beside', async () => {
