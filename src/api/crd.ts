@@ -36,6 +36,8 @@ const nodeENI: CustomResource = {
     { name: 'Reason', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].reason' },
     { name: 'Attached', type: 'integer', jsonPath: '.status.attached' },
     { name: 'In-Use', type: 'integer', jsonPath: '.status.inUse' },
+    { name: 'Complete', type: 'string', jsonPath: '.status.conditions[?(@.type=="Complete")].status', priority: 1 },
+    { name: 'Up-To-Date', type: 'string', jsonPath: '.status.conditions[?(@.type=="UpToDate")].status', priority: 1 },
     { name: 'Message', type: 'string', jsonPath: '.status.conditions[?(@.type=="Ready")].message', priority: 1 },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   ],

@@ -1,5 +1,5 @@
 // Which ENIs a NodeENI wants on a node before any pod asks: one per subnet of the zone when Eager, `warm` idle ones else. Pure.
-import { attachmentName, type ENIAttachment, isDeleting, isIdle } from '../api/eni-attachment.ts'
+import { attachmentName, type ENIAttachment, isDeleting, isIdle, terminalFailure } from '../api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import type { Network } from './network.ts'
@@ -27,4 +27,22 @@ export function aheadOfPods(
   // Among so many places there are always enough that are free.
   const places = Array.from({ length: existing.length + count }, (_, place) => nameOf(place))
   return places.filter((name) => !taken.has(name)).slice(0, count)
+}
+
+/** How many of them are not attached (yet). One that pods hold is there for Eager, and leaves less room for warm ones. */
+export function notThere(
+  { spec }: NodeENI,
+  node: NodeFacts,
+  network: Network,
+  existing: readonly ENIAttachment[],
+): number {
+  const most = spec.maxPerNode ?? Infinity
+  const isEager = attachPolicyOf(spec) === 'Eager'
+  const inZone = network.subnets.filter(({ zone }) => zone === node.zone).length
+  const held = existing.filter((attachment) => !isIdle(attachment)).length
+  const wanted = isEager ? Math.min(inZone, most) : Math.min(spec.warm, most - held)
+  const there = existing.filter(
+    (one) => one.status?.eni?.attached === true && !isDeleting(one) && terminalFailure(one) === undefined,
+  )
+  return Math.max(0, wanted - (isEager ? there : there.filter(isIdle)).length)
 }

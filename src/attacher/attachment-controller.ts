@@ -12,6 +12,7 @@ import type { NodeENI } from '../api/node-eni.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isConflict, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
+import type { AheadEnis } from './ahead-enis.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs } from './ec2.ts'
 import { Ec2Error, isEc2, isRightOnEnis } from './ec2-error.ts'
@@ -50,6 +51,7 @@ export interface AttachmentControllerParts {
   readonly nodeENIs: Informer<NodeENI>
   readonly refusals: NodeRefusals
   readonly nodeENIController: NodeENIController
+  readonly aheadEnis: AheadEnis
   readonly report: FailureReport
   readonly metrics: AttacherMetrics
   readonly clock: Clock
@@ -264,12 +266,12 @@ export class AttachmentController {
 
   /** Ends this try: its pod goes to another node, and what there is of the ENI is released. */
   async #giveUp(attachment: ENIAttachment, nodeENI: NodeENI | undefined, failed: GivenUp): Promise<undefined> {
-    const { store, nodeENIController, report, onGivenUp } = this.#parts
+    const { store, aheadEnis, report, onGivenUp } = this.#parts
     const { reason, message } = failed
     const current = store.latest(attachment)
     await report.write(current, { reason, message, terminal: true })
     onGivenUp()
-    if (isIdle(current) && nodeENI !== undefined) nodeENIController.restOn(current.spec.nodeName, nodeENI)
+    if (isIdle(current) && nodeENI !== undefined) aheadEnis.restOn(current.spec.nodeName, nodeENI, failed)
     report.tell(current, nodeENI, failed)
     return undefined
   }

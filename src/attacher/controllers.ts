@@ -10,6 +10,7 @@ import type { Clock } from '../process/clock.ts'
 import { runTogether } from '../process/lifecycle.ts'
 import type { Log } from '../process/log.ts'
 import { Absences } from './absences.ts'
+import { AheadEnis } from './ahead-enis.ts'
 import { AttachmentController } from './attachment-controller.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import { ChangeRefusals } from './change-refusals.ts'
@@ -104,6 +105,7 @@ export class Controllers {
       clusterName,
       log,
     })
+    const aheadEnis = new AheadEnis({ cluster, store, nodes, inventory, placement, refusals, clock })
     const nodeENIController = new NodeENIController({
       cluster,
       store,
@@ -111,7 +113,7 @@ export class Controllers {
       nodeENIs,
       inventory,
       networks,
-      placement,
+      aheadEnis,
       refusals,
       changeRefusals,
       managed: settings.resources,
@@ -130,6 +132,7 @@ export class Controllers {
       nodeENIs,
       refusals,
       nodeENIController,
+      aheadEnis,
       report: new FailureReport(store, events, clock),
       metrics,
       clock,

@@ -1,8 +1,9 @@
 // What the conditions of a NodeENI say: Ready, is it usable; EC2Available, does EC2 do what is asked for it; UpToDate, are its ENIs
-// as it says now. Pure.
+// as it says now; Complete, are those there that it wants ahead of pods. Pure.
 import { type ENIAttachment, isDeleting, isIdle } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
+import type { Shortage } from './ahead-enis.ts'
 import type { ChangeRefusal } from './change-refusals.ts'
 import type { Ec2Error } from './ec2-error.ts'
 import { outdatedIn } from './eni-drift.ts'
@@ -26,6 +27,8 @@ export interface Findings {
   readonly attachments: readonly ENIAttachment[]
   /** Changes of its ENIs. */
   readonly refused: readonly ChangeRefusal[]
+  /** undefined: it wants no ENIs ahead of pods, or the network is not known. */
+  readonly shortages: readonly Shortage[] | undefined
   /** RFC 3339. */
   readonly now: string
 }
@@ -34,7 +37,7 @@ type State = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
 
 export function conditionsFor(findings: Findings): Condition[] {
   const { metadata, status } = findings.nodeENI
-  const states = [readiness(findings), availability(findings), upToDate(findings)]
+  const states = [readiness(findings), availability(findings), upToDate(findings), complete(findings)]
   return states
     .filter((state) => state !== undefined)
     .map(({ type, status: now, reason, message }) => {
@@ -48,6 +51,7 @@ export function conditionsFor(findings: Findings): Condition[] {
 /** For an event. */
 export function isNews(now: Condition, before: Condition | undefined): boolean {
   // That all is well is news only after it was not.
+  if (now.status === 'Unknown' || (before?.status === 'Unknown' && now.status === 'True')) return false
   if (before === undefined) return now.type === 'Ready' || now.status === 'False'
   // How many are left is none.
   if (before.reason === 'Releasing' && now.reason === 'Releasing') return false
@@ -130,9 +134,29 @@ function tooManyHeld(
 }
 
 /** The first few of them. */
-function named(names: readonly string[]): string {
+function named(names: readonly string[], separator = ', '): string {
   const more = names.length > namedMax ? ` and ${names.length - namedMax} more` : ''
-  return `${names.slice(0, namedMax).join(', ')}${more}`
+  return `${names.slice(0, namedMax).join(separator)}${more}`
+}
+
+/** One that is just being made is no shortage: a pod takes a warm one, a node comes, a try follows a failed one. */
+function complete({ nodeENI, network, shortages }: Findings): State | undefined {
+  const before = stillSo(nodeENI, 'Complete')
+  if (network === undefined || 'reason' in network) return before
+  if (shortages === undefined) return undefined
+  const stuck = shortages.filter(({ why }) => why !== undefined).sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1))
+  if (stuck.length > 0) {
+    const each = named(
+      stuck.map(({ nodeName, missing, why }) => `${nodeName} lacks ${missing} (${why})`),
+      '; ',
+    )
+    const message = `${stuck.length} nodes lack ENIs that are to be there ahead of pods: ${each}; make room, or change nodeSelector, maxPerNode or warm: it is tried again by itself`
+    return { type: 'Complete', status: 'False', reason: 'MissingENIs', message }
+  }
+  if (shortages.length > 0)
+    return before ?? { type: 'Complete', status: 'Unknown', reason: 'BeingMade', message: 'ENIs are being made' }
+  const message = 'every node has the ENIs that are to be there ahead of pods, or gets them now'
+  return { type: 'Complete', status: 'True', reason: 'NoneMissing', message }
 }
 
 /** What was said of another generation says nothing of this one. */

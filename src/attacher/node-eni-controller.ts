@@ -1,23 +1,20 @@
 // One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
-import { type AttachmentSpec, isDeleting, newAttachment, type Place, terminalFailure } from '../api/eni-attachment.ts'
+import { isDeleting, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
-import { attachPolicyOf, type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
-import { createAttachment } from '../kube/attachments.ts'
+import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
 import type { KubeClient } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Informer } from '../kube/informer.ts'
-import { isConflict } from '../kube/kube-error.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import { nodeENIPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
+import type { AheadEnis } from './ahead-enis.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { ChangeRefusals } from './change-refusals.ts'
 import { Ec2Error, isEc2 } from './ec2-error.ts'
-import type { EniPlacement } from './eni-placement.ts'
 import type { Inventory } from './inventory.ts'
 import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
-import { aheadOfPods } from './ahead-of-pods.ts'
 import { conditionsFor, isNews, type Problem, problemFrom } from './node-eni-conditions.ts'
 import { indexProblem, zoneProblem } from './node-eni-problem.ts'
 import { conflictOf } from './resource-conflict.ts'
@@ -26,11 +23,6 @@ import { conflictOf } from './resource-conflict.ts'
 const firstBlockMs = 10_000
 const lastBlockMs = 5 * 60_000
 const recheckMs = 60_000
-/**
- * An ENI ahead of pods that failed on a node is not made again there for so long, nor before there seems to be room: each try is a
- * create, an attach, a delete.
- */
-const restMs = 60_000
 /** Costs no EC2 call while the answer of before is still good (network.ts). */
 const problemRecheckMs = 5_000
 
@@ -47,7 +39,7 @@ export interface NodeENIControllerParts {
   readonly nodeENIs: Informer<NodeENI>
   readonly inventory: Inventory
   readonly networks: Networks
-  readonly placement: EniPlacement
+  readonly aheadEnis: AheadEnis
   readonly refusals: NodeRefusals
   readonly changeRefusals: ChangeRefusals
   readonly managed: ReadonlySet<string>
@@ -62,7 +54,6 @@ export interface NodeENIControllerParts {
 export class NodeENIController {
   readonly #parts: NodeENIControllerParts
   readonly #blocks = new Map<string, Block>()
-  readonly #restsUntil = new Map<string, number>()
   /** Steps that EC2 does not do, by the ENIAttachment that waits for them. */
   readonly #undone = new Map<string, Ec2Error>()
 
@@ -90,11 +81,6 @@ export class NodeENIController {
   /** An ENI of it was made: what EC2 had against it is over. */
   unblock({ metadata }: NodeENI): void {
     this.#blocks.delete(metadata.name)
-  }
-
-  /** An ENI that no pod had asked for could not be made on this node. */
-  restOn(nodeName: string, nodeENI: NodeENI): void {
-    this.#restsUntil.set(restKey(nodeName, nodeENI), this.#parts.clock.now() + restMs)
   }
 
   /**
@@ -156,7 +142,7 @@ export class NodeENIController {
       // The sweep that gets to know the instances asks for this again.
       if (network === undefined) return undefined
       await this.#writeStatus(nodeENI, network)
-      if (!('reason' in network)) await this.#createAhead(nodeENI, network)
+      if (!('reason' in network)) await this.#parts.aheadEnis.create(nodeENI, network)
       return Math.min('reason' in network ? problemRecheckMs : recheckMs, refusals.endsInMs(nodeENI))
     } catch (error) {
       if (error instanceof Ec2Error) await this.#writeUnanswered(nodeENI, error)
@@ -191,50 +177,20 @@ export class NodeENIController {
     await this.#parts.cluster.request('PATCH', nodeENIPath(metadata.name), { as: 'merge', body })
   }
 
-  async #createAhead(nodeENI: NodeENI, network: Network): Promise<void> {
-    const { cluster, store, nodes, inventory, refusals } = this.#parts
-    if (attachPolicyOf(nodeENI.spec) === 'JustInTime' && nodeENI.spec.warm === 0) return
-    for (const node of nodes.values()) {
-      const { name: nodeName, instanceID } = node
-      if (instanceID === undefined || !selectsNode(nodeENI.spec, node.labels)) continue
-      if (inventory.instance(instanceID)?.state !== 'running') continue
-      if (this.#isResting({ nodeName, instanceID }, nodeENI, network)) continue
-      if (refusals.reasonAgainst(instanceID, nodeENI) !== undefined) continue
-      const onInstance = store.onInstance({ nodeName, instanceID })
-      const existing = onInstance.filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name)
-      for (const name of aheadOfPods(nodeENI, node, network, existing)) {
-        const spec: AttachmentSpec = {
-          nodeENI: nodeENI.metadata.name,
-          nodeName,
-          instanceID,
-          ...(nodeENI.spec.dpdkResourceName !== undefined && { resourceName: nodeENI.spec.dpdkResourceName }),
-        }
-        const body = newAttachment(name, spec)
-        await createAttachment(cluster, body, attacherManager).catch((error: unknown) => {
-          // It exists already: our cache was behind.
-          if (!isConflict(error)) throw error
-        })
-      }
-    }
-  }
-
-  #isResting(place: Place, nodeENI: NodeENI, network: Network): boolean {
-    const { placement, clock } = this.#parts
-    const key = restKey(place.nodeName, nodeENI)
-    const until = this.#restsUntil.get(key)
-    if (until === undefined) return false
-    if (until > clock.now() || !placement.mayHaveRoom(place, nodeENI, network)) return true
-    this.#restsUntil.delete(key)
-    return false
-  }
-
   /** `network` is undefined while EC2 does not say; `unanswered` is what it was asked for. */
   async #writeStatus(nodeENI: NodeENI, network: Network | Problem | undefined, unanswered?: Ec2Error): Promise<void> {
-    const { cluster, events, networks, changeRefusals, clock } = this.#parts
+    const { cluster, events, networks, changeRefusals, aheadEnis, clock } = this.#parts
     const attachments = this.#parts.store.ofNodeENI(nodeENI.metadata.name)
     const trouble = this.#trouble(nodeENI) ?? unanswered
-    const refused = changeRefusals.of(nodeENI)
-    const conditions = conditionsFor({ nodeENI, network, trouble, attachments, refused, now: timestamp(clock) })
+    const conditions = conditionsFor({
+      nodeENI,
+      network,
+      trouble,
+      attachments,
+      refused: changeRefusals.of(nodeENI),
+      shortages: network === undefined || 'reason' in network ? undefined : aheadEnis.shortages(nodeENI, network),
+      now: timestamp(clock),
+    })
     const status: NodeENIStatus = {
       observedGeneration: nodeENI.metadata.generation,
       conditions,
@@ -294,11 +250,6 @@ export class NodeENIController {
     const untilMs = this.#parts.clock.now() + Math.min(firstBlockMs * 2 ** times, lastBlockMs)
     this.#blocks.set(name, { ...problem, generation, times: times + 1, untilMs })
   }
-}
-
-/** A change of the NodeENI ends the rest. */
-function restKey(nodeName: string, { metadata }: NodeENI): string {
-  return [metadata.uid, metadata.generation, nodeName].join('/')
 }
 
 function isSame(a: NodeENIStatus, b: NodeENIStatus | undefined): boolean {

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
-import { aheadOfPods } from '../../src/attacher/ahead-of-pods.ts'
+import { aheadOfPods, notThere } from '../../src/attacher/ahead-of-pods.ts'
 import type { Network } from '../../src/attacher/network.ts'
 
 import { resource } from './attacher-world.ts'
@@ -56,6 +56,24 @@ test('an ENI that is being released is not warm, but still fills its place under
   const released = attachmentOf('1', { deletionTimestamp: new Date(0).toISOString() })
   assert.equal(countFor({ dpdkResourceName: resource, warm: 1 }, [released]), 1)
   assert.equal(countFor({ dpdkResourceName: resource, warm: 1, maxPerNode: 1 }, [released]), 0)
+})
+
+test('not there are those that are not attached; one that a pod holds is there for Eager and is no warm one', () => {
+  const attached = (one: ENIAttachment): ENIAttachment => ({ ...one, status: { eni: { attached: true } } })
+  const [being, idle, held] = [attachmentOf('1'), attached(attachmentOf('2')), attached(claimed('3'))]
+  const count = (spec: object, existing: ENIAttachment[]) =>
+    notThere(nodeENIOf('upf', spec), nodeOf('a1'), network, existing)
+  assert.deepEqual(
+    [[], [being], [being, idle], [idle, held]].map((existing) => count({}, existing)),
+    [2, 2, 1, 0],
+  )
+  const warm = { dpdkResourceName: resource, warm: 2 }
+  assert.deepEqual(
+    [[], [being, idle], [idle, held]].map((existing) => count(warm, existing)),
+    [2, 1, 1],
+  )
+  assert.equal(count({ maxPerNode: 1 }, []), 1)
+  assert.equal(count({ ...warm, maxPerNode: 2 }, [idle, held]), 0, 'there is no room for the second one')
 })
 
 test('never more than maxPerNode and never more than warm', () => {
