@@ -27,6 +27,7 @@ import type { IdleLimit } from './idle-limit.ts'
 import type { InstanceLife } from './instance-life.ts'
 import type { Network } from './network.ts'
 import type { NodeENIController } from './node-eni-controller.ts'
+import { isLeftAlone } from './unreadable-node-eni.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { urgencyOf } from './urgency.ts'
 
@@ -127,6 +128,8 @@ export class AttachmentController {
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { store, nodeENIs, life, idleLimit } = this.#parts
     const nodeENI = nodeENIs.get(attachment.spec.nodeENI)
+    // What it wants is not known: that is no reason to take anything away.
+    if (isLeftAlone(nodeENIs, attachment.spec.nodeENI) && isIdle(attachment)) return undefined
     const failure = attachment.status?.device?.failure
     if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
     const leftMs = isIdle(attachment) ? idleLimit.leftMs(attachment, nodeENI) : Infinity
@@ -207,7 +210,12 @@ export class AttachmentController {
   async #missNodeENI(attachment: ENIAttachment): Promise<number | undefined> {
     const ageMs = this.#parts.clock.now() - Date.parse(attachment.metadata.creationTimestamp ?? '')
     if (ageMs < watchLagMs) return raceMs
-    const message = `there is no NodeENI ${attachment.spec.nodeENI} any more`
+    const { nodeENI: name } = attachment.spec
+    if (isLeftAlone(this.#parts.nodeENIs, name)) {
+      const message = `NodeENI ${name} cannot be read: see its condition Ready`
+      return this.#giveUp(attachment, undefined, { reason: 'NodeENIInvalid', message })
+    }
+    const message = `there is no NodeENI ${name} any more`
     return this.#giveUp(attachment, undefined, { reason: 'NodeENINotFound', message })
   }
 

@@ -45,6 +45,11 @@ export class AttachmentStore {
     return [...this.#watched.values()].map((watched) => this.#written.get(watched.metadata.name) ?? watched)
   }
 
+  /** Names of those that are there and cannot be read: what they say is not known. */
+  unreadable(): string[] {
+    return [...this.#watched.unreadable.keys()]
+  }
+
   /** On all instances that the node name ever stood for: names come back. */
   onNode(nodeName: string): ENIAttachment[] {
     return this.#byNode.names(nodeName).flatMap((name) => this.get(name) ?? [])

@@ -33,6 +33,7 @@ import { Networks } from './network.ts'
 import { NodeENIController } from './node-eni-controller.ts'
 import { NodeRefusals } from './node-refusals.ts'
 import { NodeSweep } from './node-sweep.ts'
+import { UnreadableNodeENI } from './unreadable-node-eni.ts'
 import type { AttacherSettings } from './settings.ts'
 
 export interface ControllersParts {
@@ -114,6 +115,7 @@ export class Controllers {
       inventory,
       networks,
       aheadEnis,
+      unreadableNodeENI: new UnreadableNodeENI({ cluster, store, events, clock }),
       refusals,
       changeRefusals,
       managed: settings.resources,

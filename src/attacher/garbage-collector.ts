@@ -40,9 +40,13 @@ export class GarbageCollector {
       log.warn({ enis }, 'attached ENIs without an ENIAttachment: a pod may use them, so detach them by hand')
     }
     const garbage = again.filter(({ attachment, status }) => attachment === undefined && status === 'available')
-    if (mode === 'delete') for (const eni of garbage) await this.#delete(eni)
-    else if (garbage.length > 0)
-      log.warn({ enis: garbage.map(({ id }) => id) }, 'ENIs without an ENIAttachment would be deleted')
+    if (garbage.length === 0) return
+    const unreadable = store.unreadable()
+    if (unreadable.length > 0) {
+      const enis = garbage.map(({ id }) => id)
+      log.warn({ attachments: unreadable, enis }, 'ENIs not deleted: they may be of ENIAttachments that cannot be read')
+    } else if (mode === 'delete') for (const eni of garbage) await this.#delete(eni)
+    else log.warn({ enis: garbage.map(({ id }) => id) }, 'ENIs without an ENIAttachment would be deleted')
   }
 
   async #delete(eni: Eni): Promise<void> {

@@ -1,12 +1,11 @@
 // One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
 import { isDeleting, terminalFailure } from '../api/eni-attachment.ts'
-import { apiVersion, attacherManager, nodeENIFinalizer } from '../api/names.ts'
+import { apiVersion, nodeENIFinalizer } from '../api/names.ts'
 import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
 import type { KubeClient } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Informer } from '../kube/informer.ts'
 import type { NodeFacts } from '../kube/objects.ts'
-import { nodeENIPath } from '../kube/resource.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AheadEnis } from './ahead-enis.ts'
 import type { AttachmentStore } from './attachment-store.ts'
@@ -16,7 +15,9 @@ import type { Inventory } from './inventory.ts'
 import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { conditionsFor, isNews, type Problem, problemFrom } from './node-eni-conditions.ts'
+import { hold, letGo, writeStatus } from './node-eni-writes.ts'
 import { indexProblem, zoneProblem } from './node-eni-problem.ts'
+import type { UnreadableNodeENI } from './unreadable-node-eni.ts'
 import { conflictOf } from './resource-conflict.ts'
 
 /** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
@@ -40,6 +41,7 @@ export interface NodeENIControllerParts {
   readonly inventory: Inventory
   readonly networks: Networks
   readonly aheadEnis: AheadEnis
+  readonly unreadableNodeENI: UnreadableNodeENI
   readonly refusals: NodeRefusals
   readonly changeRefusals: ChangeRefusals
   readonly managed: ReadonlySet<string>
@@ -124,8 +126,10 @@ export class NodeENIController {
 
   /** Work-queue worker. */
   async reconcile(name: string): Promise<number | undefined> {
-    const { nodeENIs, refusals, changeRefusals, onRefusalEnded } = this.#parts
+    const { cluster, nodeENIs, refusals, changeRefusals, onRefusalEnded } = this.#parts
     const nodeENI = nodeENIs.get(name)
+    const unreadable = nodeENIs.unreadable.get(name)
+    if (unreadable !== undefined) return this.#parts.unreadableNodeENI.reconcile(unreadable)
     if (nodeENI === undefined) {
       this.#blocks.delete(name)
       changeRefusals.forget(name)
@@ -134,7 +138,7 @@ export class NodeENIController {
     if (refusals.haveEnded(nodeENI)) onRefusalEnded()
     if (nodeENI.metadata.deletionTimestamp !== undefined) return this.#finish(nodeENI)
     if (!nodeENI.metadata.finalizers?.includes(nodeENIFinalizer)) {
-      await this.#setFinalizers(nodeENI, [...(nodeENI.metadata.finalizers ?? []), nodeENIFinalizer])
+      await hold(cluster, nodeENI.metadata)
       return undefined
     }
     try {
@@ -160,21 +164,17 @@ export class NodeENIController {
   async #finish(nodeENI: NodeENI): Promise<number | undefined> {
     const { metadata } = nodeENI
     const left = this.#parts.store.ofNodeENI(metadata.name).length
-    if (left > 0) {
-      const message = `it is being deleted: ${left} of its ENIs are left, and each goes when its pod has ended`
+    const unreadable = this.#parts.store.unreadable()
+    if (left > 0 || unreadable.length > 0) {
+      const message =
+        left > 0
+          ? `it is being deleted: ${left} of its ENIs are left, and each goes when its pod has ended`
+          : `it is being deleted: ENIs of it may be left, since these ENIAttachments cannot be read, put them right: ${unreadable.join(', ')}`
       await this.#writeStatus(nodeENI, { reason: 'Releasing', message })
       return recheckMs
     }
-    await this.#setFinalizers(
-      nodeENI,
-      (metadata.finalizers ?? []).filter((finalizer) => finalizer !== nodeENIFinalizer),
-    )
+    await letGo(this.#parts.cluster, metadata)
     return undefined
-  }
-
-  async #setFinalizers({ metadata }: NodeENI, finalizers: readonly string[]): Promise<void> {
-    const body = { metadata: { resourceVersion: metadata.resourceVersion, finalizers } }
-    await this.#parts.cluster.request('PATCH', nodeENIPath(metadata.name), { as: 'merge', body })
   }
 
   /** `network` is undefined while EC2 does not say; `unanswered` is what it was asked for. */
@@ -208,9 +208,7 @@ export class NodeENIController {
     }
     if (isSame(status, nodeENI.status)) return
     const { name, uid } = nodeENI.metadata
-    const body = { apiVersion, kind: 'NodeENI', metadata: { name }, status }
-    const query = { fieldManager: attacherManager, force: true }
-    await cluster.request('PATCH', `${nodeENIPath(name)}/status`, { as: 'apply', body, query })
+    await writeStatus(cluster, name, status)
     for (const condition of conditions) {
       const before = nodeENI.status?.conditions?.find(({ type }) => type === condition.type)
       if (!isNews(condition, before)) continue

@@ -27,7 +27,8 @@ interface WatchEvent {
   readonly object: { readonly code?: number; readonly message?: string } & NamedObject
 }
 
-interface NamedObject {
+/** All that may be relied on of an object. */
+export interface NamedObject {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
 }
 
@@ -35,19 +36,23 @@ export interface InformerOptions<T> {
   readonly cluster: KubeClient
   readonly path: string
   readonly fieldSelector?: string
-  /** undefined: this object is not for us (or is not what its CRD says; say so in the log). */
+  /** undefined: it cannot be read, since it is not what its CRD says; say so in the log. */
   readonly parse: (raw: unknown) => T | undefined
   readonly log: Log
   readonly clock?: Clock
 }
 
-/** `before` is undefined for a new object, `after` for a deleted one. Listeners must not throw. */
+/**
+ * `before` is undefined for a new object, `after` for a deleted one; for one that cannot be read both may be, and only
+ * `Informer.unreadable` tells it from one that is deleted. Listeners must not throw.
+ */
 export type ChangeListener<T> = (key: string, after: T | undefined, before: T | undefined) => void
 
 export class Informer<T> {
   readonly #options: InformerOptions<T>
   readonly #clock: Clock
   readonly #objects = new Map<string, T>()
+  readonly #unreadable = new Map<string, NamedObject>()
   readonly #listeners: ChangeListener<T>[] = []
   readonly #synced = Promise.withResolvers<void>()
   #hasSynced = false
@@ -74,6 +79,11 @@ export class Informer<T> {
 
   values(): IterableIterator<T> {
     return this.#objects.values()
+  }
+
+  /** What is there and cannot be read, as the API server sent it, by key. */
+  get unreadable(): ReadonlyMap<string, NamedObject> {
+    return this.#unreadable
   }
 
   onChange(listener: ChangeListener<T>): void {
@@ -122,7 +132,7 @@ export class Informer<T> {
       next = page.metadata?.continue
       version = page.metadata?.resourceVersion ?? ''
     } while (next !== undefined && next !== '')
-    for (const key of this.#objects.keys()) {
+    for (const key of [...this.#objects.keys(), ...this.#unreadable.keys()]) {
       if (!listed.has(key)) this.#remove(key)
     }
     this.#resourceVersion = version
@@ -169,18 +179,24 @@ export class Informer<T> {
     const before = this.#objects.get(key)
     const after = this.#options.parse(raw)
     if (after === undefined) {
-      if (before !== undefined) this.#remove(key)
-      return key
+      this.#objects.delete(key)
+      this.#unreadable.set(key, raw as NamedObject)
+    } else {
+      this.#objects.set(key, after)
+      this.#unreadable.delete(key)
     }
-    this.#objects.set(key, after)
-    for (const listener of this.#listeners) listener(key, after, before)
+    this.#tell(key, after, before)
     return key
   }
 
   #remove(key: string): void {
     const before = this.#objects.get(key)
-    if (!this.#objects.delete(key)) return
-    for (const listener of this.#listeners) listener(key, undefined, before)
+    const wasUnreadable = this.#unreadable.delete(key)
+    if (this.#objects.delete(key) || wasUnreadable) this.#tell(key, undefined, before)
+  }
+
+  #tell(...change: Parameters<ChangeListener<T>>): void {
+    for (const listener of this.#listeners) listener(...change)
   }
 }
 

@@ -14,14 +14,14 @@ import { attacherWorld } from './attacher-world.ts'
 import { ec2Client } from './ec2-access.ts'
 import { storeUnderTest } from './store-under-test.ts'
 
-const logged: { msg: string; eni?: string; enis?: string[] }[] = []
+const logged: { msg: string; eni?: string; enis?: string[]; attachments?: string[] }[] = []
 const log = pino({ level: 'warn' }, { write: (line: string) => void logged.push(JSON.parse(line)) })
 
 async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'delete') {
   const ec2 = await startEc2({ world: attacherWorld })
   Object.assign(process.env, ec2.environment())
   t.after(() => ec2.stop())
-  const { store, add } = await storeUnderTest(t, log)
+  const { store, add, remove, spoil } = await storeUnderTest(t, log)
   const client = ec2Client()
   const collector = new GarbageCollector({ ec2: client, store, mode, metrics: new AttacherMetrics(), log })
   const pass = async () => collector.pass(await client.describeEnisByTag(clusterTag, ['ours']))
@@ -29,7 +29,7 @@ async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'd
     createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
   /** Returns the uid of the object once the collector's store knows it. */
   const addObject = async (name: string) => (await add(name)).metadata.uid
-  return { ec2, pass, addEni, addObject }
+  return { ec2, pass, addEni, addObject, remove, spoil }
 }
 
 test('an ENI with our tag that no object names goes in the second pass', async (t) => {
@@ -81,6 +81,21 @@ test('an ENI whose object is there stays, also when that object came only after 
   for (let i = 0; i < 3; i++) await pass()
   assert.notEqual(ec2.state.findEni(early), undefined)
   assert.notEqual(ec2.state.findEni(late), undefined)
+})
+
+test('while an object cannot be read nothing is deleted: any ENI may be its', async (t) => {
+  const { ec2, pass, addEni, addObject, remove, spoil } = await collectorUnderTest(t)
+  await addObject('odd')
+  await spoil('odd')
+  const orphan = addEni({ [clusterTag]: 'ours' })
+  logged.length = 0
+  for (let i = 0; i < 3; i++) await pass()
+  assert.notEqual(ec2.state.findEni(orphan), undefined)
+  assert.match(logged.at(-1)?.msg ?? '', /may be of ENIAttachments that cannot be read/)
+  assert.deepEqual([logged.at(-1)?.attachments, logged.at(-1)?.enis], [['odd'], [orphan]])
+  await remove('odd')
+  await pass()
+  assert.equal(ec2.state.findEni(orphan), undefined)
 })
 
 test('an attached ENI stays, and goes once it is detached', async (t) => {

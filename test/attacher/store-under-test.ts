@@ -41,5 +41,11 @@ export async function storeUnderTest(t: TestContext, log: Log) {
     objects.delete(name)
     await gone
   }
-  return { store, objects, add, remove }
+  /** Resolves once the store cannot read it any more. */
+  const spoil = async (name: string) => {
+    const gone = heard(name, (after) => after === undefined)
+    objects.updateUnchecked(name, (object) => ({ ...object, spec: { nodeENI: 1 } }))
+    await gone
+  }
+  return { store, objects, add, remove, spoil }
 }

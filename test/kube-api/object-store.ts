@@ -104,6 +104,12 @@ export class ObjectStore {
     return this.#record('MODIFIED', withGeneration(after, before), before, nextOwners)
   }
 
+  /** As one that was stored before its CRD became stricter: nothing looks at what is written. */
+  updateUnchecked(key: string, change: (object: KubeObject) => KubeObject): KubeObject {
+    const { object: before, owners } = this.#existing(key, {})
+    return this.#record('MODIFIED', withGeneration(settled(change(before)), before), before, owners)
+  }
+
   /** With finalizers the object stays until the last of them is gone. Undefined: it is gone already. */
   delete(key: string, only: Preconditions = {}): KubeObject | undefined {
     const { object: before } = this.#existing(key, only)

@@ -9,6 +9,7 @@ import { Cluster } from '../../src/kube/cluster.ts'
 import { Informer, type InformerOptions } from '../../src/kube/informer.ts'
 import { nodesPath, podsPath } from '../../src/kube/resource.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
+import type { KubeObject } from '../kube-api/resources.ts'
 import { scriptedServer, sendJson } from './scripted-server.ts'
 
 const log = pino({ level: 'silent' })
@@ -111,6 +112,32 @@ test('an object that the parser leaves out is not there, and one that it leaves 
   api.store('nodes').update('a', (node) => ({ ...node, metadata: { ...node.metadata, labels: { hidden: 'x' } } }))
   await change(([key, after]) => key === 'a' && after === undefined)
   assert.deepEqual(names(informer), ['b'])
+})
+
+test('what the parser leaves out is there all the same, as long as it is, and each change of it is told', async (t) => {
+  const api = await apiServer(t, ['a'])
+  const hide = (hidden: string) => (node: KubeObject) => ({
+    ...node,
+    metadata: { ...node.metadata, labels: { hidden } },
+  })
+  api.store('nodes').update('a', hide('1'))
+  const parse = (raw: unknown) => ((raw as Named).metadata.labels?.['hidden'] ? undefined : (raw as Named))
+  const { informer, changes, change } = start(t, api.kubeconfig, { parse })
+  const told = (times: number) => change(() => changes.filter(([key]) => key === 'a').length === times)
+  const seen = (): Named | undefined => informer.unreadable.get('a')
+  await told(1)
+  assert.equal(seen()?.metadata.labels?.['hidden'], '1')
+  api.store('nodes').update('a', hide('2'))
+  await told(2)
+  assert.equal(seen()?.metadata.labels?.['hidden'], '2')
+  api.store('nodes').update('a', hide(''))
+  await told(3)
+  assert.deepEqual([names(informer), informer.unreadable.size], [['a'], 0])
+  api.store('nodes').update('a', hide('3'))
+  await told(4)
+  api.store('nodes').delete('a')
+  await told(5)
+  assert.deepEqual([names(informer), informer.unreadable.size], [[], 0])
 })
 
 test('a field selector narrows both the list and the watch', async (t) => {
