@@ -16,6 +16,7 @@ import { AttachmentStore } from './attachment-store.ts'
 import { ChangeRefusals } from './change-refusals.ts'
 import { ClaimController } from './claim-controller.ts'
 import type { Ec2Access } from './ec2.ts'
+import type { Ec2Gate } from './ec2-gate.ts'
 import type { Urgency } from './ec2-limiter.ts'
 import { EniAttach } from './eni-attach.ts'
 import { EniPlacement } from './eni-placement.ts'
@@ -39,6 +40,7 @@ import type { AttacherSettings } from './settings.ts'
 export interface ControllersParts {
   readonly cluster: KubeClient
   readonly ec2: Ec2Access
+  readonly gate: Ec2Gate
   readonly events: EventRecorder
   readonly settings: AttacherSettings
   readonly metrics: AttacherMetrics
@@ -169,6 +171,12 @@ export class Controllers {
       log,
     })
 
+    // Whoever was refused would come back by himself within a minute or so.
+    this.#parts.gate.onOpen(() => {
+      for (const { metadata } of store.all()) attachmentQueue.add(metadata.name)
+      requeueNodeENIs()
+      sweep.retry()
+    })
     attachments.onChange((name, after, before) => {
       const changed = after ?? before
       if (changed === undefined || isNoteOnly(after, before)) return

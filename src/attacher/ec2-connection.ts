@@ -4,6 +4,7 @@ import { EC2Client, type EC2ClientConfig } from '@aws-sdk/client-ec2'
 
 import type { Clock } from '../process/clock.ts'
 import { Ec2Error, isEc2, translateEc2Error } from './ec2-error.ts'
+import type { Ec2Gate } from './ec2-gate.ts'
 import type { Ec2Limiter, Urgency } from './ec2-limiter.ts'
 
 /** The SDK has no request timeout by default. */
@@ -20,6 +21,7 @@ export interface Ec2Observer {
 
 export interface Ec2ConnectionOptions {
   readonly limiter: Ec2Limiter
+  readonly gate: Ec2Gate
   readonly clock: Clock
   readonly observer: Ec2Observer
   /** Connections at the same time. */
@@ -57,15 +59,18 @@ export class Ec2Connection {
     signal: AbortSignal,
     send: (client: EC2Client) => Promise<T>,
   ): Promise<T> {
-    const { limiter, clock, observer } = this.#options
+    const { limiter, gate, clock, observer } = this.#options
     const startedAt = clock.monotonic()
     for (;;) {
+      gate.check(action)
       const askedAt = clock.monotonic()
+      const tryNow = () => {
+        observer.waited(action, urgency, (clock.monotonic() - askedAt) / 1000)
+        return this.#try(action, send)
+      }
       try {
-        return await limiter.run(action, urgency, signal, () => {
-          observer.waited(action, urgency, (clock.monotonic() - askedAt) / 1000)
-          return this.#try(action, send)
-        })
+        // Others may have found out while this one waited for its turn.
+        return await limiter.run(action, urgency, signal, () => gate.run(action, tryNow))
       } catch (error) {
         if (!isEc2(error, 'Throttled')) throw error
         limiter.refused(action)

@@ -42,6 +42,11 @@ export class Ec2Error extends Error {
     this.code = code
     this.detail = detail
   }
+
+  /** For a call that would have ended as this one did. */
+  ofCallNotMade(action: string): Ec2Error {
+    return new Ec2Error(action, this.kind, this.code, `${this.detail} (as an earlier call ended; not asked now)`, this)
+  }
 }
 
 const kindByCode: Readonly<Record<string, Ec2ErrorKind>> = {

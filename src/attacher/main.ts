@@ -13,6 +13,7 @@ import { Controllers } from './controllers.ts'
 import type { Ec2Access } from './ec2.ts'
 import { Ec2SdkClient } from './ec2-client.ts'
 import { Ec2Connection } from './ec2-connection.ts'
+import { Ec2Gate } from './ec2-gate.ts'
 import { Ec2Limiter } from './ec2-limiter.ts'
 import { AttacherMetrics } from './metrics.ts'
 import { attacherSettings } from './settings.ts'
@@ -26,8 +27,9 @@ await runProgram(log, async (signal) => {
   const metrics = new AttacherMetrics()
   collectDefaultMetrics({ register: metrics.registry })
   const limiter = new Ec2Limiter({ clock: realClock, ...settings.ec2 })
+  const gate = new Ec2Gate(realClock)
   const observer = metrics.ec2Observer
-  const connection = new Ec2Connection({ limiter, clock: realClock, observer, ...settings.ec2 })
+  const connection = new Ec2Connection({ limiter, gate, clock: realClock, observer, ...settings.ec2 })
   const ec2: Ec2Access = (urgency, term) => new Ec2SdkClient(connection, urgency, term)
   await connection.checkRegion().catch((error: unknown) => {
     const detail = error instanceof Error ? error.message : String(error)
@@ -35,7 +37,7 @@ await runProgram(log, async (signal) => {
   })
   const cluster = new Cluster(settings.kubeconfig)
   const events = new EventRecorder(cluster, 'jit-eni-attacher', log)
-  const controllers = new Controllers({ cluster, ec2, events, settings, metrics, clock: realClock, log })
+  const controllers = new Controllers({ cluster, ec2, gate, events, settings, metrics, clock: realClock, log })
   const { namespace, identity, statusListen } = settings
   const leaderLease = new LeaderLease(cluster, { ...lease, namespace, identity }, log)
   const status = {

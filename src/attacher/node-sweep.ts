@@ -43,6 +43,7 @@ export interface NodeSweepParts {
 export class NodeSweep {
   readonly #parts: NodeSweepParts
   #asked = Promise.withResolvers<void>()
+  #retried = Promise.withResolvers<void>()
   #isContradicted = false
   #failures = 0
   #trouble: Ec2Error | undefined
@@ -67,12 +68,19 @@ export class NodeSweep {
     this.#asked.resolve()
   }
 
+  /** EC2 answers again, so that a sweep that failed need not wait. */
+  retry(): void {
+    this.#retried.resolve()
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts
     while (!signal.aborted) {
       this.#isContradicted = false
-      if (!(await this.#trySweep())) await sleep(clock, this.#retryMs(), signal)
-      else if (!this.#isContradicted && !this.#hasUnknownInstances()) {
+      this.#retried = Promise.withResolvers()
+      if (!(await this.#trySweep())) {
+        await Promise.race([sleep(clock, this.#retryMs(), signal), this.#retried.promise])
+      } else if (!this.#isContradicted && !this.#hasUnknownInstances()) {
         // Who asked for instances while EC2 was describing them has his answer.
         this.#asked = Promise.withResolvers()
         await Promise.race([sleep(clock, sweepMs, signal), this.#asked.promise])

@@ -10,6 +10,7 @@ import { capacityAnnotation } from '../../src/api/names.ts'
 import { type NodeCapacity, parseNodeCapacity } from '../../src/api/node-capacity.ts'
 import { type NodeENI, type NodeENISpec, nodeENISchema } from '../../src/api/node-eni.ts'
 import { Controllers } from '../../src/attacher/controllers.ts'
+import { Ec2Gate } from '../../src/attacher/ec2-gate.ts'
 import { AttacherMetrics } from '../../src/attacher/metrics.ts'
 import { attacherSettings } from '../../src/attacher/settings.ts'
 import { Cluster } from '../../src/kube/cluster.ts'
@@ -67,10 +68,12 @@ export class AttacherUnderTest extends Scene {
     const abort = new AbortController()
     const cluster = new Cluster(this.api.kubeconfig)
     const events = new EventRecorder(cluster, 'jit-eni-attacher', log)
-    const ec2 = ec2Access({ clock: this.clock })
+    const gate = new Ec2Gate(this.clock)
+    const ec2 = ec2Access({ gate, clock: this.clock })
     const controllers = new Controllers({
       cluster,
       ec2,
+      gate,
       events,
       settings,
       metrics: new AttacherMetrics(),

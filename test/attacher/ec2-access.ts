@@ -2,11 +2,12 @@
 import type { Ec2, Ec2Access } from '../../src/attacher/ec2.ts'
 import { Ec2SdkClient } from '../../src/attacher/ec2-client.ts'
 import { Ec2Connection, type Ec2ConnectionOptions } from '../../src/attacher/ec2-connection.ts'
+import { Ec2Gate } from '../../src/attacher/ec2-gate.ts'
 import { Ec2Limiter, type Ec2LimiterOptions } from '../../src/attacher/ec2-limiter.ts'
 import { AttacherMetrics } from '../../src/attacher/metrics.ts'
 import { realClock } from '../../src/process/clock.ts'
 
-export interface AccessOptions extends Partial<Pick<Ec2ConnectionOptions, 'clock' | 'observer' | 'client'>> {
+export interface AccessOptions extends Partial<Pick<Ec2ConnectionOptions, 'gate' | 'clock' | 'observer' | 'client'>> {
   readonly limits?: Partial<Omit<Ec2LimiterOptions, 'clock'>>
 }
 
@@ -14,7 +15,8 @@ export function ec2Access({ clock = realClock, limits, ...options }: AccessOptio
   const all = { share: 1, quotas: new Map(), concurrency: 100, ...limits }
   const limiter = new Ec2Limiter({ clock, ...all })
   const { ec2Observer: observer } = new AttacherMetrics()
-  const connection = new Ec2Connection({ limiter, clock, observer, ...all, ...options })
+  const gate = new Ec2Gate(clock)
+  const connection = new Ec2Connection({ limiter, gate, clock, observer, ...all, ...options })
   return (urgency, signal) => new Ec2SdkClient(connection, urgency, signal)
 }
 

@@ -65,3 +65,51 @@ test('a create whose answer was lost so long ago that EC2 has forgotten its toke
   await lab.assertAllWell()
   assert.equal(lab.made().length, 4, 'three that were there, and one')
 })
+
+/** Three on each node. */
+const waiting = 102
+
+async function manyWait(begin: (lab: AccountInUse) => () => void): Promise<{ lab: AccountInUse; end: () => void }> {
+  const nodes = Array.from({ length: waiting / 3 }, (_, i) => `n${i}`)
+  const tags = { 'kubernetes.io/cluster/test-cluster': 'owned' }
+  const type = { instanceType: 'm5.xlarge', subnetId: 'subnet-a1' }
+  const instances = [...attacherWorld.instances, ...nodes.map((node) => ({ ...type, instanceId: `i-${node}` }))]
+  const world = { ...attacherWorld, instances: instances.map((instance) => ({ ...instance, tags })) }
+  const lab = new AccountInUse({ ec2: { world }, watchfulness: 'only the end' })
+  for (const node of nodes) lab.scene.addNode(node)
+  await lab.start()
+  const end = begin(lab)
+  for (let i = 0; i < waiting; i++) lab.addPod(`waits-${i}`, nodes[Math.floor(i / 3)] ?? assert.fail())
+  return { lab, end }
+}
+
+const outages: Readonly<Record<string, (lab: AccountInUse) => () => void>> = {
+  'rejects our credentials': ({ ec2: { iam } }) => {
+    iam.sessions.reject()
+    return () => iam.sessions.restore()
+  },
+  'rejects our credentials once the ENIs are made': (lab) => {
+    lab.onCall('AttachNetworkInterface', () => lab.ec2.iam.sessions.reject())
+    return () => lab.ec2.iam.sessions.restore()
+  },
+  'gives no answer': ({ ec2 }) => ec2.faults.add({ action: '*', when: 'before', times: Infinity, kind: 'reset' }),
+}
+for (const [name, begin] of Object.entries(outages))
+  test(`for an hour EC2 ${name}, and a hundred ENIs wait: it is asked now and then, and soon serves all`, async () => {
+    const { lab, end } = await manyWait(begin)
+    await lab.clock.advance(5_000)
+    const since = lab.clock.now()
+    await lab.clock.advance(hourMs)
+    const { length } = lab.callsSince(since)
+    // Credentials are refused to all actions alike; without an answer each action is tried by itself.
+    const callsMax = name === 'gives no answer' ? 600 : 200
+    assert.ok(length > 60 && length < callsMax, `${length} calls`)
+    assert.match(lab.events('Pod', `waits-${waiting - 1}`).join('\n'), /EC2 \w+: (AuthFailure|NoAnswer): /)
+    end()
+    const served = () =>
+      Array.from({ length: waiting }, (_, i) => `waits-${i}`).filter((pod) => lab.isServed(pod)).length
+    // What was planned an hour ago, and may have been made, is looked for first.
+    await lab.until(() => served() >= waiting - 5, 75_000)
+    await lab.assertAllWell()
+    await lab.assertLeavesNothing()
+  })

@@ -9,6 +9,7 @@ import type { PluggedCard } from '../../../sim/ec2/state/hypervisor.ts'
 import type { ENIAttachment } from '../../../src/api/eni-attachment.ts'
 import { Controllers } from '../../../src/attacher/controllers.ts'
 import { requestTimeoutMs } from '../../../src/attacher/ec2-connection.ts'
+import { Ec2Gate } from '../../../src/attacher/ec2-gate.ts'
 import { AttacherMetrics } from '../../../src/attacher/metrics.ts'
 import { type AttacherSettings, attacherSettings } from '../../../src/attacher/settings.ts'
 import { EventRecorder } from '../../../src/kube/event-recorder.ts'
@@ -81,9 +82,11 @@ export class Lab {
     const cluster = mortalCluster(new InProcessCluster(this.api), point)
     const { settings, limits } = this.#options
     const client = inProcess(this.ec2, { requestTimeoutMs })
+    const gate = new Ec2Gate(clock)
     const controllers = new Controllers({
       cluster,
-      ec2: mortalEc2(ec2Access({ clock, client, ...(limits && { limits }) }), point),
+      ec2: mortalEc2(ec2Access({ gate, clock, client, ...(limits && { limits }) }), point),
+      gate,
       events: new EventRecorder(cluster, 'jit-eni-attacher', log, clock),
       settings: { ...defaultSettings, ...settings },
       metrics: new AttacherMetrics(),
