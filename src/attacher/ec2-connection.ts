@@ -60,7 +60,7 @@ export class Ec2Connection {
     send: (client: EC2Client) => Promise<T>,
   ): Promise<T> {
     const { limiter, gate, clock, observer } = this.#options
-    const startedAt = clock.monotonic()
+    let refusedAt: number | undefined
     for (;;) {
       gate.check(action)
       const askedAt = clock.monotonic()
@@ -75,7 +75,9 @@ export class Ec2Connection {
         if (!isEc2(error, 'Throttled')) throw error
         limiter.refused(action)
         observer.throttled(action)
-        if (clock.monotonic() - startedAt > patienceMs) throw error
+        // The wait for its first turn is ours, and says nothing of EC2.
+        refusedAt ??= clock.monotonic()
+        if (clock.monotonic() - refusedAt > patienceMs) throw error
       }
     }
   }
