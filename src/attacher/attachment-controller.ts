@@ -93,6 +93,7 @@ export class AttachmentController {
       const isRace = isConflict(error) || isNotFound(error) || isInvalid(error)
       if (isRace && (this.#races.get(name) ?? 0) < racesMax) return this.#afterRaceMs(name)
       this.#parts.nodeENIController.noteStep(name, error)
+      if (error instanceof Ec2Error) this.#parts.metrics.stepFailed(error)
       if (!signal.aborted && error instanceof Error) await this.#parts.report.note(name, error)
       throw error
     }
@@ -161,7 +162,7 @@ export class AttachmentController {
   /** What somebody else did to the ENI is put right, except where that would take it from an instance. */
   async #keep(attachment: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<number | undefined> {
     const { eniUpkeep, store, report } = this.#parts
-    const { eniID, attached: _, attachmentID: __, attachedTime: ___, ...eni } = attachment.status?.eni ?? {}
+    const { eniID, attached: _, attachmentID: __, ...eni } = attachment.status?.eni ?? {}
     const fate = await eniUpkeep.keep(attachment, nodeENI, () => this.#networkIfKnown(nodeENI), signal)
     if (typeof fate === 'object') {
       if (fate.error !== undefined) await report.note(attachment.metadata.name, fate.error)
@@ -237,7 +238,8 @@ export class AttachmentController {
         return await this.#giveUp(attachment, nodeENI, done)
       }
       nodeENIController.unblock(nodeENI)
-      metrics.observeSteps(done)
+      // Attached again, it would count since its creation.
+      if (attachment.status?.eni?.attachedTime === undefined) metrics.observeSteps(done)
       report.event(done, 'Normal', 'ENIAttached', `ENI ${done.status?.eni?.eniID} is attached to node ${nodeName}`)
       return isIdle(done) ? 0 : undefined
     } catch (error) {

@@ -17,6 +17,8 @@ export interface Ec2Observer {
   called(action: string, outcome: string, seconds: number): void
   waited(action: string, urgency: Urgency, seconds: number): void
   throttled(action: string): void
+  /** It is made again after a throttle. */
+  retried(action: string): void
 }
 
 export interface Ec2ConnectionOptions {
@@ -66,6 +68,7 @@ export class Ec2Connection {
       const askedAt = clock.monotonic()
       const tryNow = () => {
         observer.waited(action, urgency, (clock.monotonic() - askedAt) / 1000)
+        if (refusedAt !== undefined) observer.retried(action)
         return this.#try(action, send)
       }
       try {

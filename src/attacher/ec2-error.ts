@@ -47,6 +47,11 @@ export class Ec2Error extends Error {
   ofCallNotMade(action: string): Ec2Error {
     return new Ec2Error(action, this.kind, this.code, `${this.detail} (as an earlier call ended; not asked now)`, this)
   }
+
+  /** This call was not made. */
+  get isOfEarlierCall(): boolean {
+    return this.cause instanceof Ec2Error
+  }
 }
 
 const kindByCode: Readonly<Record<string, Ec2ErrorKind>> = {

@@ -41,12 +41,16 @@ export class GarbageCollector {
     }
     const garbage = again.filter(({ attachment, status }) => attachment === undefined && status === 'available')
     if (garbage.length === 0) return
+    const enis = garbage.map(({ id }) => id)
     const unreadable = store.unreadable()
     if (unreadable.length > 0) {
-      const enis = garbage.map(({ id }) => id)
+      metrics.collections.inc({ result: 'kept' }, garbage.length)
       log.warn({ attachments: unreadable, enis }, 'ENIs not deleted: they may be of ENIAttachments that cannot be read')
     } else if (mode === 'delete') for (const eni of garbage) await this.#delete(eni)
-    else log.warn({ enis: garbage.map(({ id }) => id) }, 'ENIs without an ENIAttachment would be deleted')
+    else {
+      metrics.collections.inc({ result: 'would_delete' }, garbage.length)
+      log.warn({ enis }, 'ENIs without an ENIAttachment would be deleted')
+    }
   }
 
   async #delete(eni: Eni): Promise<void> {
@@ -54,11 +58,12 @@ export class GarbageCollector {
     const attachmentUID = eni.tags.get(attachmentTag)
     try {
       await ec2.deleteEni(eni.id)
-      metrics.collected.inc()
+      metrics.collections.inc({ result: 'deleted' })
       log.warn({ eni: eni.id, attachmentUID }, 'ENI without an ENIAttachment deleted')
     } catch (error) {
       // Somebody else was faster.
       if (isEc2(error, 'NotFound')) return
+      metrics.collections.inc({ result: 'failed' })
       log.warn({ eni: eni.id, attachmentUID, err: error }, 'ENI without an ENIAttachment not deleted, trying again')
     }
   }

@@ -88,6 +88,20 @@ test('an ENI detached by hand is attached again, and the pod and the NodeENI hea
   assert.equal(lab.scene.attachment('upf-1').status?.eni?.attached, true)
 })
 
+test('its steps were timed when it was attached for the first time, and are not again', async () => {
+  const lab = await ByHand.withPod()
+  const times = async () =>
+    (await lab.metrics.stepSeconds.get()).values.flatMap(({ metricName, labels, value }) =>
+      metricName?.endsWith('_count') === true && labels.step === 'total' ? [[labels.urgency, value]] : [],
+    )
+  assert.deepEqual(await times(), [['pods', 1]])
+  lab.startAttacher()
+  lab.detach()
+  await lab.until(() => lab.eni.attachment?.status === 'attached')
+  await lab.clock.advance(60_000)
+  assert.deepEqual(await times(), [['pods', 1]])
+})
+
 test('an ENI that is still being detached by hand is attached again when that is over', async () => {
   const lab = await ByHand.withPod()
   lab.ec2.setDelays({ detachMs: 3 * 60_000 })

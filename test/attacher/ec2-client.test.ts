@@ -29,6 +29,7 @@ async function clientUnderTest(context: TestContext): Promise<{ ec2: SimulatedEc
     called: (action, outcome) => void outcomes.push({ action, outcome }),
     waited: () => undefined,
     throttled: () => undefined,
+    retried: () => undefined,
   }
   return { ec2, outcomes, client: ec2Client({ observer }) }
 }

@@ -10,7 +10,6 @@ import { Ec2Gate } from '../../src/attacher/ec2-gate.ts'
 import { Ec2Limiter } from '../../src/attacher/ec2-limiter.ts'
 
 const action = 'AttachNetworkInterface'
-const observer: Ec2Observer = { called() {}, waited() {}, throttled() {} }
 const { signal } = new AbortController()
 
 function refuse(): never {
@@ -20,12 +19,19 @@ function refuse(): never {
 
 /** One call at once, then one a second. */
 function connectionUnderTest() {
+  const seen = { called: 0, throttled: 0, retried: 0 }
+  const observer: Ec2Observer = {
+    called: () => seen.called++,
+    waited: () => undefined,
+    throttled: () => seen.throttled++,
+    retried: () => seen.retried++,
+  }
   const clock = new VirtualClock()
   const quotas = new Map([[action, { tokens: 1, perSecond: 1 }]])
   const limiter = new Ec2Limiter({ clock, share: 1, quotas, concurrency: 100 })
   const connection = new Ec2Connection({ limiter, gate: new Ec2Gate(clock), clock, observer, concurrency: 100 })
   const call = (send: () => Promise<string>) => connection.call(action, 'pods', signal, send)
-  return { clock, call }
+  return { clock, call, seen }
 }
 
 test('a call that EC2 refuses as one too many for a minute fails, so that the one who waits hears why', async () => {
@@ -49,4 +55,13 @@ test('the minute begins with the first refusal, however long the call has waited
   await clock.until(() => answer !== undefined, 120_000)
   assert.deepEqual([tries, answer], [2, 'ok'])
   await Promise.all(before)
+})
+
+test('a throttle is counted, and each call that is made again after one', async () => {
+  const { clock, call, seen } = connectionUnderTest()
+  let tries = 0
+  const answered = call(async () => (++tries > 2 ? 'ok' : refuse()))
+  await clock.advance(30_000)
+  assert.equal(await answered, 'ok')
+  assert.deepEqual(seen, { called: 3, throttled: 2, retried: 2 })
 })

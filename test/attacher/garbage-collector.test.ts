@@ -23,13 +23,17 @@ async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'd
   t.after(() => ec2.stop())
   const { store, add, remove, spoil } = await storeUnderTest(t, log)
   const client = ec2Client()
-  const collector = new GarbageCollector({ ec2: client, store, mode, metrics: new AttacherMetrics(), log })
+  const metrics = new AttacherMetrics()
+  const collector = new GarbageCollector({ ec2: client, store, mode, metrics, log })
+  /** So far. */
+  const results = async () =>
+    Object.fromEntries((await metrics.collections.get()).values.map(({ labels, value }) => [labels.result, value]))
   const pass = async () => collector.pass(await client.describeEnisByTag(clusterTag, ['ours']))
   const addEni = (tags: Record<string, string>) =>
     createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
   /** Returns the uid of the object once the collector's store knows it. */
   const addObject = async (name: string) => (await add(name)).metadata.uid
-  return { ec2, pass, addEni, addObject, remove, spoil }
+  return { ec2, pass, addEni, addObject, remove, spoil, results }
 }
 
 test('an ENI with our tag that no object names goes in the second pass', async (t) => {
@@ -50,7 +54,7 @@ test('so does one without the tag that says of which object it is, whatever else
 })
 
 test('told to report only, it deletes nothing and says what it would delete', async (t) => {
-  const { ec2, pass, addEni } = await collectorUnderTest(t, 'report')
+  const { ec2, pass, addEni, results } = await collectorUnderTest(t, 'report')
   const orphan = addEni({ [clusterTag]: 'ours' })
   logged.length = 0
   for (let i = 0; i < 3; i++) await pass()
@@ -60,6 +64,7 @@ test('told to report only, it deletes nothing and says what it would delete', as
     msg: 'ENIs without an ENIAttachment would be deleted',
     enis: [orphan],
   })
+  assert.deepEqual(await results(), { would_delete: 2 })
 })
 
 test('an ENI of another cluster, and one without our tags, stay for ever', async (t) => {
@@ -84,7 +89,7 @@ test('an ENI whose object is there stays, also when that object came only after 
 })
 
 test('while an object cannot be read nothing is deleted: any ENI may be its', async (t) => {
-  const { ec2, pass, addEni, addObject, remove, spoil } = await collectorUnderTest(t)
+  const { ec2, pass, addEni, addObject, remove, spoil, results } = await collectorUnderTest(t)
   await addObject('odd')
   await spoil('odd')
   const orphan = addEni({ [clusterTag]: 'ours' })
@@ -93,6 +98,7 @@ test('while an object cannot be read nothing is deleted: any ENI may be its', as
   assert.notEqual(ec2.state.findEni(orphan), undefined)
   assert.match(logged.at(-1)?.msg ?? '', /may be of ENIAttachments that cannot be read/)
   assert.deepEqual([logged.at(-1)?.attachments, logged.at(-1)?.enis], [['odd'], [orphan]])
+  assert.deepEqual(await results(), { kept: 2 })
   await remove('odd')
   await pass()
   assert.equal(ec2.state.findEni(orphan), undefined)
@@ -111,17 +117,18 @@ test('an attached ENI stays, and goes once it is detached', async (t) => {
 })
 
 test('an orphan that somebody else deletes first keeps no other from being collected', async (t) => {
-  const { ec2, pass, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni, results } = await collectorUnderTest(t)
   const orphans = [addEni({ [clusterTag]: 'ours' }), addEni({ [clusterTag]: 'ours' })]
   await pass()
   const kind = { code: 'InvalidNetworkInterfaceID.NotFound' }
   ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'after', kind })
   await pass()
   for (const id of orphans) assert.equal(ec2.state.findEni(id), undefined)
+  assert.deepEqual(await results(), { deleted: 1 })
 })
 
 test('an orphan that EC2 does not let go keeps no other from being collected, and is tried again', async (t) => {
-  const { ec2, pass, addEni } = await collectorUnderTest(t)
+  const { ec2, pass, addEni, results } = await collectorUnderTest(t)
   const [stuck, ...others] = [1, 2, 3].map(() => addEni({ [clusterTag]: 'ours' }))
   await pass()
   const late = addEni({ [clusterTag]: 'ours' })
@@ -133,6 +140,7 @@ test('an orphan that EC2 does not let go keeps no other from being collected, an
   assert.ok(logged.some(({ eni, msg }) => eni === stuck && /not deleted/.test(msg)))
   await pass()
   for (const id of [stuck ?? '', late]) assert.equal(ec2.state.findEni(id), undefined)
+  assert.deepEqual(await results(), { failed: 1, deleted: 4 })
 })
 
 test('attached orphans are named once a pass, since nobody else does', async (t) => {

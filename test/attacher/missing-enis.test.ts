@@ -67,7 +67,7 @@ test('a node without room is named, with what it lacks and why, for as long as i
   assert.equal(lab.complete?.lastTransitionTime, lastTransitionTime)
   assert.ok(before.includes('Warning MissingENIs'))
   assert.deepEqual(lab.events, before)
-  lab.scene.detachForeign([...lab.scene.foreign].at(-1) ?? '')
+  lab.scene.detachForeign(lab.scene.foreign.ids.at(-1) ?? '')
   assert.equal((await lab.is('True')).reason, 'NoneMissing')
 })
 

@@ -50,6 +50,8 @@ export class Lab {
   readonly scene: Scene
   /** What was not as it must be, at any moment so far. */
   readonly violations = new Set<string>()
+  /** Of all attachers, one after the other. */
+  readonly metrics = new AttacherMetrics()
   readonly #options: LabOptions
   #running: { readonly point: CrashPoint; readonly stop: AbortController } | undefined
 
@@ -83,13 +85,14 @@ export class Lab {
     const { settings, limits } = this.#options
     const client = inProcess(this.ec2, { requestTimeoutMs })
     const gate = new Ec2Gate(clock)
+    const { ec2Observer: observer } = this.metrics
     const controllers = new Controllers({
       cluster,
-      ec2: mortalEc2(ec2Access({ gate, clock, client, ...(limits && { limits }) }), point),
+      ec2: mortalEc2(ec2Access({ gate, clock, client, observer, ...(limits && { limits }) }), point),
       gate,
       events: new EventRecorder(cluster, 'jit-eni-attacher', log, clock),
       settings: { ...defaultSettings, ...settings },
-      metrics: new AttacherMetrics(),
+      metrics: this.metrics,
       clock,
       log,
     })
