@@ -27,14 +27,14 @@ export class DevicePluginMetrics {
       registers,
     })
     this.driverChangeSeconds = new Histogram({
-      name: 'jiteni_device_plugin_driver_change_seconds',
+      name: 'jiteni_device_plugin_driver_change_duration_seconds',
       help: 'Time to give a card to another driver, by driver and outcome: done, failed (rolled back) or stuck.',
       labelNames: ['driver', 'outcome'],
       buckets: stepBuckets,
       registers,
     })
     this.acknowledgeSeconds = new Histogram({
-      name: 'jiteni_device_plugin_acknowledge_seconds',
+      name: 'jiteni_device_plugin_acknowledge_duration_seconds',
       help: 'Time from the card or the claim, whichever this process saw later, to the acknowledgement.',
       buckets: stepBuckets,
       registers,

@@ -11,7 +11,7 @@ export class ExtenderMetrics {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     this.callSeconds = new Histogram({
-      name: 'jiteni_extender_call_seconds',
+      name: 'jiteni_extender_call_duration_seconds',
       help: 'Time from a request to its answer, by extender verb.',
       labelNames: ['verb'],
       buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300],

@@ -66,5 +66,5 @@ test('it is ready when every resource is registered, and its metrics count devic
     text,
     /jiteni_device_plugin_allocations_total\{resource="intel.com\/upf_dataplane",outcome="granted"\} 1/,
   )
-  assert.match(text, /jiteni_device_plugin_acknowledge_seconds_count 1/)
+  assert.match(text, /jiteni_device_plugin_acknowledge_duration_seconds_count 1/)
 })
