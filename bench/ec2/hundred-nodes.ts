@@ -9,7 +9,7 @@ const quotas = new Map([
   ['CreateNetworkInterface', plenty],
   ['AttachNetworkInterface', plenty],
   ['ModifyNetworkInterfaceAttribute', plenty],
-])
+] as const)
 
 export interface HundredNodesResult {
   readonly boundSeconds: number

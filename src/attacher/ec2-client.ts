@@ -27,6 +27,7 @@ import {
   type Subnet,
   type SubnetFilter,
 } from './ec2.ts'
+import type { Ec2Action } from './ec2-action.ts'
 import { attachmentIDFrom, eniFrom, instanceFrom, instanceTypeFrom, listFrom, subnetFrom } from './ec2-answer.ts'
 import type { Ec2Connection } from './ec2-connection.ts'
 import type { Urgency } from './ec2-limiter.ts'
@@ -198,7 +199,7 @@ export class Ec2SdkClient implements Ec2 {
   }
 
   async #pages<T>(
-    action: string,
+    action: Ec2Action,
     page: (client: EC2Client, nextToken: string | undefined) => Promise<{ items: T[]; next: string | undefined }>,
   ): Promise<T[]> {
     const all: T[] = []
@@ -211,7 +212,7 @@ export class Ec2SdkClient implements Ec2 {
     return all
   }
 
-  #call<T>(action: string, send: (client: EC2Client) => Promise<T>): Promise<T> {
+  #call<T>(action: Ec2Action, send: (client: EC2Client) => Promise<T>): Promise<T> {
     return this.#connection.call(action, this.#urgency, this.#signal, send)
   }
 }

@@ -3,6 +3,7 @@
 import { EC2Client, type EC2ClientConfig } from '@aws-sdk/client-ec2'
 
 import type { Clock } from '../process/clock.ts'
+import type { Ec2Action } from './ec2-action.ts'
 import { Ec2Error, isEc2, translateEc2Error } from './ec2-error.ts'
 import type { Ec2Gate } from './ec2-gate.ts'
 import type { Ec2Limiter, Urgency } from './ec2-limiter.ts'
@@ -56,7 +57,7 @@ export class Ec2Connection {
 
   /** @throws Ec2Error, or the signal's reason when it aborts before the call was made. */
   async call<T>(
-    action: string,
+    action: Ec2Action,
     urgency: Urgency,
     signal: AbortSignal,
     send: (client: EC2Client) => Promise<T>,
@@ -85,7 +86,7 @@ export class Ec2Connection {
     }
   }
 
-  async #try<T>(action: string, send: (client: EC2Client) => Promise<T>): Promise<T> {
+  async #try<T>(action: Ec2Action, send: (client: EC2Client) => Promise<T>): Promise<T> {
     const { clock, observer } = this.#options
     const startedAt = clock.monotonic()
     let outcome = 'ok'

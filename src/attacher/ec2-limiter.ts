@@ -1,6 +1,7 @@
 // When a call to EC2 may be made: EC2 meters each action by a token bucket for the whole account and region, and so do we, with a
 // share of each bucket left to all others (VPC CNI on every node, other clusters, Terraform). Who waits is served by urgency.
 import type { Clock } from '../process/clock.ts'
+import type { Ec2Action } from './ec2-action.ts'
 
 /** In order: pods wait for the first; nobody waits for the last. */
 export const urgencies = ['pods', 'ahead', 'release', 'collection'] as const
@@ -16,13 +17,13 @@ export interface Ec2LimiterOptions {
   /** Of each bucket, 0 to 1: what we use of it at most. */
   readonly share: number
   /** Where the account's quotas differ from EC2's defaults (Service Quotas: bucket size and refill rate of an action). */
-  readonly quotas: ReadonlyMap<string, BucketSize>
+  readonly quotas: ReadonlyMap<Ec2Action, BucketSize>
   /** Calls at the same time. */
   readonly concurrency: number
 }
 
 /** EC2's defaults (EC2 developer guide, "Request throttling for the Amazon EC2 API"). Our describes have filters and pages. */
-const defaultQuotas: Readonly<Record<string, BucketSize>> = {
+const defaultQuotas: Partial<Record<Ec2Action, BucketSize>> = {
   CreateNetworkInterface: { tokens: 100, perSecond: 5 },
   DeleteNetworkInterface: { tokens: 100, perSecond: 5 },
   ModifyNetworkInterfaceAttribute: { tokens: 100, perSecond: 5 },
@@ -30,7 +31,6 @@ const defaultQuotas: Readonly<Record<string, BucketSize>> = {
   AttachNetworkInterface: { tokens: 50, perSecond: 5 },
   DetachNetworkInterface: { tokens: 50, perSecond: 5 },
   CreateTags: { tokens: 100, perSecond: 10 },
-  DeleteTags: { tokens: 100, perSecond: 10 },
 }
 const describeQuota: BucketSize = { tokens: 100, perSecond: 20 }
 
@@ -54,7 +54,7 @@ interface Lane {
 
 export class Ec2Limiter {
   readonly #options: Ec2LimiterOptions
-  readonly #lanes = new Map<string, Lane>()
+  readonly #lanes = new Map<Ec2Action, Lane>()
   #inFlight = 0
   #cancelTimer: () => void = () => undefined
 
@@ -66,7 +66,7 @@ export class Ec2Limiter {
    * Makes the call when its turn has come. @throws what the call throws, or the signal's reason while it waits: whoever has lost
    * the lead must not call EC2 minutes later.
    */
-  async run<T>(action: string, urgency: Urgency, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  async run<T>(action: Ec2Action, urgency: Urgency, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
     await this.#turn(this.#lane(action), urgency, signal)
     try {
       return await call()
@@ -77,7 +77,7 @@ export class Ec2Limiter {
   }
 
   /** EC2 has refused a call of this action: its bucket is empty, whatever we thought. */
-  refused(action: string): void {
+  refused(action: Ec2Action): void {
     const lane = this.#lane(action)
     this.#fill(lane)
     lane.tokens = Math.min(lane.tokens, 0)
@@ -144,7 +144,7 @@ export class Ec2Limiter {
     return Math.min(1, rateThen + (1 - rateThen) * (sinceMs / recoveryMs))
   }
 
-  #lane(action: string): Lane {
+  #lane(action: Ec2Action): Lane {
     const known = this.#lanes.get(action)
     if (known !== undefined) return known
     const { clock, share, quotas } = this.#options

@@ -5,6 +5,7 @@ import { z } from 'zod'
 
 import { schedulerName } from '../api/names.ts'
 import { listenAddress, logLevel, readSettings, resourceList } from '../process/settings.ts'
+import { type Ec2Action, ec2Actions } from './ec2-action.ts'
 import type { BucketSize } from './ec2-limiter.ts'
 
 const quotaPattern = /^(?<action>[A-Z][A-Za-z]{0,99})=(?<tokens>[1-9]\d{0,5})\/(?<perSecond>[1-9]\d{0,4})$/
@@ -17,8 +18,12 @@ const quotaList = z
   .transform((items) => items.filter((item) => item !== ''))
   .refine((items) => items.every((item) => quotaPattern.test(item)), {
     message: 'must be like AttachNetworkInterface=200/20,CreateNetworkInterface=400/20',
+    abort: true,
   })
-  .transform((items) => new Map(items.map(quotaFrom)))
+  .refine((items) => items.every((item) => quotaFrom(item).length > 0), {
+    message: `must name actions that the attacher calls: ${ec2Actions.join(', ')}`,
+  })
+  .transform((items) => new Map(items.flatMap(quotaFrom)))
 
 const schema = z
   .object({
@@ -58,9 +63,11 @@ const schema = z
     kubeconfig: env.KUBECONFIG,
   }))
 
-function quotaFrom(item: string): [string, BucketSize] {
-  const { action = '', tokens, perSecond } = quotaPattern.exec(item)?.groups ?? {}
-  return [action, { tokens: Number(tokens), perSecond: Number(perSecond) }]
+/** None for an action that is not called. */
+function quotaFrom(item: string): [Ec2Action, BucketSize][] {
+  const { action, tokens, perSecond } = quotaPattern.exec(item)?.groups ?? {}
+  const size = { tokens: Number(tokens), perSecond: Number(perSecond) }
+  return ec2Actions.filter((one) => one === action).map((one) => [one, size])
 }
 
 export type AttacherSettings = z.output<typeof schema>

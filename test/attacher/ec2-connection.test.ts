@@ -27,7 +27,7 @@ function connectionUnderTest() {
     retried: () => seen.retried++,
   }
   const clock = new VirtualClock()
-  const quotas = new Map([[action, { tokens: 1, perSecond: 1 }]])
+  const quotas = new Map([[action, { tokens: 1, perSecond: 1 }] as const])
   const limiter = new Ec2Limiter({ clock, share: 1, quotas, concurrency: 100 })
   const connection = new Ec2Connection({ limiter, gate: new Ec2Gate(clock), clock, observer, concurrency: 100 })
   const call = (send: () => Promise<string>) => connection.call(action, 'pods', signal, send)

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import type { Ec2Action } from '../../src/attacher/ec2-action.ts'
 import { Ec2Limiter, type Ec2LimiterOptions, type Urgency } from '../../src/attacher/ec2-limiter.ts'
 import { ManualClock } from '../process/manual-clock.ts'
 
@@ -10,7 +11,7 @@ const action = 'AttachNetworkInterface'
 interface CallOptions {
   readonly urgency?: Urgency
   readonly signal?: AbortSignal
-  readonly of?: string
+  readonly of?: Ec2Action
 }
 
 function limiterUnderTest(options: Partial<Ec2LimiterOptions> = {}) {

@@ -1,7 +1,9 @@
 // The attacher's settings: what is taken when nothing is said, and what is refused, with its name.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 
+import { ec2Actions } from '../../src/attacher/ec2-action.ts'
 import { attacherSettings } from '../../src/attacher/settings.ts'
 
 const needed = { JIT_ENI_RESOURCES: 'intel.com/upf_dataplane', JIT_ENI_CLUSTER: 'blue' }
@@ -22,6 +24,21 @@ test('quotas are told by action', () => {
       ['CreateNetworkInterface', { tokens: 400, perSecond: 20 }],
     ]),
   )
+})
+
+test('a quota of an action that the attacher does not call is refused, and those that it calls are named', () => {
+  const JIT_ENI_EC2_QUOTAS = 'AttachNetworkInterface=200/20,AttachNetworkInterfaces=200/20'
+  assert.throws(
+    () => attacherSettings({ ...needed, JIT_ENI_EC2_QUOTAS }),
+    /^SettingsError: environment: JIT_ENI_EC2_QUOTAS: must name actions that the attacher calls: .*DetachNetworkInterface/,
+  )
+})
+
+test('the policy in deploy/iam allows what the attacher calls, and nothing else', () => {
+  const text = readFileSync(new URL('../../deploy/iam/policy.json', import.meta.url), 'utf8')
+  const { Statement } = JSON.parse(text) as { Statement: { Action: string | string[] }[] }
+  const allowed = new Set(Statement.flatMap(({ Action }) => Action))
+  assert.deepEqual([...allowed].toSorted(), ec2Actions.map((action) => `ec2:${action}`).toSorted())
 })
 
 const wrong: readonly [string, string][] = [
