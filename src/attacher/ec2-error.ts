@@ -1,5 +1,6 @@
 // EC2's error codes, sorted by what the attacher does about them. Codes and meanings: EC2 API reference, and the issues of
-// the peers that met them. InvalidParameterValue means three different things; only its message tells which.
+// the peers that met them. InvalidParameterValue means three different things, IncorrectState and AuthFailure two each; only their
+// messages tell which.
 import { EC2ServiceException } from '@aws-sdk/client-ec2'
 import { ZodError } from 'zod'
 
@@ -59,13 +60,11 @@ const kindByCode: Readonly<Record<string, Ec2ErrorKind>> = {
   'InvalidAttachmentID.NotFound': 'NotFound',
   AttachmentLimitExceeded: 'NodeFull',
   'InvalidNetworkInterface.InUse': 'EniInUse',
-  IncorrectState: 'InstanceNotRunning',
   IncorrectInstanceState: 'InstanceNotRunning',
   'InvalidInstanceID.NotFound': 'InstanceNotRunning',
   InsufficientFreeAddressesInSubnet: 'SubnetExhausted',
   InsufficientCidrBlocks: 'SubnetExhausted',
   IdempotentParameterMismatch: 'TokenMismatch',
-  AuthFailure: 'Credentials',
   ExpiredToken: 'Credentials',
   ExpiredTokenException: 'Credentials',
   RequestExpired: 'Credentials',
@@ -111,7 +110,7 @@ export function translateEc2Error(action: string, error: unknown): Ec2Error {
   }
   // Another text in every answer, of a kilobyte: who repeats a call must be able to tell that it is the same refusal.
   const message = error.message.replace(/\s*Encoded authorization failure message:.*$/s, '')
-  return new Ec2Error(action, kindOf(name, message, status ?? 0), name, message, error)
+  return new Ec2Error(action, kindOf(action, name, message, status ?? 0), name, message, error)
 }
 
 /** The SDK's name for an error without a code. */
@@ -129,13 +128,16 @@ function detailOf(error: unknown): string {
   return (error.message || inside).split('\n', 1)[0] ?? ''
 }
 
-function kindOf(code: string, message: string, httpStatus: number): Ec2ErrorKind {
+function kindOf(action: string, code: string, message: string, httpStatus: number): Ec2ErrorKind {
   // EC2 gives 503 to a throttled call.
   if (kindByCode[code] === 'Throttled') return 'Throttled'
   if (httpStatus >= 500) return 'Retry'
   // Under which code is not documented (cilium knows the words only: errorInstanceNotRunning).
   if (/is not 'running'/i.test(message)) return 'InstanceNotRunning'
   if (code === 'InvalidParameterValue') return kindOfInvalidValue(message)
+  if (code === 'IncorrectState') return kindOfIncorrectState(action, message)
+  // Also said of what belongs to somebody else (aws-k8s-tester#70, at a detach): of that alone.
+  if (code === 'AuthFailure') return /specified resource/i.test(message) ? 'Configuration' : 'Credentials'
   return kindByCode[code] ?? 'Configuration'
 }
 
@@ -144,6 +146,12 @@ function kindOfInvalidValue(message: string): Ec2ErrorKind {
   if (/is currently in use/i.test(message)) return 'EniInUse'
   if (/sufficient free ipv4 addresses/i.test(message)) return 'SubnetExhausted'
   return 'Configuration'
+}
+
+/** Of the instance or of the ENI; a detach is refused so while another one is under way. */
+function kindOfIncorrectState(action: string, message: string): Ec2ErrorKind {
+  const isOfEni = /interface|\beni-/i.test(message)
+  return action === 'AttachNetworkInterface' && !isOfEni ? 'InstanceNotRunning' : 'EniInUse'
 }
 
 export function isEc2(error: unknown, ...kinds: readonly Ec2ErrorKind[]): error is Ec2Error {

@@ -5,7 +5,7 @@ import { EC2ServiceException } from '@aws-sdk/client-ec2'
 
 import { type Ec2ErrorKind, isEc2, translateEc2Error } from '../../src/attacher/ec2-error.ts'
 
-const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, status?: number])[] = [
+const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, status?: number, action?: string])[] = [
   ['Throttled', 'RequestLimitExceeded', 'Request limit exceeded.', 503],
   ['Throttled', 'RequestLimitExceeded'],
   ['Throttled', 'EC2ThrottledException'],
@@ -23,6 +23,14 @@ const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, s
   ['EniInUse', 'InvalidParameterValue', "Network interface 'eni-1' is currently in use."],
   ['EniInUse', 'InvalidNetworkInterface.InUse', 'Interface: [eni-1] in use.'],
   ['InstanceNotRunning', 'IncorrectState', "Instance 'i-1' is not 'running'."],
+  ['InstanceNotRunning', 'IncorrectState', "The instance 'i-1' is not in a valid state", 400, 'AttachNetworkInterface'],
+  ['EniInUse', 'IncorrectState', "Network interface 'eni-1' is not in a valid state", 400, 'AttachNetworkInterface'],
+  [
+    'EniInUse',
+    'IncorrectState',
+    "The interface attachment 'eni-attach-1' is not in a state from which it can be detached.",
+  ],
+  ['EniInUse', 'IncorrectState', 'IncorrectState', 400, 'DetachNetworkInterface'],
   ['InstanceNotRunning', 'InvalidParameterValue', "Instance 'i-1' is not 'running'."],
   ['InstanceNotRunning', 'SomethingNew', "Instance 'i-1' is not 'running'."],
   ['InstanceNotRunning', 'IncorrectInstanceState'],
@@ -31,6 +39,8 @@ const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, s
   ['SubnetExhausted', 'InsufficientCidrBlocks'],
   ['SubnetExhausted', 'InvalidParameterValue', 'There are not sufficient free Ipv4 addresses or prefixes'],
   ['TokenMismatch', 'IdempotentParameterMismatch'],
+  ['Credentials', 'AuthFailure', 'AWS was not able to validate the provided access credentials', 401],
+  ['Configuration', 'AuthFailure', 'You do not have permission to access the specified resource.'],
   ['Configuration', 'NetworkInterfaceLimitExceeded'],
   ['Configuration', 'InvalidInterface.IpAddressLimitExceeded'],
   ['Configuration', 'UnauthorizedOperation', 'You are not authorized', 403],
@@ -42,17 +52,17 @@ const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, s
   ['Configuration', 'SomethingNew'],
 ]
 
-for (const [kind, code, message = code, httpStatusCode = 400] of kinds) {
-  test(`${code} (${message}, ${httpStatusCode}) is ${kind}`, () => {
+for (const [kind, code, message = code, httpStatusCode = 400, action = 'Act'] of kinds) {
+  test(`${code} (${message}, ${httpStatusCode}) of ${action} is ${kind}`, () => {
     const $metadata = { httpStatusCode }
     const error = translateEc2Error(
-      'Act',
+      action,
       new EC2ServiceException({ name: code, message, $fault: 'client', $metadata }),
     )
     assert.equal(error.kind, kind)
     assert.equal(error.code, code)
-    assert.equal(error.action, 'Act')
-    assert.equal(error.message, `EC2 Act: ${code}: ${message}`)
+    assert.equal(error.action, action)
+    assert.equal(error.message, `EC2 ${action}: ${code}: ${message}`)
     assert.ok(isEc2(error, kind))
   })
 }
