@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { AccountInUse, minuteMs } from './lab/account-in-use.ts'
 
 /** Two creates at once, and then one in twenty seconds. */
-const quotas = new Map([['CreateNetworkInterface', { tokens: 2, perSecond: 0.05 }]])
+const quotas = new Map([['CreateNetworkInterface' as const, { tokens: 2, perSecond: 0.05 }]])
 const limits = { quotas, share: 1 }
 
 function creates(lab: AccountInUse): number {

@@ -18,7 +18,7 @@ const world = {
 }
 
 /** Of the first fifty the last is made after four minutes. */
-const slowCreates = new Map([['CreateNetworkInterface', { tokens: 5, perSecond: 0.2 }]])
+const slowCreates = new Map([['CreateNetworkInterface' as const, { tokens: 5, perSecond: 0.2 }]])
 
 class TwoNodeENIs extends Lab {
   #pods = 0
