@@ -102,6 +102,7 @@ export class Controllers {
     const changeRefusals = new ChangeRefusals(clock, (nodeENI) => nodeENIQueue.add(nodeENI))
     const eniUpkeep = new EniUpkeep({
       ec2: ec2('ahead'),
+      watch,
       survey,
       absences,
       changeRefusals,

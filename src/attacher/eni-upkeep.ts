@@ -8,6 +8,7 @@ import { consistencyMs, type Ec2, type Eni } from './ec2.ts'
 import { Ec2Error } from './ec2-error.ts'
 import { changed, changesFor, type EniChange } from './eni-drift.ts'
 import type { EniSurvey } from './eni-survey.ts'
+import type { EniWatch } from './eni-watch.ts'
 import type { Network } from './network.ts'
 
 /**
@@ -18,6 +19,7 @@ export type Fate = 'kept' | 'missing' | 'gone' | 'detached' | 'moved'
 
 export interface EniUpkeepParts {
   readonly ec2: Ec2
+  readonly watch: EniWatch
   readonly survey: EniSurvey
   readonly absences: Absences
   readonly changeRefusals: ChangeRefusals
@@ -42,14 +44,15 @@ export class EniUpkeep {
     networkOf: () => Promise<Network | undefined>,
     signal: AbortSignal,
   ): Promise<Fate | NotDone> {
-    const { ec2, survey, absences } = this.#parts
+    const { watch, survey, absences } = this.#parts
     const { eniID = '', attachedTime } = attachment.status?.eni ?? {}
     // What EC2 showed before may be older than the attach.
     const isOld = (survey.startedAtMs ?? 0) < Date.parse(attachedTime ?? '') + consistencyMs
     if (survey.startedAtMs === undefined || isOld) return 'kept'
     let eni = survey.get(eniID)
     // The survey may be minutes old, and shows no ENI whose tag somebody has taken away.
-    if (eni === undefined || fateOf(eni, attachment) !== 'kept') [eni] = await ec2.describeEnis([eniID])
+    if (eni === undefined || fateOf(eni, attachment) !== 'kept')
+      eni = await watch.next(eniID, { urgency: 'ahead', signal })
     const isGone = absences.isGone(eniID, eni)
     if (eni === undefined) return isGone ? 'gone' : 'missing'
     const fate = fateOf(eni, attachment)

@@ -63,6 +63,21 @@ test('an attacher that starts while the instance is ending leaves its ENIs to EC
   assert.deepEqual(changes(lab, since), [])
 })
 
+test('an ENI that is to be released when its instance ends is left to EC2, too, though EC2 still shows it as attached', async () => {
+  const lab = await inUse(true)
+  lab.ec2.setConsistency({ newIdMs: 0, listMs: 10_000 })
+  lab.stopAttacher()
+  await lab.clock.advance(10_000)
+  const since = lab.clock.now()
+  // Its device plugin lets go of the card at once.
+  lab.api.store('eniattachments').delete(lab.idle()[0]?.metadata.name ?? '')
+  await lab.clock.settle()
+  end(lab)
+  lab.startAttacher()
+  await lab.until(() => lab.scene.attachments().length === 0)
+  assert.deepEqual(changes(lab, since), [])
+})
+
 test('what hangs on an instance long after it has ended is detached by force', async () => {
   const lab = await inUse(true)
   lab.ec2.stick('detaching', lab.idle()[0]?.status?.eni?.eniID)
