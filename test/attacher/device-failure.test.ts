@@ -65,6 +65,7 @@ test('the annotation forgets a rest that is over', options, async (t) => {
   const stop = failOnA1(attacher, 'DriverMissing')
   attacher.addNodeENI('upf', warm)
   await attacher.capacityIs('a1', hasRefusal('DriverMissing'))
+  await attacher.attachmentsAre((all) => all.length === 0)
   stop()
   attacher.clock.jump(5 * 60_000)
   await attacher.capacityIs('a1', hasNone)
