@@ -178,6 +178,8 @@ export class AttachmentController {
         await store.writeEni(attachment, { ...eni, ...(eniID !== undefined && { eniID }) })
         return 0
       }
+      case 'ending':
+        return goneCheckMs
       case 'missing':
         return consistencyMs
       case 'gone': {

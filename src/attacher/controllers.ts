@@ -105,6 +105,7 @@ export class Controllers {
       watch,
       survey,
       absences,
+      life,
       changeRefusals,
       clusterName,
       log,

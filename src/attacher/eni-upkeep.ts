@@ -9,19 +9,21 @@ import { Ec2Error } from './ec2-error.ts'
 import { changed, changesFor, type EniChange } from './eni-drift.ts'
 import type { EniSurvey } from './eni-survey.ts'
 import type { EniWatch } from './eni-watch.ts'
+import type { InstanceLife } from './instance-life.ts'
 import type { Network } from './network.ts'
 
 /**
  * `missing`: EC2 does not show it, which proves nothing yet. `gone`: nor did it for a while. `detached`: it is there, on no
- * instance, or on its own anew. `moved`: it is on another instance.
+ * instance, or on its own anew. `moved`: it is on another instance. `ending`: whatever it is, its instance is ending.
  */
-export type Fate = 'kept' | 'missing' | 'gone' | 'detached' | 'moved'
+export type Fate = 'kept' | 'missing' | 'gone' | 'detached' | 'moved' | 'ending'
 
 export interface EniUpkeepParts {
   readonly ec2: Ec2
   readonly watch: EniWatch
   readonly survey: EniSurvey
   readonly absences: Absences
+  readonly life: InstanceLife
   readonly changeRefusals: ChangeRefusals
   readonly clusterName: string
   readonly log: Log
@@ -44,7 +46,7 @@ export class EniUpkeep {
     networkOf: () => Promise<Network | undefined>,
     signal: AbortSignal,
   ): Promise<Fate | NotDone> {
-    const { watch, survey, absences } = this.#parts
+    const { watch, survey, absences, life } = this.#parts
     const { eniID = '', attachedTime } = attachment.status?.eni ?? {}
     // What EC2 showed before may be older than the attach.
     const isOld = (survey.startedAtMs ?? 0) < Date.parse(attachedTime ?? '') + consistencyMs
@@ -54,9 +56,8 @@ export class EniUpkeep {
     if (eni === undefined || fateOf(eni, attachment) !== 'kept')
       eni = await watch.next(eniID, { urgency: 'ahead', signal })
     const isGone = absences.isGone(eniID, eni)
-    if (eni === undefined) return isGone ? 'gone' : 'missing'
-    const fate = fateOf(eni, attachment)
-    if (fate !== 'kept') return fate
+    const fate = eni === undefined ? (isGone ? 'gone' : 'missing') : fateOf(eni, attachment)
+    if (eni === undefined || fate !== 'kept') return (await life.isEnding(attachment.spec)) ? 'ending' : fate
     return this.#makeAs(eni, attachment, nodeENI, await networkOf(), signal)
   }
 

@@ -55,6 +55,11 @@ export class InstanceLife {
     return isRunning && this.#hasNode(place) ? 'running' : this.#state(place, lookMs)
   }
 
+  /** Whatever we know: something has happened on the instance. @throws Ec2Error */
+  async isEnding(place: Place): Promise<boolean> {
+    return ['shutting-down', 'terminated'].includes(await this.#state(place, lookMs))
+  }
+
   /** EC2 has called it terminated for so long that it shows all that has come of it. @throws Ec2Error */
   async isLongOver(place: Place): Promise<boolean> {
     if ((await this.stateNow(place)) !== 'terminated') return false

@@ -1,89 +1,120 @@
-// What ends with its instance is left to EC2, which deletes it (DeleteOnTermination) or detaches it, and is looked at afterwards.
+// An instance that ends takes its ENIs with it: EC2 is not asked to detach or delete what it takes itself. Only what it leaves is
+// deleted, once, when the instance has ended.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { AccountInUse } from './lab/account-in-use.ts'
+import { attacherWorld, resource } from './attacher-world.ts'
 import { ours } from './lab/invariants.ts'
+import { minuteMs } from './lab/account-in-use.ts'
+import { Lab } from './lab/lab.ts'
 
-const delays = { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 90_000 }
+const stopMs = 2 * minuteMs
+const delays = { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs }
+/** Fifteen interfaces. */
+const instance = { instanceId: 'i-large', instanceType: 'm5.24xlarge', subnetId: 'subnet-a1' }
+const world = { ...attacherWorld, instances: [instance, ...attacherWorld.instances] }
+const names = Array.from({ length: 10 }, (_, i) => `upf-${i}`)
 
-/** An instance on which two pods hold ENIs and one ENI is idle. */
-async function inUse(deleteOnTermination: boolean): Promise<AccountInUse> {
-  const lab = new AccountInUse({ ec2: { delays } })
-  lab.addUpf()
-  lab.scene.changeNodeENI('upf', { deleteOnTermination })
-  lab.startAttacher()
-  for (const pod of ['held-1', 'held-2', 'ended']) lab.addPod(pod, 'a1')
-  await lab.until(() => ['held-1', 'held-2', 'ended'].every((pod) => lab.isServed(pod)))
-  lab.endPod('ended')
-  await lab.until(() => lab.idle().length === 1)
-  await lab.clock.advance(60_000)
-  return lab
+class EndingInstance extends Lab {
+  constructor() {
+    super({ ec2: { world, delays } })
+    for (const name of ['large', 'a1']) this.scene.addNode(name)
+    this.scene.addNodeENI('upf', { dpdkResourceName: resource })
+  }
+
+  /** Ten pods, which hold an ENI each, for so long that EC2 must show all of it. */
+  async start(): Promise<void> {
+    this.startAttacher()
+    for (const name of names)
+      this.scene.addIntent(name, this.scene.addUnboundPod(name), { nodeName: 'large', instanceID: 'i-large' })
+    await this.clock.until(
+      () => this.scene.attachments().filter(({ status }) => status?.device?.inUseBy).length === 10,
+      minuteMs,
+    )
+    await this.clock.advance(5 * minuteMs)
+    this.ec2.calls.clear()
+  }
+
+  eniOf(name: string): string {
+    return this.scene.attachment(name).status?.eni?.eniID ?? assert.fail(name)
+  }
+
+  /** As the node controller does some time later. */
+  nodeGoes(): void {
+    this.scene.api.store('nodes').delete('large')
+    for (const name of names) this.scene.endPod({ namespace: 'cnf', name, uid: '' })
+  }
+
+  /** The ENIs that EC2 was asked to delete, whether it did or not. */
+  get deletes(): string[] {
+    return this.ec2.calls.of('DeleteNetworkInterface').map(({ parameters }) => parameters['NetworkInterfaceId'] ?? '')
+  }
+
+  async untilNothingIsLeft(): Promise<void> {
+    await this.clock.until(() => this.scene.attachments().length === 0, 10 * minuteMs)
+    assert.deepEqual(ours(this.scene), [])
+    assert.equal(this.ec2.calls.count('DetachNetworkInterface'), 0)
+    const describes = [...this.ec2.calls].filter(({ action }) => action.startsWith('Describe')).length
+    assert.ok(describes <= 20, `${describes} describes for ${names.length} ENIs`)
+    const told = this.api
+      .store('events')
+      .list()
+      .filter(({ type }) => type === 'Warning')
+    assert.deepEqual(
+      told.map(({ reason }) => reason),
+      [],
+      'nobody is blamed for what EC2 does',
+    )
+    this.checkEnd()
+    assert.deepEqual([...this.violations], [])
+  }
 }
 
-/** As a node is taken out of service: its instance begins to end, then its pods and its Node object go. */
-function end(lab: AccountInUse): void {
-  lab.scene.terminateInstance('i-a1')
-  for (const pod of ['held-1', 'held-2']) lab.endPod(pod)
-  lab.api.store('nodes').delete('a1')
-}
-
-const changes = (lab: AccountInUse, sinceMs: number) =>
-  lab.callsSince(sinceMs).flatMap(({ action }) => (action.startsWith('Describe') ? [] : action))
-
-test('EC2 deletes the ENIs of an instance that ends, and nobody else detaches or deletes them', async () => {
-  const lab = await inUse(true)
-  const since = lab.clock.now()
-  end(lab)
-  await lab.until(() => lab.scene.attachments().length === 0)
-  assert.deepEqual(changes(lab, since), [])
-  assert.deepEqual(ours(lab.scene), [])
+test('its pods and its node object go later than it', async () => {
+  const lab = new EndingInstance()
+  await lab.start()
+  lab.scene.terminateInstance('i-large')
+  await lab.clock.advance(minuteMs)
+  lab.nodeGoes()
+  await lab.untilNothingIsLeft()
+  assert.deepEqual(lab.deletes, [])
 })
 
-test('the ENIs that EC2 leaves behind are deleted, once EC2 has detached them', async () => {
-  const lab = await inUse(false)
-  const since = lab.clock.now()
-  end(lab)
-  await lab.until(() => lab.scene.attachments().length === 0)
-  assert.deepEqual(
-    changes(lab, since),
-    Array.from({ length: 3 }, () => 'DeleteNetworkInterface'),
-  )
-  assert.deepEqual(ours(lab.scene), [])
+test('its node object goes first', async () => {
+  const lab = new EndingInstance()
+  await lab.start()
+  lab.nodeGoes()
+  lab.scene.terminateInstance('i-large')
+  await lab.untilNothingIsLeft()
+  assert.deepEqual(lab.deletes, [])
 })
 
-test('an attacher that starts while the instance is ending leaves its ENIs to EC2, too', async () => {
-  const lab = await inUse(true)
+test('ENIs whose DeleteOnTermination somebody has turned off are deleted afterwards, once', async () => {
+  const lab = new EndingInstance()
+  await lab.start()
+  const left = ['upf-3', 'upf-7'].map((name) => lab.eniOf(name))
   lab.stopAttacher()
-  const since = lab.clock.now()
-  end(lab)
-  await lab.clock.advance(30_000)
+  for (const eniID of left) {
+    const { attachment = assert.fail(eniID) } = lab.ec2.state.eni(eniID)
+    attachment.deleteOnTermination = false
+  }
+  lab.scene.terminateInstance('i-large')
   lab.startAttacher()
-  await lab.until(() => lab.scene.attachments().length === 0)
-  assert.deepEqual(changes(lab, since), [])
+  await lab.clock.advance(minuteMs)
+  lab.nodeGoes()
+  await lab.clock.advance(minuteMs - 1)
+  assert.deepEqual(lab.deletes, [], 'the instance has not ended yet')
+  await lab.untilNothingIsLeft()
+  assert.deepEqual(lab.deletes.toSorted(), left.toSorted())
 })
 
-test('an ENI that is to be released when its instance ends is left to EC2, too, though EC2 still shows it as attached', async () => {
-  const lab = await inUse(true)
-  lab.ec2.setConsistency({ newIdMs: 0, listMs: 10_000 })
-  lab.stopAttacher()
-  await lab.clock.advance(10_000)
-  const since = lab.clock.now()
-  // Its device plugin lets go of the card at once.
-  lab.api.store('eniattachments').delete(lab.idle()[0]?.metadata.name ?? '')
-  await lab.clock.settle()
-  end(lab)
-  lab.startAttacher()
-  await lab.until(() => lab.scene.attachments().length === 0)
-  assert.deepEqual(changes(lab, since), [])
-})
-
-test('what hangs on an instance long after it has ended is detached by force', async () => {
-  const lab = await inUse(true)
-  lab.ec2.stick('detaching', lab.idle()[0]?.status?.eni?.eniID)
-  const since = lab.clock.now()
-  end(lab)
-  await lab.until(() => lab.scene.attachments().length === 0, 15 * 60_000)
-  assert.deepEqual(changes(lab, since), ['DetachNetworkInterface', 'DeleteNetworkInterface'])
-  assert.equal(lab.ec2.calls.of('DetachNetworkInterface').at(-1)?.parameters['Force'], 'true')
+test('a NodeENI that leaves all of them', async () => {
+  const lab = new EndingInstance()
+  lab.scene.changeNodeENI('upf', { deleteOnTermination: false })
+  await lab.start()
+  const left = names.map((name) => lab.eniOf(name))
+  lab.scene.terminateInstance('i-large')
+  lab.nodeGoes()
+  await lab.untilNothingIsLeft()
+  assert.deepEqual(lab.deletes.toSorted(), left.toSorted())
 })

@@ -272,14 +272,14 @@ export const mutants: readonly Mutant[] = [
     file: release,
     find: 'if (!isForced && (await this.#isLeftToEc2(attachment, found.attachment))) return endingMs',
     replace: '',
-    caughtBy: test('ending-instance'),
+    caughtBy: test('slow-ending'),
   },
   {
     fault: 'an instance that is stopped is described as often as one that is ending',
     file: 'src/attacher/instance-life.ts',
     find: "lasting.has(last?.state ?? '') ? lastingMs : lookMs",
     replace: "lasting.has(last?.state ?? '') ? lookMs : lookMs",
-    caughtBy: test('shared-looks'),
+    caughtBy: test('describes-at-rest'),
   },
   {
     fault: 'whoever waits calls EC2, though it rejects the credentials',

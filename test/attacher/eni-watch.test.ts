@@ -1,16 +1,13 @@
-// What many wait for is asked for once: ENIs that change, ENIs to be released, instances that stop or end.
+// Whoever waits for an ENI, or only looks at it, is answered by one call for all.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import type { World } from '../../sim/ec2/world.ts'
 import { pino } from 'pino'
 import { VirtualClock } from '../../sim/clock/virtual-clock.ts'
 import { attachmentTag, clusterTag } from '../../src/api/names.ts'
 import type { Ec2, Eni } from '../../src/attacher/ec2.ts'
 import type { Urgency } from '../../src/attacher/ec2-limiter.ts'
 import { EniWatch } from '../../src/attacher/eni-watch.ts'
-import { attacherWorld } from './attacher-world.ts'
-import { AccountInUse, hourMs, minuteMs } from './lab/account-in-use.ts'
 
 const log = pino({ level: 'silent' })
 const eniOf = (id: string, ownerUID: string): Eni => ({
@@ -95,50 +92,4 @@ test('a thousand who wait are answered by the ENIs of the cluster, and one call 
   )
   assert.deepEqual(asked, ['pods: cluster', 'pods: 1 ids'])
   await end()
-})
-
-/** A node with ten ENIs that pods hold, and one with none of ours. */
-async function tenHeld(): Promise<AccountInUse> {
-  const [first, ...others] = attacherWorld.instances
-  const big = { ...first, instanceId: 'i-a1', instanceType: 'c6in.32xlarge', subnetId: 'subnet-a1' }
-  const lab = new AccountInUse({ ec2: { world: { ...attacherWorld, instances: [big, ...others] } satisfies World } })
-  lab.addUpf()
-  lab.startAttacher()
-  const pods = Array.from({ length: 10 }, (_, i) => `held-${i}`)
-  for (const pod of pods) lab.addPod(pod, 'a1')
-  await lab.until(() => pods.every((pod) => lab.isServed(pod)))
-  await lab.clock.advance(5 * minuteMs)
-  return lab
-}
-
-function describesOfInstances(lab: AccountInUse, sinceMs: number): number {
-  return lab.callsSince(sinceMs, 'DescribeInstances').length
-}
-
-test('a stopped instance with ten ENIs that pods hold costs no more describes than one that runs', async () => {
-  const lab = await tenHeld()
-  lab.ec2.stopInstance('i-a1')
-  await lab.clock.advance(5 * minuteMs)
-  const since = lab.clock.now()
-  await lab.clock.advance(hourMs)
-  assert.ok(describesOfInstances(lab, since) <= 16, `${describesOfInstances(lab, since)} describes in an hour`)
-})
-
-test('a node without its Node object, whose instance runs on, costs no more describes either', async () => {
-  const lab = await tenHeld()
-  lab.api.store('nodes').delete('a1')
-  await lab.clock.advance(5 * minuteMs)
-  const since = lab.clock.now()
-  await lab.clock.advance(hourMs)
-  assert.ok(describesOfInstances(lab, since) <= 16, `${describesOfInstances(lab, since)} describes in an hour`)
-  lab.assertCallsAtMost(31, since)
-})
-
-test('ten ENIs of an instance that is ending ask for it together', async () => {
-  const lab = await tenHeld()
-  lab.scene.terminateInstance('i-a1')
-  lab.api.store('nodes').delete('a1')
-  const since = lab.clock.now()
-  await lab.until(() => lab.scene.attachments().length === 0)
-  assert.ok(describesOfInstances(lab, since) <= 12, `${describesOfInstances(lab, since)} describes`)
 })
