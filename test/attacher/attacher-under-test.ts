@@ -117,6 +117,12 @@ export class AttacherUnderTest extends Scene {
     await this.api.until('eniattachments', name, (object) => object === undefined)
   }
 
+  /** As the extender does when it hears of the failure: the pod goes elsewhere. */
+  async giveClaimBack(): Promise<void> {
+    this.setClaim('upf-1', undefined)
+    await this.gone('upf-1')
+  }
+
   /** Resolves when the objects, all together, are as told. */
   async attachmentsAre(is: (attachments: ENIAttachment[]) => boolean): Promise<ENIAttachment[]> {
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -62,7 +62,7 @@ export const mutants: readonly Mutant[] = [
     file: attach,
     find: "if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')",
     replace: '',
-    caughtBy: test('refusals'),
+    caughtBy: test('no-room'),
   },
   {
     fault: 'ENIs are made without our tags',
