@@ -62,7 +62,7 @@ export class ContractAccount {
     as: (eni: NetworkInterface | undefined) => boolean,
   ): Promise<NetworkInterface | undefined> {
     const Filters = [{ Name: 'network-interface-id', Values: [eniId] }]
-    return this.#eventually(async () => {
+    return this.eventually(async () => {
       const { NetworkInterfaces: [eni] = [] } = await this.ec2.describeNetworkInterfaces({ Filters })
       assert.ok(as(eni), `${eniId} is ${JSON.stringify(eni)}`)
       return eni
@@ -86,11 +86,24 @@ export class ContractAccount {
   /** As soon as EC2 knows the interface, whatever state it is in. */
   async attach(NetworkInterfaceId: string): Promise<Slot & { AttachmentId: string }> {
     const slot = await this.freeSlot()
-    const { AttachmentId = '' } = await this.#eventually(
-      () => this.ec2.attachNetworkInterface({ NetworkInterfaceId, ...slot }),
-      ({ name }) => name === unknownEni,
+    const { AttachmentId = '' } = await this.onceKnown(() =>
+      this.ec2.attachNetworkInterface({ NetworkInterfaceId, ...slot }),
     )
     return { AttachmentId, ...slot }
+  }
+
+  /** An interface that is available, and that calls which change it know, too. */
+  async createAvailable(more: Partial<CreateNetworkInterfaceCommandInput> = {}): Promise<string> {
+    const { id } = await this.create(more)
+    await this.shows(id, (eni) => eni?.Status === 'available')
+    const change = { NetworkInterfaceId: id, SourceDestCheck: { Value: true } }
+    await this.onceKnown(() => this.ec2.modifyNetworkInterfaceAttribute(change))
+    return id
+  }
+
+  /** What describes a new interface may know it before what changes it. */
+  onceKnown<T>(call: () => Promise<T>): Promise<T> {
+    return this.eventually(call, ({ name }) => name === unknownEni)
   }
 
   async detach(AttachmentId: string, eniId: string): Promise<void> {
@@ -98,31 +111,37 @@ export class ContractAccount {
     await this.shows(eniId, (eni) => eni?.Status === 'available' && eni.Attachment === undefined)
   }
 
-  /** Done when EC2 shows nothing of this run three times in a row: what was made last may not be shown yet. */
+  /**
+   * Done when EC2 shows nothing of this run three times in a row: what was made last may not be shown yet. One that cannot be
+   * deleted keeps no other. @throws Error that says what is left.
+   */
   async cleanUp(): Promise<void> {
+    const end = Date.now() + patienceMs
     for (let emptyLooks = 0; emptyLooks < 3; await sleep(this.#pollMs)) {
-      emptyLooks = (await this.made()).length === 0 ? emptyLooks + 1 : 0
-      await this.#deleteAll()
-    }
-  }
-
-  async #deleteAll(): Promise<void> {
-    for (const { NetworkInterfaceId = '', Attachment } of await this.made()) {
-      const { AttachmentId } = Attachment ?? {}
-      if (AttachmentId !== undefined && Attachment?.Status !== 'detaching') {
-        await this.ec2.detachNetworkInterface({ AttachmentId }).catch(ignoring('InvalidAttachmentID.NotFound'))
+      const left = await this.eventually(() => this.made())
+      emptyLooks = left.length === 0 ? emptyLooks + 1 : 0
+      const problems = (await Promise.all(left.map((eni) => this.#remove(eni)))).filter((one) => one !== undefined)
+      if (left.length > 0 && Date.now() > end) {
+        const ids = left.map((eni) => eni.NetworkInterfaceId).join(', ')
+        throw new Error(`delete by hand: ${ids} (tag ${tagKey}=${this.run}): ${problems.map(String).join('; ')}`)
       }
-      await this.#eventually(() => this.#deleteIfThere(NetworkInterfaceId))
     }
   }
 
-  async #deleteIfThere(NetworkInterfaceId: string): Promise<void> {
-    const gone = ignoring(unknownEni)
-    await this.ec2.deleteNetworkInterface({ NetworkInterfaceId }).catch(gone)
+  /** One step of it; the next look shows what is left to do. */
+  async #remove({ NetworkInterfaceId, Attachment, Status }: NetworkInterface): Promise<unknown> {
+    try {
+      if (Attachment === undefined) await this.ec2.deleteNetworkInterface({ NetworkInterfaceId })
+      else if (Status !== 'detaching' && Attachment.Status !== 'detaching')
+        await this.ec2.detachNetworkInterface({ AttachmentId: Attachment.AttachmentId })
+      return undefined
+    } catch (error) {
+      return error
+    }
   }
 
   /** Tries again until it succeeds or fails otherwise than told; at the end of the patience it fails as the last try did. */
-  async #eventually<T>(attempt: () => Promise<T>, mayPass: (error: Error) => boolean = () => true): Promise<T> {
+  async eventually<T>(attempt: () => Promise<T>, mayPass: (error: Error) => boolean = () => true): Promise<T> {
     const end = Date.now() + patienceMs
     for (;;) {
       try {
@@ -135,12 +154,6 @@ export class ContractAccount {
   }
 }
 
-function ignoring(code: string): (error: Error) => void {
-  return (error) => {
-    if (error.name !== code) throw error
-  }
-}
-
 /** The call must be refused with this code, and with these words. */
 export async function isRefused(call: Promise<unknown>, code: string, words: RegExp = /./): Promise<void> {
   await assert.rejects(call, (error: Error) => {
@@ -148,4 +161,25 @@ export async function isRefused(call: Promise<unknown>, code: string, words: Reg
     assert.match(error.message, words)
     return true
   })
+}
+
+/** Before anything is made: why the contract cannot be run there, if so. */
+export async function missingFrom(
+  ec2: EC2,
+  subnetId: string,
+  instanceId: string | undefined,
+): Promise<string | undefined> {
+  if (subnetId === '') return 'CONTRACT_SUBNET_ID is not set'
+  try {
+    const { Subnets = [] } = await ec2.describeSubnets({ SubnetIds: [subnetId] })
+    if (instanceId === undefined) return undefined
+    const { Reservations = [] } = await ec2.describeInstances({ InstanceIds: [instanceId] })
+    const { State, Placement, VpcId } = Reservations[0]?.Instances?.[0] ?? {}
+    const isBesideSubnet = Placement?.AvailabilityZone === Subnets[0]?.AvailabilityZone && VpcId === Subnets[0]?.VpcId
+    if (State?.Name !== 'running' || !isBesideSubnet)
+      return `CONTRACT_INSTANCE_ID: ${instanceId} does not run in the zone and VPC of ${subnetId}`
+    return undefined
+  } catch (error) {
+    return `EC2 does not answer: ${String(error)}`
+  }
 }

@@ -9,11 +9,9 @@ import type { Behaviour } from './contract-behaviours.ts'
 /** An interface that is available, and where it could go. */
 async function availableFor(
   account: ContractAccount,
-  subnetId = account.subnetId,
+  SubnetId = account.subnetId,
 ): Promise<{ id: string; slot: Slot }> {
-  const { id } = await account.create({ SubnetId: subnetId })
-  await account.shows(id, (eni) => eni?.Status === 'available')
-  return { id, slot: await account.freeSlot() }
+  return { id: await account.createAvailable({ SubnetId }), slot: await account.freeSlot() }
 }
 
 export const attachmentBehaviours: readonly Behaviour[] = [
@@ -53,15 +51,14 @@ export const attachmentBehaviours: readonly Behaviour[] = [
   {
     title: 'what is attached can neither be attached again nor deleted, and its index is taken',
     async check(account) {
-      const [{ id }, other] = [await account.create(), await account.create()]
+      const [{ id }, other] = [await account.create(), await account.createAvailable()]
       const { AttachmentId, ...slot } = await account.attach(id)
       await account.shows(id, (eni) => eni?.Attachment?.Status === 'attached')
-      await account.shows(other.id, (eni) => eni?.Status === 'available')
       const attach = (NetworkInterfaceId: string, DeviceIndex: number) =>
         account.ec2.attachNetworkInterface({ NetworkInterfaceId, ...slot, DeviceIndex })
       await isRefused(attach(id, slot.DeviceIndex + 1), 'InvalidNetworkInterface.InUse', /in use/)
       const words = /already has an interface attached at device index/
-      await isRefused(attach(other.id, slot.DeviceIndex), 'InvalidParameterValue', words)
+      await isRefused(attach(other, slot.DeviceIndex), 'InvalidParameterValue', words)
       const deleted = account.ec2.deleteNetworkInterface({ NetworkInterfaceId: id })
       await isRefused(deleted, 'InvalidParameterValue', /is currently in use/)
       await account.detach(AttachmentId, id)
@@ -116,22 +113,32 @@ export const attachmentBehaviours: readonly Behaviour[] = [
       const byId = { Name: 'network-interface-id', Values: [id] }
       for (const [Name, value = 'missing'] of Object.entries(properties)) {
         const Filters = [byId, { Name, Values: [value] }]
-        const { NetworkInterfaces } = await account.ec2.describeNetworkInterfaces({ Filters })
-        assert.equal(NetworkInterfaces?.length, 1, `${Name}: ${value}`)
+        await account.eventually(async () => {
+          const { NetworkInterfaces } = await account.ec2.describeNetworkInterfaces({ Filters })
+          assert.equal(NetworkInterfaces?.length, 1, `${Name}: ${value}`)
+        })
       }
       await account.detach(AttachmentId, id)
     },
   },
   {
     title: 'the primary interface cannot be detached',
-    async check({ ec2, instanceId }) {
-      const Filters = [
-        { Name: 'attachment.instance-id', Values: [instanceId ?? ''] },
-        { Name: 'attachment.device-index', Values: ['0'] },
-      ]
-      const { NetworkInterfaces = [] } = await ec2.describeNetworkInterfaces({ Filters })
-      const { AttachmentId } = NetworkInterfaces[0]?.Attachment ?? {}
-      await isRefused(ec2.detachNetworkInterface({ AttachmentId }), 'OperationNotPermitted', /device index 0/)
+    async check(account) {
+      const { NetworkInterfaces = [] } = await account.instance()
+      // Index 0 of another card is no primary interface, and would be detached.
+      const primary = NetworkInterfaces.find(
+        ({ Attachment }) => Attachment?.DeviceIndex === 0 && Attachment.NetworkCardIndex === 0,
+      )
+      const { AttachmentId = assert.fail('no primary interface') } = primary?.Attachment ?? {}
+      await isRefused(account.ec2.detachNetworkInterface({ AttachmentId }), 'OperationNotPermitted', /device index 0/)
+    },
+  },
+  {
+    title: 'an interface that is not there is NotFound for an attach',
+    async check(account) {
+      const slot = await account.freeSlot()
+      const attached = account.ec2.attachNetworkInterface({ NetworkInterfaceId: 'eni-0ffffffffffffffff', ...slot })
+      await isRefused(attached, 'InvalidNetworkInterfaceID.NotFound')
     },
   },
   {

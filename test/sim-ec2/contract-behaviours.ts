@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict'
 
+import type { NetworkInterface } from '@aws-sdk/client-ec2'
+
 import { type ContractAccount, isRefused } from './contract-account.ts'
 
 export interface Behaviour {
@@ -46,10 +48,9 @@ export const behaviours: readonly Behaviour[] = [
     title: 'a client token outlives its interface: it makes no second one',
     async check(account) {
       const ClientToken = `${account.run}-burnt`.slice(-64)
-      const first = await account.create({ ClientToken })
-      await account.shows(first.id, (eni) => eni?.Status === 'available')
-      await account.ec2.deleteNetworkInterface({ NetworkInterfaceId: first.id })
-      assert.equal((await account.create({ ClientToken })).id, first.id)
+      const first = await account.createAvailable({ ClientToken })
+      await account.ec2.deleteNetworkInterface({ NetworkInterfaceId: first })
+      assert.equal((await account.create({ ClientToken })).id, first)
     },
   },
   {
@@ -78,15 +79,16 @@ export const behaviours: readonly Behaviour[] = [
       await isRefused(ec2.describeInstances({ InstanceIds: [unknownInstance] }), 'InvalidInstanceID.NotFound')
       const AttachmentId = 'eni-attach-0ffffffffffffffff'
       await isRefused(ec2.detachNetworkInterface({ AttachmentId }), 'InvalidAttachmentID.NotFound')
+      const attached = { NetworkInterfaceId: await account.createAvailable(), InstanceId: unknownInstance }
+      const slot = { DeviceIndex: 1, NetworkCardIndex: 0 }
+      await isRefused(ec2.attachNetworkInterface({ ...attached, ...slot }), 'InvalidInstanceID.NotFound')
     },
   },
   {
-    title: 'an interface that is not there is NotFound for attach, modify and delete, and malformed if it is no id',
+    title: 'an interface that is not there is NotFound for modify and delete, and malformed if it is no id',
     async check({ ec2 }) {
       const NetworkInterfaceId = unknownEni
       const code = 'InvalidNetworkInterfaceID.NotFound'
-      const slot = { InstanceId: unknownInstance, DeviceIndex: 1 }
-      await isRefused(ec2.attachNetworkInterface({ NetworkInterfaceId, ...slot }), code)
       const change = { SourceDestCheck: { Value: false } }
       await isRefused(ec2.modifyNetworkInterfaceAttribute({ NetworkInterfaceId, ...change }), code)
       await isRefused(ec2.deleteNetworkInterface({ NetworkInterfaceId }), code, /'eni-0f+' does not exist/)
@@ -128,13 +130,16 @@ export const behaviours: readonly Behaviour[] = [
       for (let count = 0; count < 6; count++) made.push((await account.create({ Description })).id)
       for (const id of made) await account.shows(id, (eni) => eni !== undefined)
       const Filters = [{ Name: 'description', Values: [Description] }]
-      const first = await account.ec2.describeNetworkInterfaces({ Filters, MaxResults: 5 })
-      const { NextToken } = first
-      const second = await account.ec2.describeNetworkInterfaces({ Filters, MaxResults: 5, NextToken })
-      const found = [first, second].map(({ NetworkInterfaces = [] }) => NetworkInterfaces)
-      assert.equal(second.NextToken, undefined)
-      assert.deepEqual(new Set(found.flat().map((eni) => eni.NetworkInterfaceId)), new Set(made))
-      assert.equal(found.flat().length, made.length)
+      const found: (string | undefined)[] = []
+      let NextToken: string | undefined
+      do {
+        const page = await account.ec2.describeNetworkInterfaces({ Filters, MaxResults: 5, NextToken })
+        const { NetworkInterfaces = [] } = page
+        assert.ok(NetworkInterfaces.length <= 5)
+        found.push(...NetworkInterfaces.map((eni) => eni.NetworkInterfaceId))
+        NextToken = page.NextToken
+      } while (NextToken !== undefined)
+      assert.deepEqual(found.toSorted(), made.toSorted())
     },
   },
   {
@@ -162,8 +167,10 @@ export const behaviours: readonly Behaviour[] = [
       const byId = { Name: 'network-interface-id', Values: [id] }
       for (const [Name, value = 'missing'] of Object.entries(properties)) {
         const Filters = [byId, { Name, Values: [value] }]
-        const { NetworkInterfaces } = await account.ec2.describeNetworkInterfaces({ Filters })
-        assert.equal(NetworkInterfaces?.length, 1, `${Name}: ${value}`)
+        await account.eventually(async () => {
+          const { NetworkInterfaces } = await account.ec2.describeNetworkInterfaces({ Filters })
+          assert.equal(NetworkInterfaces?.length, 1, `${Name}: ${value}`)
+        })
       }
     },
   },
@@ -186,7 +193,7 @@ export const behaviours: readonly Behaviour[] = [
       const before = await available()
       const { id } = await account.create({ SecondaryPrivateIpAddressCount: 2 })
       await account.shows(id, (eni) => eni?.Status === 'available')
-      assert.equal(await available(), before - 3)
+      await account.eventually(async () => assert.equal(await available(), before - 3))
     },
   },
   {
@@ -200,8 +207,7 @@ export const behaviours: readonly Behaviour[] = [
   {
     title: 'a modify changes one attribute',
     async check(account) {
-      const { id: NetworkInterfaceId } = await account.create()
-      await account.shows(NetworkInterfaceId, (eni) => eni?.Status === 'available')
+      const NetworkInterfaceId = await account.createAvailable()
       const modify = (change: object) => account.ec2.modifyNetworkInterfaceAttribute({ NetworkInterfaceId, ...change })
       const two = { SourceDestCheck: { Value: false }, Description: { Value: 'two' } }
       await isRefused(modify(two), 'InvalidParameterCombination')
@@ -212,13 +218,15 @@ export const behaviours: readonly Behaviour[] = [
   {
     title: 'tags are replaced, and deleted by key and value',
     async check(account) {
-      const { id } = await account.create()
-      await account.shows(id, (eni) => eni?.Status === 'available')
-      const Resources = [id]
+      const Resources = [await account.createAvailable()]
       await account.ec2.createTags({ Resources, Tags: [{ Key: 'a', Value: '1' }] })
       await account.ec2.createTags({ Resources, Tags: [{ Key: 'a', Value: '2' }] })
       await account.ec2.deleteTags({ Resources, Tags: [{ Key: 'a', Value: '1' }] })
-      await account.shows(id, (eni) => eni?.TagSet?.some(({ Key, Value }) => Key === 'a' && Value === '2') ?? false)
+      const has = ({ TagSet = [] }: NetworkInterface, value: string) =>
+        TagSet.some(({ Key, Value }) => Key === 'a' && Value === value)
+      await account.shows(Resources[0] ?? '', (eni) => eni !== undefined && has(eni, '2'))
+      await account.ec2.deleteTags({ Resources, Tags: [{ Key: 'a', Value: '2' }] })
+      await account.shows(Resources[0] ?? '', (eni) => eni?.TagSet?.every(({ Key }) => Key !== 'a') ?? false)
     },
   },
 ]

@@ -1,21 +1,88 @@
-// Who asks for the contract with real EC2 gets it, or a failure: never a test that was skipped for want of a setting.
+// Who asks for the contract with real EC2 gets it, or a failure: never a test that was skipped for want of a setting. And whatever
+// fails in it, it leaves nothing behind; here the simulation stands in for real EC2, over HTTP.
 
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { test } from 'node:test'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { describe, test } from 'node:test'
+
+import { startEc2 } from '../../sim/ec2/start-ec2.ts'
+
+import { smallWorld } from './small-world.ts'
 
 const contract = new URL('contract.test.ts', import.meta.url).pathname
+/** Nothing of the machine on which the test runs. */
+const bare = {
+  PATH: process.env['PATH'],
+  AWS_CONFIG_FILE: '/dev/null',
+  AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+  AWS_EC2_METADATA_DISABLED: 'true',
+}
+const credentials = { AWS_ACCESS_KEY_ID: 'AKIANOBODY', AWS_SECRET_ACCESS_KEY: 'secret' }
 
-function runAgainstRealEc2(wanted: string | undefined): { status: number | null; stdout: string } {
-  const env = { PATH: process.env['PATH'], AWS_CONTRACT_TEST: wanted }
-  return spawnSync(process.execPath, ['--test-name-pattern=^real EC2', contract], { env, encoding: 'utf8' })
+async function run(env: Readonly<Record<string, string>>): Promise<{ code: number | null; said: string }> {
+  const child = spawn(process.execPath, ['--test-name-pattern=^real EC2', contract], {
+    env: { ...bare, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [said] = await Promise.all([text(child.stdout), once(child, 'close')])
+  return { code: child.exitCode, said }
 }
 
-test('without credentials and subnet it says that it was skipped, unless it was asked for', () => {
-  const { status, stdout } = runAgainstRealEc2(undefined)
-  assert.equal(status, 0)
-  assert.match(stdout, /AWS_CONTRACT_TEST is not 1/)
-  const asked = runAgainstRealEc2('1')
-  assert.equal(asked.status, 1)
-  assert.match(asked.stdout, /CONTRACT_SUBNET_ID is not set/)
+test('not asked for, it says that it was skipped', async () => {
+  const { code, said } = await run({})
+  assert.equal(code, 0)
+  assert.match(said, /AWS_CONTRACT_TEST is not 1/)
+})
+
+describe('asked for, it fails', () => {
+  const settings: Readonly<Record<string, { readonly env: Readonly<Record<string, string>>; readonly says: RegExp }>> =
+    {
+      'without a subnet': { env: credentials, says: /CONTRACT_SUBNET_ID is not set/ },
+      'without a region': { env: { ...credentials, CONTRACT_SUBNET_ID: 'subnet-a' }, says: /Region is missing/ },
+      'without credentials': {
+        env: { AWS_REGION: 'eu-north-1', CONTRACT_SUBNET_ID: 'subnet-a' },
+        says: /EC2 does not answer: CredentialsProviderError/,
+      },
+    }
+  for (const [title, { env, says }] of Object.entries(settings))
+    test(title, async () => {
+      const { code, said } = await run({ ...env, AWS_CONTRACT_TEST: '1' })
+      assert.equal(code, 1)
+      assert.match(said, says)
+    })
+
+  test('with an instance that is elsewhere, and makes nothing', async (t) => {
+    const ec2 = await startEc2({ world: smallWorld })
+    t.after(() => ec2.stop())
+    const wanted = { AWS_CONTRACT_TEST: '1', CONTRACT_SUBNET_ID: 'subnet-b', CONTRACT_INSTANCE_ID: 'i-large' }
+    const { code, said } = await run({ ...ec2.environment(), ...wanted })
+    assert.equal(code, 1)
+    assert.match(said, /i-large does not run in the zone and VPC of subnet-b/)
+    assert.equal(ec2.calls.count('CreateNetworkInterface'), 0)
+  })
+})
+
+test('whatever fails in it, it deletes all that it has made', async (t) => {
+  const ec2 = await startEc2({ world: smallWorld })
+  t.after(() => ec2.stop())
+  const before = ec2.state.enis().map(({ eniId }) => eniId)
+  // The SDK repeats the attach, and EC2 says that the interface is in use: it stays attached.
+  ec2.faults.add({ action: 'AttachNetworkInterface', nth: 2, when: 'after', kind: 'reset' })
+  // Of all that is to be deleted, the first ones are not, for as long as the SDK tries.
+  ec2.calls.on(({ action }) => {
+    if (action === 'DeleteSubnet')
+      ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind: 'http500', times: 40 })
+  })
+  const wanted = { AWS_CONTRACT_TEST: '1', CONTRACT_SUBNET_ID: 'subnet-a', CONTRACT_INSTANCE_ID: 'i-large' }
+  const { code, said } = await run({ ...ec2.environment(), ...wanted })
+  assert.equal(code, 1)
+  assert.match(said, /✖ an attach ends attached/)
+  assert.match(said, /all have the tag jit-eni-contract=/)
+  assert.ok(ec2.calls.count('CreateNetworkInterface') > 25)
+  assert.deepEqual(
+    ec2.state.enis().map(({ eniId }) => eniId),
+    before,
+  )
 })

@@ -2,9 +2,11 @@
 //
 //   AWS_CONTRACT_TEST=1 CONTRACT_SUBNET_ID=subnet-… [CONTRACT_INSTANCE_ID=i-…] node --test test/sim-ec2/contract.test.ts
 //
-// with credentials and region as the SDK finds them. It makes some thirty interfaces in the subnet, which nobody else should use
-// meanwhile, all tagged jit-eni-contract, and attaches some to the instance (same zone, two free indexes on card 0, and a subnet in
-// another zone of its VPC). It deletes them at the end.
+// with credentials and region as the SDK finds them. It needs a subnet with 30 free addresses, which nobody else should use meanwhile,
+// and for what is about attachments a running instance in the same zone with two free indexes on card 0, and a subnet in another
+// zone of its VPC. It makes 25 interfaces with the VPC's default security group, all tagged jit-eni-contract, attaches some of them
+// for seconds, and deletes all of them at the end, whatever has failed; what it could not delete it names. It takes some minutes and
+// costs nothing: interfaces and calls are free. Rights: the actions of sim/ec2/wire/actions.ts but DeleteSecurityGroup.
 
 import assert from 'node:assert/strict'
 import { type TestContext, after, describe, test } from 'node:test'
@@ -13,7 +15,7 @@ import { EC2 } from '@aws-sdk/client-ec2'
 
 import { WallClock } from '../../sim/ec2/wall-clock.ts'
 
-import { ContractAccount } from './contract-account.ts'
+import { ContractAccount, missingFrom } from './contract-account.ts'
 import { attachmentBehaviours } from './contract-attachments.ts'
 import { behaviours } from './contract-behaviours.ts'
 import { ec2InProcess } from './ec2-in-process.ts'
@@ -31,14 +33,18 @@ describe('the simulation', () => {
 
 const isWanted = process.env['AWS_CONTRACT_TEST'] === '1'
 
+const { CONTRACT_SUBNET_ID: subnetId = '', CONTRACT_INSTANCE_ID: instanceId } = process.env
+const ec2 = new EC2({})
+const missing = isWanted ? await missingFrom(ec2, subnetId, instanceId) : undefined
+
 describe('real EC2', { skip: !isWanted && 'AWS_CONTRACT_TEST is not 1' }, () => {
-  const { CONTRACT_SUBNET_ID: subnetId, CONTRACT_INSTANCE_ID: instanceId } = process.env
-  if (subnetId === undefined) {
-    test('has a subnet', () => assert.fail('CONTRACT_SUBNET_ID is not set'))
+  if (missing !== undefined) {
+    test('has all that the contract needs', () => assert.fail(missing))
     return
   }
-  const ec2 = new EC2({})
   const account = new ContractAccount(ec2, subnetId, instanceId, 2000)
+  test('says how its interfaces are found', (t) =>
+    t.diagnostic(`all have the tag ${Object.values(account.mark).join('=')}`))
   after(async () => {
     await account.cleanUp()
     ec2.destroy()
