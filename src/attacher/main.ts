@@ -3,7 +3,7 @@ import { collectDefaultMetrics } from 'prom-client'
 
 import { Cluster } from '../kube/cluster.ts'
 import { EventRecorder } from '../kube/event-recorder.ts'
-import { LeaderLease } from '../kube/leader-lease.ts'
+import { LeaderLease, leaseTiming } from '../kube/leader-lease.ts'
 import { realClock } from '../process/clock.ts'
 import { runProgram, runTogether } from '../process/lifecycle.ts'
 import { createLog } from '../process/log.ts'
@@ -17,8 +17,6 @@ import { Ec2Gate } from './ec2-gate.ts'
 import { Ec2Limiter } from './ec2-limiter.ts'
 import { AttacherMetrics } from './metrics.ts'
 import { attacherSettings } from './settings.ts'
-
-const lease = { name: 'jit-eni-attacher', durationMs: 15_000, retryMs: 2_000 }
 
 const log = createLog('attacher', process.env['LOG_LEVEL'])
 
@@ -39,7 +37,7 @@ await runProgram(log, async (signal) => {
   const events = new EventRecorder(cluster, 'jit-eni-attacher', log)
   const controllers = new Controllers({ cluster, ec2, gate, events, settings, metrics, clock: realClock, log })
   const { namespace, identity, statusListen } = settings
-  const leaderLease = new LeaderLease(cluster, { ...lease, namespace, identity }, log)
+  const leaderLease = new LeaderLease(cluster, { name: 'jit-eni-attacher', ...leaseTiming, namespace, identity }, log)
   const status = {
     metrics: metrics.registry,
     unhealthy: () => undefined,

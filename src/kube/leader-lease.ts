@@ -10,6 +10,9 @@ import { leasePath, leasesPath } from './resource.ts'
 /** Of `retryMs`, by which candidates wait longer at most, so that they do not all ask at once (client-go: JitterFactor). */
 const jitterFactor = 1.2
 
+/** Of client-go's controllers. */
+export const leaseTiming = { durationMs: 15_000, retryMs: 2_000 }
+
 export interface LeaseOptions {
   readonly namespace: string
   readonly name: string

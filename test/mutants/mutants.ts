@@ -20,6 +20,7 @@ const story = (slug: string) => ['test/attacher/crash/explore.ts', slug]
 const attach = 'src/attacher/eni-attach.ts'
 const release = 'src/attacher/eni-release.ts'
 const controller = 'src/attacher/attachment-controller.ts'
+const lease = 'src/kube/leader-lease.ts'
 
 export const mutants: readonly Mutant[] = [
   {
@@ -217,6 +218,21 @@ export const mutants: readonly Mutant[] = [
     find: 'const body = { preconditions: { uid: metadata.uid, resourceVersion: metadata.resourceVersion } }',
     replace: 'const body = { preconditions: { uid: metadata.uid } }',
     caughtBy: test('release-race'),
+  },
+  {
+    fault: 'a leader that is cut off goes on when another may lead',
+    file: lease,
+    find: 'const deadlineMs = (durationMs * 2) / 3',
+    replace: 'const deadlineMs = durationMs * 2',
+    caughtBy: story('cut-off'),
+  },
+  {
+    fault: 'the work of a leader that has lost its lease is not stopped',
+    file: lease,
+    find: `        term.abort()
+        throw error`,
+    replace: '        throw error',
+    caughtBy: story('cut-off'),
   },
   {
     fault: 'no call waits for its turn',

@@ -1,6 +1,7 @@
 // Tells every story once for each call that the attacher makes in it, to EC2 or to write to Kubernetes: it dies before the call, or
-// after it, with EC2's answers in time and lagging, and with watches that have gaps; then another attacher takes over. Prints what was
-// explored and every violation, with the command that replays it; writes bench/results/crash.json.
+// after it, or has no API server from then on, with EC2's answers in time and lagging, and with watches that have gaps; then another
+// attacher takes over. Prints what was explored and every violation, with the command that replays it; writes
+// bench/results/crash.json.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
@@ -13,7 +14,7 @@ import { type Story, stories } from './stories.ts'
 const progressMs = process.stdout.isTTY ? 1_000 : 10_000
 /** An exploration of less has lost its way. */
 const leastRuns = 2_000
-const moments = ['before', 'after'] as const
+const moments = ['before', 'after', 'cut'] as const
 
 interface Run {
   /** Its slug. */
@@ -42,14 +43,19 @@ async function* explore(told: readonly Story[], index: number, of: number): Asyn
       const { calls, violations } = await tell(story, circumstance)
       if (isMine()) yield { story: story.slug, circumstance, fate: undefined, violations }
       for (const [i, call] of calls.entries()) {
-        // Gaps are where they are either way: each call is died at once.
-        const deaths = circumstance === 'gaps' ? moments.slice(i % 2, (i % 2) + 1) : moments
-        for (const when of deaths) {
+        for (const when of momentsOf(circumstance, i)) {
           if (isMine()) yield run(story, circumstance, { at: i + 1, when, call })
         }
       }
     }
   }
+}
+
+/** Before and after each call; with gaps, which add to what that shows, one of three in turn. */
+function momentsOf(circumstance: Circumstance, i: number): readonly Fate['when'][] {
+  const [before, after] = moments
+  const turn = i % moments.length
+  return circumstance === 'gaps' ? moments.slice(turn, turn + 1) : [before, after]
 }
 
 async function work(index: number, of: number): Promise<void> {
@@ -69,7 +75,7 @@ async function exploreStory(story: Story): Promise<boolean> {
   return broken === 0
 }
 
-/** `story:circumstance:before or after:call`, as a violation prints it; `story` alone is all its runs. */
+/** `story:circumstance:before, after or cut:call`, as a violation prints it; `story` alone is all its runs. */
 async function replay(key: string): Promise<boolean> {
   const [slug, named, when, at] = key.split(':')
   const story = stories.find((one) => one.slug === slug)

@@ -1,7 +1,7 @@
 // One run of a story: what happens in it, a death of the attacher on the way, and what is broken in the end.
 import { Lab } from '../lab/lab.ts'
 import type { Death } from '../lab/crash-point.ts'
-import type { Story } from './stories.ts'
+import { delays, type Story } from './stories.ts'
 
 /** No step of a story takes longer, retries and EC2's lag included; nor is it saved by the informer's new list every ten minutes. */
 const stepLimitMs = 9 * 60_000
@@ -12,8 +12,9 @@ const gapEveryMs = 1_500
 const watchDelayMs = 700
 
 /**
- * `lag`: EC2's answers lag behind what it has done. `gaps`: besides, the watches of the API server are late, lose events, break, and
- * cannot go on from where they were.
+ * `prompt`: EC2 shows at once what it has done; another attacher leads when the lease of the dead one has run out.
+ * `lag`: EC2's answers lag behind, and another leads before EC2 has shown all: somebody deletes the lease of the dead one.
+ * `gaps`: as `lag`, by the lease; and the watches of the API server are late, lose events, break, and cannot go on from where they were.
  */
 export const circumstances = ['prompt', 'lag', 'gaps'] as const
 export type Circumstance = (typeof circumstances)[number]
@@ -33,17 +34,18 @@ export interface Outcome {
 export async function runStory(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Outcome> {
   const lab = new Lab({
     ec2: {
-      delays: { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 5_000 },
+      delays,
       ...(circumstance !== 'prompt' && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
       ...story.ec2,
     },
+    lease: circumstance === 'lag' ? 'is deleted' : 'runs out',
   })
   const { clock, scene, ec2, violations } = lab
   for (const name of ['a1', 'a2', 'b1']) scene.addNode(name)
   const mend = circumstance === 'gaps' ? tearWatches(lab) : () => {}
   const attacher = lab.startAttacher(fate)
   try {
-    await story.tell({ scene, ec2, until: (isSo) => clock.until(isSo, stepLimitMs) })
+    await story.tell({ scene, ec2, lab, until: (isSo) => clock.until(isSo, stepLimitMs) })
     mend()
     await clock.advance(afterwardsMs)
     lab.checkEnd()

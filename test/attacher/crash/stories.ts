@@ -6,10 +6,15 @@ import type { NodeENISpec } from '../../../src/api/node-eni.ts'
 import { resource } from '../attacher-world.ts'
 import type { Scene } from '../scene.ts'
 import { ours } from '../lab/invariants.ts'
+import type { Lab } from '../lab/lab.ts'
+
+/** How long EC2 takes, unless a story says otherwise. */
+export const delays = { answerMs: 50, createMs: 300, attachMs: 1_000, detachMs: 1_000, deviceMs: 1_200, stopMs: 5_000 }
 
 export interface StoryTools {
   readonly scene: Scene
   readonly ec2: Ec2
+  readonly lab: Pick<Lab, 'replaceAttacher' | 'cutOffAttacher'>
   /** Lets time pass until it is so. */
   readonly until: (isSo: () => boolean) => Promise<void>
 }
@@ -43,6 +48,10 @@ function isServed(scene: Scene, pod: Claim): boolean {
 function isIdle(scene: Scene, name: string): boolean {
   const { spec, status } = scene.attachment(name)
   return spec.claim === undefined && status?.device?.inUseBy === undefined && status?.eni?.idleSince !== undefined
+}
+
+function isBeingAttached(scene: Scene): boolean {
+  return ours(scene).some(({ attachment }) => attachment?.status === 'attaching')
 }
 
 function isEmpty(scene: Scene): boolean {
@@ -241,6 +250,34 @@ export const stories: readonly Story[] = [
       addUpf(scene)
       const pod = addPod(scene, '0', 'a1')
       await until(() => ours(scene).length > 0)
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    slug: 'rollout',
+    name: 'another attacher in place of the one that is attaching an ENI',
+    async tell({ scene, lab, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => isBeingAttached(scene))
+      lab.replaceAttacher()
+      await until(() => isServed(scene, pod))
+      scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    slug: 'cut-off',
+    name: 'a leader that has no API server any more while it waits for EC2 to attach',
+    // So long that it would still wait when another leads.
+    ec2: { delays: { ...delays, attachMs: 25_000 } },
+    async tell({ scene, lab, until }) {
+      addUpf(scene)
+      const pod = addPod(scene, '0', 'a1')
+      await until(() => scene.attachment('upf-0').status?.eni?.attachmentID !== undefined)
+      lab.cutOffAttacher()
+      await until(() => isServed(scene, pod))
       scene.endPod(pod)
       await until(() => isEmpty(scene))
     },

@@ -1,7 +1,10 @@
 // A process that dies between two of its calls: the nth of its EC2 calls and Kubernetes writes is not made any more, or is made and
 // its answer never seen, and nothing of this process is ever heard again.
+import type { V1Lease } from '@kubernetes/client-node'
+
 import type { Ec2, Ec2Access } from '../../../src/attacher/ec2.ts'
 import type { KubeClient } from '../../../src/kube/cluster.ts'
+import { KubeError } from '../../../src/kube/kube-error.ts'
 import type { Clock } from '../../../src/process/clock.ts'
 
 /** A new one each time: what waits for a promise that lives on lives on with it. */
@@ -10,7 +13,8 @@ const never = () => new Promise<never>(() => undefined)
 export interface Death {
   /** The call, counted from 1. */
   readonly at: number
-  readonly when: 'before' | 'after'
+  /** `cut`: from this call on the API server does not answer it any more; it does not die of that itself. */
+  readonly when: 'before' | 'after' | 'cut'
 }
 
 export class CrashPoint {
@@ -19,6 +23,7 @@ export class CrashPoint {
   /** Every call that was begun, by name. */
   readonly calls: string[] = []
   isDead = false
+  isCutOff = false
   /** The call at which its `death` came. */
   diedAt: string | undefined
 
@@ -31,10 +36,11 @@ export class CrashPoint {
   async pass<T>(name: string, call: () => Promise<T>): Promise<T> {
     if (this.isDead) return never()
     this.calls.push(name)
-    const isLast = this.calls.length === this.#death?.at
-    if (isLast && this.#death?.when === 'before') return this.#die(name)
+    const when = this.calls.length === this.#death?.at ? this.#death.when : undefined
+    if (when === 'before') return this.#die(name)
+    if (when === 'cut') this.#loseApi(name)
     const outcome = call()
-    if (isLast) {
+    if (when === 'after') {
       await outcome.catch(() => undefined)
       return this.#die(name)
     }
@@ -49,6 +55,16 @@ export class CrashPoint {
   /** Somebody else ends it. */
   kill(): void {
     this.isDead = true
+  }
+
+  cutOff(): void {
+    this.isCutOff = true
+  }
+
+  #loseApi(call: string): void {
+    this.cutOff()
+    this.diedAt = call
+    this.#onDeath()
   }
 
   #die(call: string): Promise<never> {
@@ -70,17 +86,36 @@ export function mortalEc2(access: Ec2Access, point: CrashPoint): Ec2Access {
     })
 }
 
-/** Kubernetes as the mortal process sees it. An event is no step: nothing depends on it. */
+/** Kubernetes as the mortal process sees it. An event is no step, since nothing depends on it; nor is one more renewal of a lease. */
 export function mortalCluster(cluster: KubeClient, point: CrashPoint): KubeClient {
   return {
     request(method, path, options) {
       if (point.isDead) return never()
-      const send = () => cluster.request(method, path, options)
-      if (method === 'GET' || path.endsWith('/events')) return send()
+      if (point.isCutOff) return unanswered(options?.signal)
+      const send = () => (point.isCutOff ? unanswered(options?.signal) : cluster.request(method, path, options))
+      if (method === 'GET' || path.endsWith('/events') || isRenewal(options?.body)) return send()
       return point.pass(`${method} ${path}`, send)
     },
-    lines: (path, options) => cluster.lines(path, options),
+    async *lines(path, options) {
+      for await (const line of cluster.lines(path, options)) {
+        if (point.isCutOff) await unanswered(options.signal)
+        yield line
+      }
+    },
   } as KubeClient
+}
+
+function unanswered(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(new KubeError('request', 0, 'Unreachable', 'no answer: it is cut off', signal?.reason))
+  if (signal?.aborted === true) abort()
+  else signal?.addEventListener('abort', abort, { once: true })
+  return promise
+}
+
+function isRenewal(body: object | undefined): boolean {
+  const { kind, spec } = (body ?? {}) as Partial<V1Lease>
+  return kind === 'Lease' && spec?.holderIdentity !== '' && spec?.acquireTime !== spec?.renewTime
 }
 
 export function mortalClock(clock: Clock, point: CrashPoint): Clock {

@@ -1,28 +1,20 @@
 // The attacher's real controllers and the real SDK on a virtual clock, over the simulated EC2 and a Kubernetes API in this process,
 // with what happens on the nodes (nodes-stand-in.ts). The attacher dies where it is told to, and another takes over.
-import { pino } from 'pino'
-
 import { VirtualClock } from '../../../sim/clock/virtual-clock.ts'
-import { inProcess } from '../../../sim/ec2/in-process.ts'
 import { type Ec2, type Ec2Options, newEc2 } from '../../../sim/ec2/new-ec2.ts'
 import type { PluggedCard } from '../../../sim/ec2/state/hypervisor.ts'
 import type { ENIAttachment } from '../../../src/api/eni-attachment.ts'
-import { Controllers } from '../../../src/attacher/controllers.ts'
-import { requestTimeoutMs } from '../../../src/attacher/ec2-connection.ts'
-import { Ec2Gate } from '../../../src/attacher/ec2-gate.ts'
 import { AttacherMetrics } from '../../../src/attacher/metrics.ts'
 import { type AttacherSettings, attacherSettings } from '../../../src/attacher/settings.ts'
-import { EventRecorder } from '../../../src/kube/event-recorder.ts'
 import { ApiDouble } from '../../kube-api/api-double.ts'
-import { InProcessCluster } from '../../kube-api/in-process-cluster.ts'
 import { attacherWorld, resource } from '../attacher-world.ts'
-import { type AccessOptions, ec2Access } from '../ec2-access.ts'
+import type { AccessOptions } from '../ec2-access.ts'
 import { Scene } from '../scene.ts'
-import { CrashPoint, type Death, mortalClock, mortalCluster, mortalEc2 } from './crash-point.ts'
+import { AttacherProcess, leaseKey } from './attacher-process.ts'
+import type { Death } from './crash-point.ts'
 import { brokenInTheEnd, brokenNow } from './invariants.ts'
 import { NodesStandIn } from './nodes-stand-in.ts'
 
-const log = pino({ level: process.env['LOG_LEVEL'] ?? 'silent' })
 const defaultSettings = attacherSettings({
   JIT_ENI_RESOURCES: `${resource},intel.com/other`,
   JIT_ENI_CLUSTER: 'test-cluster',
@@ -41,6 +33,11 @@ export interface LabOptions {
   readonly cards?: 'in the guest' | 'when attached'
   /** Whether each change of EC2 is looked at for what must never be; at a thousand ENIs that takes minutes. */
   readonly watchfulness?: 'every change' | 'only the end'
+  /**
+   * Attachers lead by the lease, and the lease of a dead one runs out by itself, or somebody deletes it at once. Without it every
+   * attacher that is started leads.
+   */
+  readonly lease?: 'runs out' | 'is deleted'
 }
 
 export class Lab {
@@ -53,7 +50,8 @@ export class Lab {
   /** Of all attachers, one after the other. */
   readonly metrics = new AttacherMetrics()
   readonly #options: LabOptions
-  #running: { readonly point: CrashPoint; readonly stop: AbortController } | undefined
+  readonly #attachers = new Set<AttacherProcess>()
+  #started = 0
 
   constructor(options: LabOptions = {}) {
     this.#options = options
@@ -71,40 +69,57 @@ export class Lab {
     this.api.store('eniattachments').onChange(look)
   }
 
-  /** Starts an attacher, in place of the one that runs. Answers what it does and how it ends. */
-  startAttacher(fate?: Death): Pick<CrashPoint, 'calls' | 'diedAt'> {
+  /** Starts an attacher, in place of those that run. Answers what it does and how it ends. */
+  startAttacher(death?: Death): Pick<AttacherProcess, 'calls' | 'diedAt'> {
     this.stopAttacher()
-    const stop = new AbortController()
-    const point = new CrashPoint(fate, () => {
-      stop.abort()
-      this.clock.after(takeOverMs, () => this.startAttacher())
-    })
-    this.#running = { point, stop }
-    const clock = mortalClock(this.clock, point)
-    const cluster = mortalCluster(new InProcessCluster(this.api), point)
-    const { settings, limits } = this.#options
-    const client = inProcess(this.ec2, { requestTimeoutMs })
-    const gate = new Ec2Gate(clock)
-    const { ec2Observer: observer } = this.metrics
-    const controllers = new Controllers({
-      cluster,
-      ec2: mortalEc2(ec2Access({ gate, clock, client, observer, ...(limits && { limits }) }), point),
-      gate,
-      events: new EventRecorder(cluster, 'jit-eni-attacher', log, clock),
-      settings: { ...defaultSettings, ...settings },
-      metrics: this.metrics,
-      clock,
-      log,
-    })
-    controllers.run(stop.signal).catch((error: unknown) => this.violations.add(`the attacher ended: ${String(error)}`))
-    return point
+    return this.#start(death)
   }
 
   /** As a kill does: what it has begun is not ended. */
   stopAttacher(): void {
-    this.#running?.point.kill()
-    this.#running?.stop.abort()
-    this.#running = undefined
+    for (const attacher of this.#attachers) attacher.kill()
+    this.#attachers.clear()
+  }
+
+  /** As a rollout does: another is there before the one that leads is told to stop. */
+  replaceAttacher(): void {
+    const before = [...this.#attachers]
+    this.#start()
+    for (const attacher of before) attacher.stop()
+  }
+
+  /** The one that leads has no API server any more; another has one. */
+  cutOffAttacher(): void {
+    for (const attacher of this.#attachers) attacher.cutOff()
+    this.#start()
+  }
+
+  #start(death?: Death): AttacherProcess {
+    const { settings, limits, lease } = this.#options
+    const attacher = new AttacherProcess({
+      identity: `attacher-${++this.#started}`,
+      clock: this.clock,
+      ec2: this.ec2,
+      api: this.api,
+      settings: { ...defaultSettings, ...settings },
+      limits,
+      metrics: this.metrics,
+      death,
+      hasLease: lease !== undefined,
+      onDeath: () => this.#succeed(attacher),
+      onBroken: (what) => this.violations.add(what),
+    })
+    this.#attachers.add(attacher)
+    return attacher
+  }
+
+  /** Another comes after one that has died or is cut off. */
+  #succeed({ isDead, identity }: AttacherProcess): void {
+    const { lease } = this.#options
+    const leases = this.api.store('leases')
+    const spec = leases.get(leaseKey)?.['spec'] as { holderIdentity: string } | undefined
+    if (lease === 'is deleted' && isDead && spec?.holderIdentity === identity) leases.delete(leaseKey)
+    this.clock.after(takeOverMs, () => (lease === undefined ? this.startAttacher() : this.#start()))
   }
 
   /** Adds to the violations what must not be when every program runs and EC2 has settled. */
