@@ -54,9 +54,9 @@ $(NODE24):
 	npm install --prefix $(node24_dir) --no-save --no-audit --no-fund $(node24_package)@$(node24_version)
 
 ## The attacher dies before and after each of its calls in turn. ONLY=... replays the run that a violation names, or a whole story
-## of test/attacher/crash/stories.ts, such as ONLY=one-pod.
+## of test/attacher/crash/stories.ts, such as ONLY=one-pod. SEED=... lets EC2 draw other lags.
 crash: $(modules) $(generated)
-	$(NODE) test/attacher/crash/explore.ts $(ONLY)
+	SEED=$(SEED) $(NODE) test/attacher/crash/explore.ts $(ONLY)
 
 ## Random orders of all that may happen around the attacher, RUNS of them from SEED on. SEED=... RUN=... replays the one that a
 ## failure names.

@@ -6,6 +6,7 @@ import type { Clock } from './state/clock.ts'
 import type { Consistency } from './state/consistency.ts'
 import type { Delays } from './state/delays.ts'
 import { detachNetworkInterface } from './state/detach-network-interface.ts'
+import type { Random } from './state/duration.ts'
 import { Ec2State } from './state/ec2-state.ts'
 import type { Hypervisor } from './state/hypervisor.ts'
 import { launchInstance, startInstance, stopInstance, terminateInstance } from './state/instance-lifecycle.ts'
@@ -31,6 +32,8 @@ export interface Ec2Options {
   readonly consistency?: Consistency
   /** Decides what is drawn of delays and lags that are ranges. */
   readonly seed?: number
+  /** In place of a generator of its own. */
+  readonly random?: Random
   /** Everything is allowed unless given. */
   readonly iam?: IamOptions
 }

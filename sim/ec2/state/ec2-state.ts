@@ -30,6 +30,8 @@ export interface Ec2StateOptions {
   readonly consistency?: Consistency | undefined
   /** Decides what is drawn of ranges. */
   readonly seed?: number | undefined
+  /** In place of a generator of its own. */
+  readonly random?: Random | undefined
 }
 
 export class Ec2State {
@@ -64,7 +66,7 @@ export class Ec2State {
     this.clock = clock
     this.bay = new DeviceBay(options.hypervisor ?? noHypervisor)
     this.delays = { ...defaultDelays, ...options.delays }
-    this.#random = seededRandom(options.seed ?? 1)
+    this.#random = options.random ?? seededRandom(options.seed ?? 1)
     this.visibility = new Visibility(clock, this.#random)
     this.visibility.set(options.consistency, [])
     for (const subnet of world.subnets) {

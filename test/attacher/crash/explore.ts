@@ -7,7 +7,6 @@ import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 
-import { restartChance } from '../lab/chance.ts'
 import { type Circumstance, circumstances, type Fate, type Outcome, runStory } from './run-story.ts'
 import { type Story, stories } from './stories.ts'
 
@@ -15,6 +14,7 @@ const progressMs = process.stdout.isTTY ? 1_000 : 10_000
 /** An exploration of less has lost its way. */
 const leastRuns = 2_000
 const moments = ['before', 'after', 'cut'] as const
+const seed = Number(process.env['SEED'] || 1)
 
 interface Run {
   /** Its slug. */
@@ -25,8 +25,7 @@ interface Run {
 }
 
 function tell(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Outcome> {
-  restartChance()
-  return runStory(story, circumstance, fate)
+  return runStory(story, { circumstance, seed: seed + stories.indexOf(story) }, fate)
 }
 
 async function run(story: Story, circumstance: Circumstance, fate: Fate): Promise<Run> {
@@ -146,7 +145,7 @@ function report(runs: readonly Run[], seconds: number): number {
     `${runs.length} runs, ${crashes} crashes, ${violations} violations in ${broken.length} runs, ${seconds} s`,
   )
   if (runs.length < leastRuns) console.log(`these are too few runs: there are to be ${leastRuns}`)
-  if (broken[0] !== undefined) console.log(`replay: make crash ONLY=${keyOf(broken[0])}`)
+  if (broken[0] !== undefined) console.log(`replay: make crash SEED=${seed} ONLY=${keyOf(broken[0])}`)
   mkdirSync('bench/results', { recursive: true })
   const result = { runs: runs.length, crashes, violations, broken_runs: broken.length, seconds }
   writeFileSync('bench/results/crash.json', `${JSON.stringify(result, undefined, 2)}\n`)

@@ -1,4 +1,5 @@
 // One run of a story: what happens in it, a death of the attacher on the way, and what is broken in the end.
+import { restartChance } from '../lab/chance.ts'
 import { Lab } from '../lab/lab.ts'
 import type { Death } from '../lab/crash-point.ts'
 import { delays, type Story } from './stories.ts'
@@ -31,14 +32,24 @@ export interface Outcome {
   readonly violations: readonly string[]
 }
 
-export async function runStory(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Outcome> {
+/** `seed` decides what EC2 draws, and how long whoever waits for a while at random. */
+export interface Setting {
+  readonly circumstance: Circumstance
+  readonly seed: number
+}
+
+/** The same up to the death as without it; what chance does from then on is another for each death. */
+export async function runStory(story: Story, { circumstance, seed }: Setting, fate?: Fate): Promise<Outcome> {
+  restartChance(seed)
   const lab = new Lab({
     ec2: {
       delays,
       ...(circumstance !== 'prompt' && { consistency: { newIdMs: [500, 8_000], listMs: [0, 3_000] } }),
+      random: () => Math.random(),
       ...story.ec2,
     },
     lease: circumstance === 'lag' ? 'is deleted' : 'runs out',
+    onDeath: () => restartChance(seed + 1_000 * (fate?.at ?? 0)),
   })
   const { clock, scene, ec2, violations } = lab
   for (const name of ['a1', 'a2', 'b1']) scene.addNode(name)

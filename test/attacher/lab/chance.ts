@@ -1,7 +1,7 @@
 // In place of chance, so that every run of the explorations does the same.
 import { seededRandom } from '../../../sim/ec2/state/duration.ts'
 
-/** Everything random is from here on as it was after the last restart. */
-export function restartChance(): void {
-  Math.random = seededRandom(1)
+/** Everything random is from here on as it was after the last restart with this seed. */
+export function restartChance(seed = 1): void {
+  Math.random = seededRandom(seed)
 }

@@ -38,6 +38,7 @@ export interface LabOptions {
    * attacher that is started leads.
    */
   readonly lease?: 'runs out' | 'is deleted'
+  readonly onDeath?: () => void
 }
 
 export class Lab {
@@ -115,7 +116,8 @@ export class Lab {
 
   /** Another comes after one that has died or is cut off. */
   #succeed({ isDead, identity }: AttacherProcess): void {
-    const { lease } = this.#options
+    const { lease, onDeath } = this.#options
+    onDeath?.()
     const leases = this.api.store('leases')
     const spec = leases.get(leaseKey)?.['spec'] as { holderIdentity: string } | undefined
     if (lease === 'is deleted' && isDead && spec?.holderIdentity === identity) leases.delete(leaseKey)
