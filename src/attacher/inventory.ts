@@ -71,11 +71,9 @@ export class Inventory {
     return this.#types.get(instance.type)
   }
 
-  /** All VPCs of our instances; one, unless something is set up wrongly. Of one that is terminated EC2 tells no VPC. */
+  /** Of all our instances. */
   vpcIDs(): string[] {
-    return [...new Set([...this.#looks.values()].map(({ instance }) => instance?.vpcID ?? ''))].filter(
-      (id) => id !== '',
-    )
+    return vpcIDsOf([...this.#looks.values()].flatMap(({ instance }) => instance ?? []))
   }
 
   /**
@@ -110,4 +108,9 @@ export class Inventory {
     if (before !== undefined && before.atMs > atMs) return
     this.#looks.set(id, { instance, state, atMs, sinceMs: before?.state === state ? before.sinceMs : atMs })
   }
+}
+
+/** Of one that is terminated EC2 tells no VPC. */
+export function vpcIDsOf(instances: readonly Instance[]): string[] {
+  return [...new Set(instances.map(({ vpcID }) => vpcID))].filter((id) => id !== '')
 }

@@ -10,13 +10,14 @@ import { type Clock, timestamp } from '../process/clock.ts'
 import type { AheadEnis } from './ahead-enis.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { ChangeRefusals } from './change-refusals.ts'
+import type { Instance } from './ec2.ts'
 import { Ec2Error, isEc2 } from './ec2-error.ts'
-import type { Inventory } from './inventory.ts'
+import { type Inventory, vpcIDsOf } from './inventory.ts'
 import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { conditionsFor, isNews, type Problem, problemFrom } from './node-eni-conditions.ts'
 import { hold, letGo, writeStatus } from './node-eni-writes.ts'
-import { indexProblem, zoneProblem } from './node-eni-problem.ts'
+import { indexProblem, vpcProblem, zoneProblem } from './node-eni-problem.ts'
 import type { UnreadableNodeENI } from './unreadable-node-eni.ts'
 import { conflictOf } from './resource-conflict.ts'
 
@@ -109,19 +110,26 @@ export class NodeENIController {
     const conflict = conflictOf(nodeENI, [...nodeENIs.values()])
     if (conflict !== undefined) return { reason: 'ResourceConflict', message: conflict }
     const matching = [...nodes.values()].filter(({ labels }) => selectsNode(spec, labels))
-    const [vpcID] = inventory.vpcIDs()
-    if (vpcID === undefined && this.#hasUnknownInstances(nodeENI)) return undefined
-    if (vpcID === undefined)
-      return {
-        reason: 'NoInstances',
-        message:
-          'no node with an EC2 instance matches a NodeENI: see its nodeSelector and the spec.providerID of the nodes',
-      }
+    const instances = matching.flatMap(({ instanceID = '' }) => inventory.instance(instanceID) ?? [])
+    const vpcID = this.#vpcOf(nodeENI, instances)
+    if (typeof vpcID !== 'string') return vpcID
     const network = await networks.find(spec, vpcID, need)
     if ('reason' in network) return network
-    const instances = matching.flatMap(({ instanceID = '' }) => inventory.instance(instanceID) ?? [])
     const types = instances.flatMap((instance) => inventory.typeOf(instance) ?? [])
     return zoneProblem(network, matching) ?? indexProblem(spec, types) ?? network
+  }
+
+  /** That of its nodes; without any, that in which all others are. Undefined while its instances are not known. */
+  #vpcOf(nodeENI: NodeENI, instances: readonly Instance[]): string | Problem | undefined {
+    const several = vpcProblem(instances)
+    if (several !== undefined) return several
+    const [own] = vpcIDsOf(instances)
+    if (own === undefined && this.#hasUnknownInstances(nodeENI)) return undefined
+    const [others, ...more] = this.#parts.inventory.vpcIDs()
+    const vpcID = own ?? (more.length === 0 ? others : undefined)
+    const message =
+      'no node with an EC2 instance matches a NodeENI: see its nodeSelector and the spec.providerID of the nodes'
+    return vpcID ?? { reason: 'NoInstances', message }
   }
 
   /** Work-queue worker. */

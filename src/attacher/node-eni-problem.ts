@@ -1,9 +1,21 @@
 // What stands against a NodeENI because of where its nodes are and what they are. Pure.
 import type { NodeENISpec } from '../api/node-eni.ts'
 import type { NodeFacts } from '../kube/objects.ts'
-import type { InstanceType } from './ec2.ts'
+import type { Instance, InstanceType } from './ec2.ts'
 import type { GivenUp } from './eni-plan.ts'
+import { vpcIDsOf } from './inventory.ts'
 import type { Network } from './network.ts'
+
+/** `instances` are those of the matching nodes. Subnets and security groups are looked up in one VPC. */
+export function vpcProblem(instances: readonly Instance[]): GivenUp | undefined {
+  const vpcIDs = vpcIDsOf(instances).sort()
+  if (vpcIDs.length < 2) return undefined
+  const where = vpcIDs.map((vpcID) => `${instances.find((one) => one.vpcID === vpcID)?.id} in ${vpcID}`).join(', ')
+  return {
+    reason: 'SeveralVPCs',
+    message: `the instances of the matching nodes are in several VPCs (${where}): make a NodeENI for each VPC, with a nodeSelector that matches its nodes only`,
+  }
+}
 
 export function zoneProblem(network: Network, matching: readonly NodeFacts[]): GivenUp | undefined {
   const zones = new Set(matching.map(({ zone }) => zone).filter((zone) => zone !== undefined))
