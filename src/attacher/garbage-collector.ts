@@ -1,5 +1,6 @@
-// Finds ENIs with our cluster's tag that no ENIAttachment names, and deletes those that are so in two surveys in a row and
-// attached to nothing. A safety net: intents are written before EC2 is called, so there should be none.
+// Finds ENIs with our cluster's tag that belong to no ENIAttachment, second ones of an ENIAttachment among them, and deletes those that
+// are so in two surveys in a row and attached to nothing. A safety net: intents are written before EC2 is called, so there should be none.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { attachmentTag } from '../api/names.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
@@ -27,10 +28,7 @@ export class GarbageCollector {
   /** @param tagged all ENIs with our cluster's tag, described before this is called: an ENI made meanwhile has its object here. */
   async pass(tagged: readonly Eni[]): Promise<void> {
     const { store, mode, metrics, log } = this.#parts
-    const attachments = store.all()
-    const known = new Set(attachments.flatMap(({ metadata, status }) => [metadata.uid, status?.eni?.eniID]))
-    known.delete(undefined)
-    const orphans = tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))
+    const orphans = orphansAmong(tagged, store.all())
     const again = orphans.filter(({ id }) => this.#suspects.has(id))
     this.#suspects = new Set(orphans.map(({ id }) => id))
     metrics.orphans.set(again.length)
@@ -67,4 +65,13 @@ export class GarbageCollector {
       log.warn({ eni: eni.id, attachmentUID, err: error }, 'ENI without an ENIAttachment not deleted, trying again')
     }
   }
+}
+
+function orphansAmong(tagged: readonly Eni[], attachments: readonly ENIAttachment[]): Eni[] {
+  const shown = new Set(tagged.map(({ id }) => id))
+  const named = new Set(attachments.flatMap(({ status }) => status?.eni?.eniID ?? []))
+  // Whose own ENI EC2 shows has no use for another one: a create made two.
+  const lacking = attachments.filter(({ status }) => !shown.has(status?.eni?.eniID ?? ''))
+  const mayBeOf = new Set(lacking.map(({ metadata }) => metadata.uid))
+  return tagged.filter((eni) => !named.has(eni.id) && !mayBeOf.has(eni.tags.get(attachmentTag) ?? ''))
 }

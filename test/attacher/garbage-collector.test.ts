@@ -21,7 +21,7 @@ async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'd
   const ec2 = await startEc2({ world: attacherWorld })
   Object.assign(process.env, ec2.environment())
   t.after(() => ec2.stop())
-  const { store, add, remove, spoil } = await storeUnderTest(t, log)
+  const { store, add, nameEni, remove, spoil } = await storeUnderTest(t, log)
   const client = ec2Client()
   const metrics = new AttacherMetrics()
   const collector = new GarbageCollector({ ec2: client, store, mode, metrics, log })
@@ -33,7 +33,7 @@ async function collectorUnderTest(t: TestContext, mode: 'delete' | 'report' = 'd
     createNetworkInterface(ec2.state, { subnetId: 'subnet-a1', tags: new Map(Object.entries(tags)) }).eniId
   /** Returns the uid of the object once the collector's store knows it. */
   const addObject = async (name: string) => (await add(name)).metadata.uid
-  return { ec2, pass, addEni, addObject, remove, spoil, results }
+  return { ec2, pass, addEni, addObject, nameEni, remove, spoil, results }
 }
 
 test('an ENI with our tag that no object names goes in the second pass', async (t) => {
@@ -86,6 +86,23 @@ test('an ENI whose object is there stays, also when that object came only after 
   for (let i = 0; i < 3; i++) await pass()
   assert.notEqual(ec2.state.findEni(early), undefined)
   assert.notEqual(ec2.state.findEni(late), undefined)
+})
+
+test('the second ENI of an object goes, once EC2 shows the one that the object names', async (t) => {
+  const { ec2, pass, addEni, addObject, nameEni } = await collectorUnderTest(t)
+  const tags = { [clusterTag]: 'ours', [attachmentTag]: await addObject('twice') }
+  const [first, second] = [addEni(tags), addEni(tags)]
+  for (let i = 0; i < 3; i++) await pass()
+  for (const id of [first, second]) assert.notEqual(ec2.state.findEni(id), undefined, 'either may be its')
+  await nameEni('twice', 'eni-not-shown')
+  for (let i = 0; i < 3; i++) await pass()
+  for (const id of [first, second]) assert.notEqual(ec2.state.findEni(id), undefined, 'either may be adopted')
+  await nameEni('twice', first)
+  await pass()
+  assert.notEqual(ec2.state.findEni(second), undefined)
+  await pass()
+  assert.equal(ec2.state.findEni(second), undefined)
+  assert.notEqual(ec2.state.findEni(first), undefined)
 })
 
 test('while an object cannot be read nothing is deleted: any ENI may be its', async (t) => {

@@ -34,6 +34,12 @@ export async function storeUnderTest(t: TestContext, log: Log) {
     await known
     return object
   }
+  /** Resolves once the store knows that it names this ENI. */
+  const nameEni = async (name: string, eniID: string) => {
+    const known = heard(name, (after) => after?.status?.eni?.eniID === eniID)
+    objects.update(name, (object) => ({ ...object, status: { eni: { eniID } } }))
+    await known
+  }
   /** Resolves once the store knows it no more. */
   const remove = async (name: string) => {
     const gone = heard(name, (after) => after === undefined)
@@ -47,5 +53,5 @@ export async function storeUnderTest(t: TestContext, log: Log) {
     objects.updateUnchecked(name, (object) => ({ ...object, spec: { nodeENI: 1 } }))
     await gone
   }
-  return { store, objects, add, remove, spoil }
+  return { store, objects, add, nameEni, remove, spoil }
 }

@@ -201,8 +201,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the collection deletes what an object names',
     file: 'src/attacher/garbage-collector.ts',
-    find: 'tagged.filter((eni) => !known.has(eni.id) && !known.has(eni.tags.get(attachmentTag)))',
-    replace: 'tagged.filter((eni) => known.size >= 0 && eni.tags.has(attachmentTag))',
+    find: "tagged.filter((eni) => !named.has(eni.id) && !mayBeOf.has(eni.tags.get(attachmentTag) ?? ''))",
+    replace: 'tagged.filter((eni) => named.size + mayBeOf.size >= 0 && eni.tags.has(attachmentTag))',
     caughtBy: test('garbage-collector'),
   },
   {
