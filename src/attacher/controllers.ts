@@ -50,9 +50,16 @@ export interface ControllersParts {
 
 export class Controllers {
   readonly #parts: ControllersParts
+  #caches: Readonly<Record<string, Pick<Informer<unknown>, 'hasSynced'>>> = {}
 
   constructor(parts: ControllersParts) {
     this.#parts = parts
+  }
+
+  /** What they wait for before they begin, in one line; undefined also while somebody else leads. */
+  get notReady(): string | undefined {
+    const waiting = Object.entries(this.#caches).find(([, cache]) => !cache.hasSynced)
+    return waiting && `the cache of ${waiting[0]} has not synced yet`
   }
 
   /** Runs everything that only the leader may do, until the signal aborts. */
@@ -65,6 +72,7 @@ export class Controllers {
     const fieldSelector = `spec.schedulerName=${settings.schedulerName}`
     const pods = new Informer({ cluster, path: podsPath, fieldSelector, parse: parsePod, log, clock })
     const informers = [nodes, nodeENIs, attachments, pods]
+    this.#caches = { nodes, nodeENIs, attachments, pods }
 
     const store = new AttachmentStore(cluster, attachments)
     metrics.watchPhases(() => store.all())

@@ -40,9 +40,10 @@ await runProgram(log, async (signal) => {
   const leaderLease = new LeaderLease(cluster, { name: 'jit-eni-attacher', ...leaseTiming, namespace, identity }, log)
   const status = {
     metrics: metrics.registry,
+    // Every request has a deadline, and a loop that ends, or a lost lease, ends the process: there is nothing to restart it for.
     unhealthy: () => undefined,
-    // A standby is ready too: it is there to take over.
-    notReady: () => undefined,
+    // A standby is ready as soon as it could take over.
+    notReady: () => leaderLease.trouble ?? controllers.notReady,
   }
   await runTogether(signal, [
     (stop) =>

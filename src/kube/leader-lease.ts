@@ -38,12 +38,18 @@ export class LeaderLease {
   readonly #log: Log
   readonly #clock: Clock
   #observed: Observed | undefined
+  #trouble: string | undefined = 'the leader lease has not been read yet'
 
   constructor(cluster: Pick<KubeClient, 'request'>, options: LeaseOptions, log: Log, clock: Clock = realClock) {
     this.#cluster = cluster
     this.#options = options
     this.#log = log
     this.#clock = clock
+  }
+
+  /** Why it could not be read or written at the last try, in one line. */
+  get trouble(): string | undefined {
+    return this.#trouble
   }
 
   /**
@@ -109,11 +115,15 @@ export class LeaderLease {
 
   /** Answers the time from which the lease counts as ours, that before it was written: the answer may come late. */
   async #tryHold(signal: AbortSignal): Promise<number | undefined> {
+    const { name } = this.#options
     try {
-      return await this.#hold(signal)
+      const heldSince = await this.#hold(signal)
+      this.#trouble = undefined
+      return heldSince
     } catch (error) {
-      if (!signal.aborted && !isConflict(error))
-        this.#log.warn({ lease: this.#options.name, err: error }, 'leader lease not written')
+      if (signal.aborted || isConflict(error)) return undefined
+      this.#trouble = `the leader lease ${name} is not to be had: ${error instanceof Error ? error.message : String(error)}`
+      this.#log.warn({ lease: name, err: error }, 'leader lease not written')
       return undefined
     }
   }

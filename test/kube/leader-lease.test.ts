@@ -256,3 +256,23 @@ test('a candidate that is stopped while it waits ends without an error and leave
   await first.ended
   assert.equal(under.spec?.holderIdentity, 'other')
 })
+
+test('who cannot read the lease could not take over, and says why until he can', async (t) => {
+  let isAllowed = false
+  const api = await scriptedServer(t, (_url, _request, response) => {
+    const lease = { metadata: name, spec: { holderIdentity: 'other', leaseDurationSeconds: 15, renewTime: '0' } }
+    if (isAllowed) sendJson(response, 200, lease)
+    else sendJson(response, 403, { reason: 'Forbidden', message: 'leases is forbidden' })
+  })
+  const abort = new AbortController()
+  const lease = new LeaderLease(new Cluster(api.kubeconfig), { ...name, ...timing, identity: 'first' }, log)
+  assert.equal(lease.trouble, 'the leader lease has not been read yet')
+  const ended = lease.run(abort.signal, () => assert.fail('leads'))
+  const trouble = () => lease.trouble
+  const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
+  while (trouble()?.includes('leases is forbidden') !== true) await nextTurn()
+  isAllowed = true
+  while (trouble() !== undefined) await nextTurn()
+  abort.abort()
+  await ended
+})
