@@ -16,7 +16,7 @@ import type { AheadEnis } from './ahead-enis.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs } from './ec2.ts'
 import { Ec2Error, isEc2, isRightOnEnis } from './ec2-error.ts'
-import type { EniAttach } from './eni-attach.ts'
+import { type EniAttach, lostAdvice } from './eni-attach.ts'
 import type { GivenUp } from './eni-plan.ts'
 import type { EniRelease } from './eni-release.ts'
 import type { EniUpkeep } from './eni-upkeep.ts'
@@ -183,7 +183,7 @@ export class AttachmentController {
       case 'missing':
         return consistencyMs
       case 'gone': {
-        const message = `ENI ${eniID} was deleted by somebody else`
+        const message = `ENI ${eniID} was deleted by somebody else; ${lostAdvice}`
         return this.#giveUp(attachment, nodeENI, { reason: 'ENILost', message })
       }
       case 'moved': {

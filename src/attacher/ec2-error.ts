@@ -88,6 +88,15 @@ const kindByCode: Readonly<Record<string, Ec2ErrorKind>> = {
   ServiceUnavailable: 'Retry',
 }
 
+/** Where EC2's own words do not say what to do. Quotas: AWS Service Quotas, Amazon VPC. */
+const adviceByCode: Readonly<Record<string, string>> = {
+  AttachmentLimitExceeded: 'add nodes, or use a type that takes more ENIs',
+  NetworkInterfaceLimitExceeded:
+    'raise the quota "Network interfaces per Region", L-DF5E4CA3, or delete ENIs that nobody uses',
+  SecurityGroupsPerInterfaceLimitExceeded:
+    'name fewer security groups in the NodeENI, or raise the quota "Security groups per network interface"',
+}
+
 export function translateEc2Error(action: string, error: unknown): Ec2Error {
   if (error instanceof ZodError) {
     const detail = error.issues.map(({ path, message }) => `${path.join('.') || 'answer'}: ${message}`).join('; ')
@@ -110,7 +119,8 @@ export function translateEc2Error(action: string, error: unknown): Ec2Error {
   }
   // Another text in every answer, of a kilobyte: who repeats a call must be able to tell that it is the same refusal.
   const message = error.message.replace(/\s*Encoded authorization failure message:.*$/s, '')
-  return new Ec2Error(action, kindOf(action, name, message, status ?? 0), name, message, error)
+  const advice = adviceByCode[name] === undefined ? '' : ` (${adviceByCode[name]})`
+  return new Ec2Error(action, kindOf(action, name, message, status ?? 0), name, message + advice, error)
 }
 
 /** The SDK's name for an error without a code. */

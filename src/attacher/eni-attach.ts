@@ -27,6 +27,8 @@ const tokenGoodMs = 60 * 60_000
 /** An ENI that a describe shows may be unknown to the next call all the same. */
 const stillUnknownMs = 250
 const unknownPauseMaxMs = 8_000
+/** A pod that runs is moved to no other ENI. */
+export const lostAdvice = 'a pod that had it needs to be deleted, and gets another'
 
 export interface EniAttachParts {
   /** A call whose signal aborts before its turn has come is not made. */
@@ -170,7 +172,8 @@ export class EniAttach {
     const isGone = this.#parts.absences.isGone(eniID, found)
     if (found !== undefined) return found
     if (!isGone) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
-    if (this.#isHeld(created)) return { reason: 'ENILost', message: `ENI ${eniID} was deleted by somebody else` }
+    if (this.#isHeld(created))
+      return { reason: 'ENILost', message: `ENI ${eniID} was deleted by somebody else; ${lostAdvice}` }
     await this.#forgetPlan(created)
     throw new Error(`ENI ${eniID} was deleted by somebody else, making another`)
   }
@@ -220,7 +223,7 @@ export class EniAttach {
     return this.#planning.run(instanceID, async () => {
       const slot = await placement.nextSlot(created, nodeENI, taken)
       if (slot !== undefined) return store.writeEni(created, { ...eniStatusOf(created), ...slot })
-      const message = `instance ${instanceID} of node ${nodeName} has no free device index`
+      const message = `instance ${instanceID} of node ${nodeName} has no free device index; add nodes, or use a type that takes more ENIs`
       return this.#refused(created, 'NodeFull', message)
     })
   }
@@ -275,11 +278,15 @@ export class EniAttach {
       throw new Error(`ENI ${eniID} was detached by somebody else, attaching it again`)
     }
     if (seen?.attachment === undefined) {
-      return { reason: 'ENILost', message: `ENI ${eniID} was detached or deleted by somebody else` }
+      return {
+        reason: 'ENILost',
+        message: `ENI ${eniID} was detached or deleted by somebody else; its pod gets another`,
+      }
     }
     if (seen.attachment.status !== 'attached') {
       const state = `is still ${seen.attachment.status} ${settleDeadlineMs / 60_000} minutes after the attach`
-      const message = `ENI ${eniID} ${state} to instance ${attaching.spec.instanceID}`
+      const advice = 'if that comes again, replace the node'
+      const message = `ENI ${eniID} ${state} to instance ${attaching.spec.instanceID}; ${advice}`
       return { reason: 'AttachStuck', message, isOfInstance: true }
     }
     if (seen.attachment.deleteOnTermination !== spec.deleteOnTermination) {

@@ -74,7 +74,10 @@ export class EniPlacement {
     if (plan !== undefined && !('reason' in plan) && plan.attachmentsLeft >= unseenVolumesMax) return plan
     // What is known may be minutes old: a pod is refused, and the last attachments are given, only by what EC2 says now.
     const instance = await this.#instanceNow(intent)
-    if (instance === undefined) return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}` }
+    if (instance === undefined) {
+      const advice = `if it is terminated, delete its Node ${intent.spec.nodeName}; else see the region and account of the attacher`
+      return { reason: 'InstanceNotFound', message: `EC2 knows no instance ${instanceID}; ${advice}` }
+    }
     return this.#planOn(instance, this.#siblings(intent), nodeENI, network)
   }
 

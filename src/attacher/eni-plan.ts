@@ -36,14 +36,17 @@ export function planEni(question: PlanQuestion): EniPlan | GivenUp {
   if (maxPerNode !== undefined && ofNodeENI.length >= maxPerNode)
     return {
       reason: 'MaxPerNode',
-      message: `instance ${instance.id} has ${ofNodeENI.length} ENIs of NodeENI ${nodeENI.metadata.name}: its maxPerNode is ${maxPerNode}`,
+      message: `instance ${instance.id} has ${ofNodeENI.length} ENIs of NodeENI ${nodeENI.metadata.name}: its maxPerNode is ${maxPerNode}; raise it, or add nodes`,
     }
   const subnet = chooseSubnet(question, ofNodeENI)
   if ('reason' in subnet) return subnet
   const taken = takenSlots(siblings, instance.interfaces)
   const slot = chooseSlot(cardsFor(question), taken, deviceIndex)
   if (slot === undefined)
-    return { reason: 'NodeFull', message: `instance ${instance.id} (${type.name}) has no free ENI slot` }
+    return {
+      reason: 'NodeFull',
+      message: `instance ${instance.id} (${type.name}) has no free ENI slot; add nodes, or use a type that takes more ENIs`,
+    }
   // EC2 accepts an attach beyond the budget and never ends it (aws-ebs-csi-driver issue 1163).
   const budget = type.sharedAttachments
   const volumes = Math.max(instance.volumes, policy.volumes)
@@ -51,7 +54,7 @@ export function planEni(question: PlanQuestion): EniPlan | GivenUp {
   if (attachmentsLeft < 0)
     return {
       reason: 'NodeFull',
-      message: `instance ${instance.id} (${type.name}) has no free attachment: its ${budget} are shared by ${taken.length} ENIs and ${volumes} EBS volumes`,
+      message: `instance ${instance.id} (${type.name}) has no free attachment: its ${budget} are shared by ${taken.length} ENIs and ${volumes} EBS volumes; add nodes, or use a type that shares none`,
     }
   return { subnet, ...slot, attachmentsLeft }
 }
@@ -82,13 +85,15 @@ function chooseSubnet(
 ): Subnet | GivenUp {
   const inZone = subnets.filter(({ zone }) => zone === instance.zone)
   const where = `no subnet of NodeENI ${nodeENI.metadata.name} in ${instance.zone} has a free address`
+  const advice = 'give the NodeENI another subnet in that zone, or free addresses'
   if (attachPolicyOf(nodeENI.spec) === 'Eager') {
     const used = new Set(ofNodeENI.map(({ status }) => status?.eni?.subnetID))
-    const message = used.size === 0 ? where : `${where} and no ENI of instance ${instance.id} yet`
+    const what = used.size === 0 ? where : `${where} and no ENI of instance ${instance.id} yet`
+    const message = `${what}; ${advice}`
     return inZone.find(({ id }) => !used.has(id)) ?? { reason: 'NoUsableSubnet', message }
   }
   const [most] = inZone.toSorted((a, b) => b.freeAddresses - a.freeAddresses)
-  return most ?? { reason: 'NoUsableSubnet', message: where }
+  return most ?? { reason: 'NoUsableSubnet', message: `${where}; ${advice}` }
 }
 
 /** Slots that EC2 shows, and those planned by our other attachments that EC2 does not show yet. */

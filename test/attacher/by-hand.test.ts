@@ -140,7 +140,10 @@ test('an Eager ENI deleted by hand is replaced', async () => {
   await lab.until(() => ours(lab.scene).some((eni) => eni.attachment?.status === 'attached'))
   assert.notEqual(lab.eni.eniId, eniId)
   assert.equal(lab.scene.attachments().length, 1)
-  assert.match(lab.events('ENILost')[0] ?? '', /was deleted by somebody else/)
+  assert.match(
+    lab.events('ENILost')[0] ?? '',
+    /was deleted by somebody else; a pod that had it needs to be deleted, and gets another/,
+  )
 })
 
 test('an ENI deleted by hand under a pod fails, and goes when the pod has ended', async () => {

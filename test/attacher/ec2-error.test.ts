@@ -52,6 +52,15 @@ const kinds: readonly (readonly [Ec2ErrorKind, code: string, message?: string, s
   ['Configuration', 'SomethingNew'],
 ]
 
+/** In the words of who can do it. */
+const advice: Readonly<Record<string, string>> = {
+  AttachmentLimitExceeded: ' (add nodes, or use a type that takes more ENIs)',
+  NetworkInterfaceLimitExceeded:
+    ' (raise the quota "Network interfaces per Region", L-DF5E4CA3, or delete ENIs that nobody uses)',
+  SecurityGroupsPerInterfaceLimitExceeded:
+    ' (name fewer security groups in the NodeENI, or raise the quota "Security groups per network interface")',
+}
+
 for (const [kind, code, message = code, httpStatusCode = 400, action = 'Act'] of kinds) {
   test(`${code} (${message}, ${httpStatusCode}) of ${action} is ${kind}`, () => {
     const $metadata = { httpStatusCode }
@@ -62,7 +71,7 @@ for (const [kind, code, message = code, httpStatusCode = 400, action = 'Act'] of
     assert.equal(error.kind, kind)
     assert.equal(error.code, code)
     assert.equal(error.action, action)
-    assert.equal(error.message, `EC2 ${action}: ${code}: ${message}`)
+    assert.equal(error.message, `EC2 ${action}: ${code}: ${message}${advice[code] ?? ''}`)
     assert.ok(isEc2(error, kind))
   })
 }

@@ -75,7 +75,8 @@ test('Eager with a subnet that is exhausted has no second ENI in another', () =>
   assert.ok('reason' in answer)
   assert.deepEqual(answer, {
     reason: 'NoUsableSubnet',
-    message: 'no subnet of NodeENI upf in eu-north-1a has a free address and no ENI of instance i-a1 yet',
+    message:
+      'no subnet of NodeENI upf in eu-north-1a has a free address and no ENI of instance i-a1 yet; give the NodeENI another subnet in that zone, or free addresses',
   })
 })
 
@@ -89,7 +90,7 @@ test('what is planned counts for maxPerNode, what is only wished for does not', 
   const answer = plan({ ...justInTime, maxPerNode: 1 }, { siblings })
   assert.ok('reason' in answer)
   assert.equal(answer.reason, 'MaxPerNode')
-  assert.equal(answer.message, 'instance i-a1 has 1 ENIs of NodeENI upf: its maxPerNode is 1')
+  assert.equal(answer.message, 'instance i-a1 has 1 ENIs of NodeENI upf: its maxPerNode is 1; raise it, or add nodes')
 })
 
 test('slots that EC2 shows and slots that are planned are taken', () => {
@@ -105,7 +106,10 @@ test('a shared budget holds all ENIs, the primary one too, and the volumes', () 
   assert.equal(placed(justInTime, { type: shared, instance: { ...instance, volumes: 26 } }), 'many 0/1')
   const answer = plan(justInTime, { type: shared, instance: { ...instance, volumes: 27 } })
   assert.ok('reason' in answer)
-  assert.match(answer.message, /its 28 are shared by 1 ENIs and 27 EBS volumes/)
+  assert.match(
+    answer.message,
+    /its 28 are shared by 1 ENIs and 27 EBS volumes; add nodes, or use a type that shares none/,
+  )
 })
 
 test('slots that are kept for VPC CNI are not given, and less is kept once it has some', () => {

@@ -102,7 +102,10 @@ test('an instance that was full a minute ago is looked at again before a pod is 
       await attacher.capacityIs(node, ({ cards }) => cards[0]?.foreign === slots + 1)
       attacher.addIntent('refused', attacher.addPod('refused', node), spec)
       await attacher.failed('refused')
-      assert.match(await attacher.event('Pod', 'refused', 'NodeFull'), /has no free ENI slot/)
+      assert.match(
+        await attacher.event('Pod', 'refused', 'NodeFull'),
+        /has no free ENI slot; add nodes, or use a type that takes more ENIs/,
+      )
       // The sweep that follows a refusal is over.
       await attacher.ready('upf', 'True')
       for (const id of attacher.foreign.ids) if (!before.includes(id)) attacher.detachForeign(id)
