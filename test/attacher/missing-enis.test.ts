@@ -61,7 +61,10 @@ test('a node without room is named, with what it lacks and why, for as long as i
   await lab.clock.advance(minuteMs)
   const { message = '' } = lab.complete ?? {}
   const before = lab.events
-  assert.match(message, /^1 nodes lack ENIs .*: a1 lacks 1 \(instance i-a1 \(m5.xlarge\) has no free ENI slot; add nodes, [^)]*\); make/)
+  assert.match(
+    message,
+    /^1 nodes lack ENIs .*: a1 lacks 1 \(instance i-a1 \(m5.xlarge\) has no free ENI slot; add nodes, [^)]*\); make/,
+  )
   await lab.clock.advance(60 * minuteMs)
   assert.equal(lab.complete?.message, message)
   assert.equal(lab.complete?.lastTransitionTime, lastTransitionTime)

@@ -88,7 +88,10 @@ test('an ENI that somebody detached while it was attaching ends the try', option
   const { status } = await attacher.attachmentIs('upf-1', (one) => one.status?.eni?.attachmentID !== undefined)
   attacher.ec2.detachByHand(status?.eni?.eniID ?? '')
   await attacher.clock.jumpUntil(1_000, attacher.failed('upf-1'))
-  assert.match(await attacher.event('Pod', 'upf-0', 'ENILost'), /was detached or deleted by somebody else; its pod gets another/)
+  assert.match(
+    await attacher.event('Pod', 'upf-0', 'ENILost'),
+    /was detached or deleted by somebody else; its pod gets another/,
+  )
   await attacher.giveClaimBack()
   checkEmpty(attacher)
 })

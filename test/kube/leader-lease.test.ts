@@ -63,7 +63,7 @@ class LeaseUnderTest {
     // A test that waits for it sees the error all the same.
     ended.catch(() => undefined)
     this.#test.after(() => abort.abort())
-    return { ended, stop: () => abort.abort() }
+    return { lease, ended, stop: () => abort.abort() }
   }
 
   async until(leader: string, limitMs: number): Promise<void> {
@@ -258,21 +258,14 @@ test('a candidate that is stopped while it waits ends without an error and leave
 })
 
 test('who cannot read the lease could not take over, and says why until he can', async (t) => {
-  let isAllowed = false
-  const api = await scriptedServer(t, (_url, _request, response) => {
-    const lease = { metadata: name, spec: { holderIdentity: 'other', leaseDurationSeconds: 15, renewTime: '0' } }
-    if (isAllowed) sendJson(response, 200, lease)
-    else sendJson(response, 403, { reason: 'Forbidden', message: 'leases is forbidden' })
-  })
-  const abort = new AbortController()
-  const lease = new LeaderLease(new Cluster(api.kubeconfig), { ...name, ...timing, identity: 'first' }, log)
+  const under = new LeaseUnderTest(t)
+  under.heldBy('other')
+  under.api.disturb = () => ({ when: 'before', answer: 403 })
+  const { lease } = under.candidate('first', () => assert.fail('leads'))
   assert.equal(lease.trouble, 'the leader lease has not been read yet')
-  const ended = lease.run(abort.signal, () => assert.fail('leads'))
-  const trouble = () => lease.trouble
-  const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
-  while (trouble()?.includes('leases is forbidden') !== true) await nextTurn()
-  isAllowed = true
-  while (trouble() !== undefined) await nextTurn()
-  abort.abort()
-  await ended
+  await under.clock.advance(lookMs)
+  assert.match(lease.trouble ?? '', /the leader lease attacher is not to be had: GET .*as the test ordered/)
+  under.api.disturb = () => undefined
+  await under.clock.advance(lookMs)
+  assert.equal(lease.trouble, undefined)
 })
