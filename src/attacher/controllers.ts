@@ -37,6 +37,9 @@ import { NodeSweep } from './node-sweep.ts'
 import { UnreadableNodeENI } from './unreadable-node-eni.ts'
 import type { AttacherSettings } from './settings.ts'
 
+/** The status of a NodeENI counts its ENIs, of which many change at once. */
+const statusMs = 250
+
 export interface ControllersParts {
   readonly cluster: KubeClient
   readonly ec2: Ec2Access
@@ -160,7 +163,7 @@ export class Controllers {
       log,
       clock,
     )
-    const nodeENIQueue = new WorkQueue((name) => nodeENIController.reconcile(name), 1, log, clock)
+    const nodeENIQueue = new WorkQueue((name) => nodeENIController.reconcile(name), 1, log, clock, statusMs)
     const claimQueue = new WorkQueue((nodeName) => claimController.reconcile(nodeName), 10, log, clock)
     const requeueNodeENIs = () => [...nodeENIs.values()].forEach(({ metadata }) => nodeENIQueue.add(metadata.name))
     const onSwept = () => {

@@ -13,18 +13,23 @@ export class WorkQueue {
   readonly #concurrency: number
   readonly #log: Log
   readonly #clock: Clock
+  readonly #spacingMs: number
   readonly #ready = new Set<string>()
   readonly #running = new Set<string>()
+  /** Ran so recently that it waits for what else is asked for. */
+  readonly #resting = new Set<string>()
   readonly #delayed = new Map<string, () => void>()
   readonly #failures = new Map<string, number>()
   #signal: AbortSignal | undefined
   #idle = Promise.withResolvers<void>()
 
-  constructor(worker: Worker, concurrency: number, log: Log, clock: Clock = realClock) {
+  /** A key runs at most once in `spacingMs`: at once, then once for all that was asked for meanwhile. */
+  constructor(worker: Worker, concurrency: number, log: Log, clock: Clock = realClock, spacingMs = 0) {
     this.#worker = worker
     this.#concurrency = concurrency
     this.#log = log
     this.#clock = clock
+    this.#spacingMs = spacingMs
   }
 
   /** Runs the key as soon as possible; before the queue is started, it waits. */
@@ -63,7 +68,7 @@ export class WorkQueue {
     if (this.#signal === undefined || this.#signal.aborted) return
     for (const key of this.#ready) {
       if (this.#running.size >= this.#concurrency) return
-      if (this.#running.has(key)) continue
+      if (this.#running.has(key) || this.#resting.has(key)) continue
       this.#ready.delete(key)
       void this.#work(key, this.#signal)
     }
@@ -71,6 +76,7 @@ export class WorkQueue {
 
   async #work(key: string, signal: AbortSignal): Promise<void> {
     this.#running.add(key)
+    if (this.#spacingMs > 0) this.#rest(key)
     try {
       const againMs = await this.#worker(key, signal)
       this.#failures.delete(key)
@@ -82,6 +88,14 @@ export class WorkQueue {
       if (signal.aborted && this.#running.size === 0) this.#idle.resolve()
       this.#pump()
     }
+  }
+
+  #rest(key: string): void {
+    this.#resting.add(key)
+    this.#clock.after(this.#spacingMs, () => {
+      this.#resting.delete(key)
+      this.#pump()
+    })
   }
 
   #backOff(key: string, error: unknown): void {

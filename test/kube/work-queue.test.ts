@@ -35,10 +35,10 @@ class HeldWorker {
   }
 }
 
-function held(t: TestContext, concurrency = 2) {
+function held(t: TestContext, concurrency = 2, spacingMs = 0) {
   const worker = new HeldWorker()
   const clock = new ManualClock()
-  const queue = new WorkQueue(worker.work, concurrency, log, clock)
+  const queue = new WorkQueue(worker.work, concurrency, log, clock, spacingMs)
   const abort = new AbortController()
   const ended = queue.run(abort.signal)
   t.after(async () => {
@@ -48,6 +48,22 @@ function held(t: TestContext, concurrency = 2) {
   })
   return { worker, clock, queue, abort, ended }
 }
+
+test('with spacing a key runs at once, then once for all that came in meanwhile, and other keys do not wait', async (t) => {
+  const { worker, clock, queue } = held(t, 2, 250)
+  queue.add('a')
+  await worker.finish('a', 60_000)
+  for (let added = 0; added < 4; added++) queue.add('a')
+  queue.add('b')
+  assert.deepEqual(worker.started, ['a', 'b'])
+  clock.advance(249)
+  assert.deepEqual(worker.started, ['a', 'b'])
+  clock.advance(1)
+  assert.deepEqual(worker.started, ['a', 'b', 'a'])
+  await worker.finish('a')
+  clock.advance(1_000)
+  assert.deepEqual(worker.started, ['a', 'b', 'a'])
+})
 
 test('what comes in while a key runs makes it run once more, afterwards', async (t) => {
   const { worker, queue } = held(t)
