@@ -1,4 +1,6 @@
 // One NodeENI: is it usable, and why not (condition Ready); its counts; the ENIs that it wants ahead of pods; its end.
+import { isDeepStrictEqual } from 'node:util'
+
 import { isDeleting, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, nodeENIFinalizer } from '../api/names.ts'
 import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
@@ -260,13 +262,10 @@ export class NodeENIController {
 
 function isSame(a: NodeENIStatus, b: NodeENIStatus | undefined): boolean {
   const { attachments: _, ...rest } = b ?? {}
-  const canonical = (status: NodeENIStatus) =>
-    JSON.stringify(
-      Object.entries(status).toSorted(([x], [y]) => (x < y ? -1 : 1)),
-      (_key, value: unknown) =>
-        value !== null && typeof value === 'object' && !Array.isArray(value)
-          ? Object.fromEntries(Object.entries(value).toSorted(([x], [y]) => (x < y ? -1 : 1)))
-          : value,
-    )
-  return canonical(a) === canonical(rest)
+  return isDeepStrictEqual(inOrder(a), inOrder(rest))
+}
+
+/** The API server keeps conditions in the order in which they first came. */
+function inOrder({ conditions = [], ...status }: NodeENIStatus): NodeENIStatus {
+  return { ...status, conditions: conditions.toSorted((a, b) => (a.type < b.type ? -1 : 1)) }
 }

@@ -133,3 +133,20 @@ test('a NodeENI that wants no ENIs ahead of pods says nothing of them', async ()
   await lab.clock.advance(minuteMs)
   assert.equal(lab.complete, undefined)
 })
+
+test('whatever became known first, the status is not written again while nothing changes', async () => {
+  const lab = new Missing()
+  lab.start({}, 'a1')
+  await lab.is('True')
+  const kind = { code: 'UnauthorizedOperation', status: 403 }
+  lab.ec2.faults.add({ action: 'CreateNetworkInterface', when: 'before', times: Infinity, kind })
+  lab.scene.addNode('a2')
+  await lab.is('False')
+  lab.ec2.faults.clear()
+  await lab.is('True')
+  await lab.clock.advance(10 * minuteMs)
+  const before = lab.api.requests.length
+  await lab.clock.advance(10 * minuteMs)
+  const writes = lab.api.requests.slice(before).filter(({ method }) => method !== 'GET')
+  assert.deepEqual(writes, [])
+})
