@@ -172,3 +172,11 @@ export function isEc2(error: unknown, ...kinds: readonly Ec2ErrorKind[]): error 
 export function isRightOnEnis({ code, message }: Ec2Error): boolean {
   return code === 'UnauthorizedOperation' && !message.includes(':instance/')
 }
+
+/**
+ * What EC2 says of an ENI that it has just made and does not know yet; a policy that goes by tags refuses one whose tags IAM does not
+ * know yet (hashicorp/terraform-provider-aws#27028).
+ */
+export function isMaybeTooNew(error: unknown): error is Ec2Error {
+  return isEc2(error, 'NotFound') || (isEc2(error, 'Configuration') && isRightOnEnis(error))
+}

@@ -10,7 +10,7 @@ import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Ec2Access, type Eni, settleDeadlineMs } from './ec2.ts'
-import { Ec2Error, isEc2, isRightOnEnis } from './ec2-error.ts'
+import { Ec2Error, isEc2, isMaybeTooNew } from './ec2-error.ts'
 import { eniDescription, eniTags } from './eni-identity.ts'
 import type { EniPlacement } from './eni-placement.ts'
 import type { GivenUp } from './eni-plan.ts'
@@ -26,7 +26,9 @@ const indexTriesMax = 5
 const tokenGoodMs = 60 * 60_000
 /** An ENI that a describe shows may be unknown to the next call all the same. */
 const stillUnknownMs = 250
-const unknownPauseMaxMs = 8_000
+const stillUnknownMaxMs = 2_000
+/** A right that is missing looks like a tag that IAM does not know yet: who waits for longer than this has to hear of it. */
+const silentMs = 15_000
 /** A pod that runs is moved to no other ENI. */
 export const lostAdvice = 'a pod that had it needs to be deleted, and gets another'
 
@@ -228,21 +230,19 @@ export class EniAttach {
     })
   }
 
-  /**
-   * Mostly EC2 knows at once what it has made, and IAM its tags; where not, EC2 is asked again when it shows the ENI, ever more
-   * rarely.
-   */
+  /** Mostly EC2 knows at once what it has made, and IAM its tags; where not, it is asked again when it shows the ENI. */
   async #onceKnown<T>(attachment: ENIAttachment, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
     const { watch, clock } = this.#parts
     const { eniID = '', createdTime } = eniStatusOf(attachment)
     const isNew = () => this.#ageMs(createdTime) < consistencyMs
-    for (let pauseMs = stillUnknownMs; ; pauseMs *= 2) {
+    const startedAt = clock.monotonic()
+    for (let pauseMs = stillUnknownMs; ; pauseMs = Math.min(pauseMs * 2, stillUnknownMaxMs)) {
       try {
         return await call()
       } catch (error) {
-        if (!isUnknown(error) || !isNew()) throw error
-        // A right that is missing looks the same: whoever waits has to hear of it, and the next pass asks again.
-        if (pauseMs > unknownPauseMaxMs) throw new Ec2Error(error.action, 'Retry', error.code, error.detail, error)
+        if (!isMaybeTooNew(error) || !isNew()) throw error
+        if (clock.monotonic() - startedAt > silentMs)
+          throw new Ec2Error(error.action, 'Retry', error.code, error.detail, error)
         await watch.until(eniID, (seen) => seen !== undefined || !isNew(), this.#look(attachment, signal))
         // What describes it may know it before what attaches it.
         await sleep(clock, pauseMs, signal)
@@ -328,11 +328,6 @@ export class EniAttach {
   #clientToken({ metadata }: ENIAttachment, attempt: number): string {
     return createHash('sha256').update(`${this.#parts.clusterName}\0${metadata.uid}\0${attempt}`).digest('hex')
   }
-}
-
-/** A policy that goes by tags refuses an ENI whose tags IAM does not know yet (hashicorp/terraform-provider-aws#27028). */
-function isUnknown(error: unknown): error is Ec2Error {
-  return isEc2(error, 'NotFound') || (isEc2(error, 'Configuration') && isRightOnEnis(error))
 }
 
 /** Without what was noted of a failed try: the next step that succeeds ends it. */

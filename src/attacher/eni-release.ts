@@ -7,7 +7,7 @@ import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, type EniAttachmentFacts, settleDeadlineMs } from './ec2.ts'
-import { isEc2 } from './ec2-error.ts'
+import { isEc2, isMaybeTooNew } from './ec2-error.ts'
 import type { EniWatch } from './eni-watch.ts'
 import type { InstanceLife } from './instance-life.ts'
 import { ourEnis } from './our-enis.ts'
@@ -39,6 +39,16 @@ export class EniRelease {
    * @returns after how many milliseconds to look again. @throws Ec2Error or KubeError to be tried again.
    */
   async release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
+    try {
+      return await this.#release(attachment, signal)
+    } catch (error) {
+      const ageMs = this.#parts.clock.now() - Date.parse(attachment.status?.eni?.createdTime ?? '')
+      if (isMaybeTooNew(error) && ageMs < consistencyMs) return lookAgainMs
+      throw error
+    }
+  }
+
+  async #release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { ec2, store, watch, absences, log } = this.#parts
     const { name, uid } = attachment.metadata
     const seen = await ourEnis(watch, attachment, { urgency: 'release', signal })

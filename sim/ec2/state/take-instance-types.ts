@@ -1,6 +1,6 @@
 // Makes instance-types.jsonl from the answers of DescribeInstanceTypes that the moto project collects every month (Apache-2.0).
 // To renew: pip download --no-deps moto && unzip moto-*.whl moto/ec2/resources/instance_types.json.gz
-//           node sim/ec2/state/take-instance-types.ts moto/ec2/resources/instance_types.json.gz
+//           node sim/ec2/state/take-instance-types.ts moto/ec2/resources/instance_types.json.gz sim/ec2/state/instance-types.jsonl
 // and write moto's version into the header of instance-types.ts.
 
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -27,14 +27,19 @@ interface Described {
   }
 }
 
-const [, , source] = process.argv
-if (source === undefined) throw new Error('usage: node sim/ec2/state/take-instance-types.ts <instance_types.json.gz>')
+const [, , source, target] = process.argv
+if (source === undefined || target === undefined) {
+  process.stderr.write(
+    'usage: node sim/ec2/state/take-instance-types.ts <instance_types.json.gz> <instance-types.jsonl>\n',
+  )
+  process.exit(2)
+}
 
 const described = JSON.parse(gunzipSync(readFileSync(source)).toString()) as Record<string, Described>
 const lines = Object.entries(described)
   .toSorted(([a], [b]) => (a < b ? -1 : 1))
   .map(([name, type]) => JSON.stringify({ name, ...limitsOf(name, type) }))
-writeFileSync(new URL('instance-types.jsonl', import.meta.url), `${lines.join('\n')}\n`)
+writeFileSync(target, `${lines.join('\n')}\n`)
 
 function limitsOf(
   name: string,
