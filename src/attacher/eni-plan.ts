@@ -2,7 +2,7 @@
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { Instance, InstanceType, Subnet } from './ec2.ts'
-import { cardsBesideCni, chooseSlot, type Slot, type SlotPolicy } from './slot-map.ts'
+import { cardsBesideCni, chooseSlot, primarySlot, type Slot, type SlotPolicy } from './slot-map.ts'
 
 /** This try is over for good: what to tell the pod and the user. */
 export interface GivenUp {
@@ -96,12 +96,15 @@ function chooseSubnet(
   return most ?? { reason: 'NoUsableSubnet', message: `${where}; ${advice}` }
 }
 
-/** Slots that EC2 shows, and those planned by our other attachments that EC2 does not show yet. */
+/**
+ * Slots that EC2 shows, and those planned by our other attachments that EC2 does not show yet; nor need it show the primary interface
+ * of an instance that has just been launched.
+ */
 export function takenSlots(siblings: readonly ENIAttachment[], interfaces: readonly Slot[]): Slot[] {
   const planned = siblings.flatMap(({ status }) => {
     const { networkCard, deviceIndex } = status?.eni ?? {}
     return networkCard === undefined || deviceIndex === undefined ? [] : [{ networkCard, deviceIndex }]
   })
   const key = ({ networkCard, deviceIndex }: Slot) => `${networkCard}/${deviceIndex}`
-  return [...new Map([...interfaces, ...planned].map((slot) => [key(slot), slot])).values()]
+  return [...new Map([primarySlot, ...interfaces, ...planned].map((slot) => [key(slot), slot])).values()]
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../process/clock.ts'
 import { Absences } from './absences.ts'
 import type { Ec2ByUrgency, Instance, InstanceType } from './ec2.ts'
 import type { Urgency } from './ec2-limiter.ts'
+import { takenSlots } from './eni-plan.ts'
 import { cardsBesideCni, roomOn, type SlotPolicy } from './slot-map.ts'
 
 /** What EC2 last said of an instance. */
@@ -86,16 +87,17 @@ export class Inventory {
     if (instance === undefined || type === undefined) return undefined
     const foreign = instance.interfaces.filter(({ eniID }) => !ourEnis.has(eniID))
     const usable = cardsBesideCni(type.cards, foreign, this.#parts.policy)
+    const taken = takenSlots([], foreign)
     const volumes = Math.max(instance.volumes, this.#parts.policy.volumes)
     return {
       instanceID,
       cards: type.cards.map((card, i) => ({
         index: card.index,
         limit: card.maxInterfaces,
-        foreign: card.maxInterfaces - roomOn(usable[i] ?? card, foreign),
+        foreign: card.maxInterfaces - roomOn(usable[i] ?? card, taken),
       })),
       ...(type.sharedAttachments !== undefined && {
-        shared: Math.max(0, type.sharedAttachments - volumes - foreign.length),
+        shared: Math.max(0, type.sharedAttachments - volumes - taken.length),
       }),
     }
   }

@@ -6,6 +6,9 @@ export interface Slot {
   readonly deviceIndex: number
 }
 
+/** Every instance has an interface there. */
+export const primarySlot: Slot = { networkCard: 0, deviceIndex: 0 }
+
 type Card = InstanceType['cards'][number]
 
 /** What of each instance is not for our ENIs, and where they go first. */

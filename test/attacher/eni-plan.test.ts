@@ -112,6 +112,12 @@ test('a shared budget holds all ENIs, the primary one too, and the volumes', () 
   )
 })
 
+test('the primary interface is counted although EC2 does not show it yet', () => {
+  const shared = { ...type, sharedAttachments: 28 }
+  const launched = { ...instance, interfaces: [], volumes: 27 }
+  assert.equal(placed(justInTime, { type: shared, instance: launched }), 'NodeFull')
+})
+
 test('slots that are kept for VPC CNI are not given, and less is kept once it has some', () => {
   const policy: SlotPolicy = { ...allForUs, cniSlots: 2 }
   const cni = { eniID: 'eni-cni', networkCard: 0, deviceIndex: 1 }

@@ -85,7 +85,8 @@ test('the extender is told exactly as many slots as can be chosen one after the 
       const onCards = foreign.filter(({ networkCard }) => networkCard < maxima.length)
       const type = typeOf(maxima, budget)
       const capacity = await capacityOf(instanceOf(onCards, volumes), type)
-      const taken = [...onCards]
+      // EC2 may not show the primary interface yet.
+      const taken = [primary, ...onCards.filter((one) => key(one) !== key(primary))]
       const hasBudget = () => budget === undefined || taken.length + volumes < budget
       let chosen = 0
       for (let next = chooseSlot(type.cards, taken, firstIndex); next && hasBudget(); chosen++) {

@@ -131,9 +131,16 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'slots that are planned and that EC2 does not show yet are given twice',
     file: 'src/attacher/eni-plan.ts',
-    find: '[...interfaces, ...planned]',
-    replace: '[...interfaces]',
+    find: '[primarySlot, ...interfaces, ...planned]',
+    replace: '[primarySlot, ...interfaces]',
     caughtBy: test('eni-plan'),
+  },
+  {
+    fault: 'a primary interface that EC2 does not show yet is not counted',
+    file: 'src/attacher/eni-plan.ts',
+    find: '[primarySlot, ...interfaces, ...planned]',
+    replace: '[...interfaces, ...planned]',
+    caughtBy: story('last-attachment'),
   },
   {
     fault: 'every detach is forced',

@@ -1,7 +1,7 @@
 // What happens around the attacher while it dies and comes back, and what must be reached.
 import { createNetworkInterface } from '../../../sim/ec2/state/create-network-interface.ts'
 import type { Ec2, Ec2Options } from '../../../sim/ec2/new-ec2.ts'
-import { type Claim, isDeleting } from '../../../src/api/eni-attachment.ts'
+import { type Claim, isDeleting, terminalFailure } from '../../../src/api/eni-attachment.ts'
 import type { NodeENISpec } from '../../../src/api/node-eni.ts'
 import { resource } from '../attacher-world.ts'
 import type { Scene } from '../scene.ts'
@@ -27,7 +27,7 @@ export interface Story {
   readonly tell: (tools: StoryTools) => Promise<void>
 }
 
-type Node = 'a1' | 'a2' | 'b1'
+type Node = 'a1' | 'a2' | 'b1' | 'volumes'
 
 function addUpf(scene: Scene, spec: Partial<NodeENISpec> = {}): void {
   const subnets = { subnetIDs: ['subnet-a1', 'subnet-b1'] }
@@ -279,6 +279,20 @@ export const stories: readonly Story[] = [
       lab.cutOffAttacher()
       await until(() => isServed(scene, pod))
       scene.endPod(pod)
+      await until(() => isEmpty(scene))
+    },
+  },
+  {
+    slug: 'last-attachment',
+    name: 'two pods on an instance with one attachment left, of which EC2 does not show the primary interface yet',
+    ec2: { consistency: { newIdMs: [500, 8_000], listMs: [1_500, 2_000] } },
+    async tell({ scene, until }) {
+      scene.addNode('volumes')
+      addUpf(scene)
+      const pods = [addPod(scene, '0', 'volumes'), addPod(scene, '1', 'volumes')]
+      const isRefused = () => scene.attachments().some((one) => terminalFailure(one)?.reason === 'NodeFull')
+      await until(() => pods.some((pod) => isServed(scene, pod)) && isRefused())
+      for (const pod of pods) scene.endPod(pod)
       await until(() => isEmpty(scene))
     },
   },

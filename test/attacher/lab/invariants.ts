@@ -18,7 +18,7 @@ const nobody: Meddling = { retagged: new Set(), taken: new Set() }
 /** At every change of EC2, whatever has crashed. */
 export function brokenNow(scene: Scene, meddling = nobody): string[] {
   const known = [...untagged(scene, meddling), ...unnamed(scene, meddling), ...twice(scene, meddling)]
-  return [...known, ...pulled(scene, meddling)]
+  return [...known, ...pulled(scene, meddling), ...beyondBudget(scene, meddling)]
 }
 
 /** When the story is over, every program runs, and EC2 has settled. */
@@ -60,6 +60,20 @@ function pulled(scene: Scene, { taken }: Meddling): string[] {
     const isThere = eni?.attachment !== undefined && eni.attachment.status !== 'detaching'
     if (isThere || taken.has(eniID)) return []
     return [`${metadata.name}: its ENI was taken from under pod ${status.device.inUseBy.name}`]
+  })
+}
+
+/** EC2 never ends an attach beyond the attachments that ENIs share with volumes. Who else attaches there may be to blame. */
+function beyondBudget(scene: Scene, { taken, retagged }: Meddling): string[] {
+  const { state } = scene.ec2
+  const unmeddled = new Set(ours(scene).filter(({ eniId }) => !taken.has(eniId) && !retagged.has(eniId)))
+  return state.instances().flatMap(({ instanceId, limits, ebsVolumes }) => {
+    const there = state.enisOn(instanceId)
+    const isAlone = there.every((eni) => unmeddled.has(eni) || eni.attachment?.deviceIndex === 0)
+    const isOver = ebsVolumes + there.length - 1 > limits.maximumEbsAttachments
+    const stuck = there.find((eni) => unmeddled.has(eni) && eni.attachment?.stuck === true)
+    if (limits.attachmentLimitType === 'dedicated' || !isAlone || !isOver || stuck === undefined) return []
+    return [`${stuck.eniId} was attached beyond the attachments of ${instanceId}`]
   })
 }
 

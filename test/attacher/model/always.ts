@@ -69,34 +69,19 @@ export class Always {
     })
   }
 
-  /** Never into the slots kept for VPC CNI, nor beyond the budget that ENIs share with volumes. */
+  /** Never into the slots kept for VPC CNI. */
   #beyondRoom(): string[] {
     const { lab, record, cniSlots } = this.#parts
     return lab.ec2.state.instances().flatMap(({ instanceId, limits }) => {
-      const there = lab.ec2.state.enisOn(instanceId)
-      const ours = there.filter(
-        ({ eniId }) => record.get(eniId)?.instanceID === instanceId && !record.isMeddledWith(eniId),
-      )
-      const onCard = ours.filter(({ attachment }) => attachment?.networkCard === 0).length
+      const onCard = lab.ec2.state
+        .enisOn(instanceId)
+        .filter(({ eniId }) => record.get(eniId)?.instanceID === instanceId && !record.isMeddledWith(eniId))
+        .filter(({ attachment }) => attachment?.networkCard === 0).length
       const room = (limits.cards[0] ?? 0) - 1 - cniSlots
-      const isAlone = there.every((eni) => ours.includes(eni) || eni.attachment?.deviceIndex === 0)
-      const stuck = ours.filter(({ attachment }) => attachment?.stuck === true)
-      return [
-        ...(onCard > room
-          ? [`${instanceId} has ${onCard} ENIs of ours on card 0, where there is room for ${room}`]
-          : []),
-        ...(isAlone && stuck.length > 0 && this.#isOverBudget(instanceId)
-          ? [`${stuck[0]?.eniId} was attached beyond the attachments of ${instanceId}`]
-          : []),
-      ]
+      return onCard > room
+        ? [`${instanceId} has ${onCard} ENIs of ours on card 0, where there is room for ${room}`]
+        : []
     })
-  }
-
-  #isOverBudget(instanceID: string): boolean {
-    const { state } = this.#parts.lab.ec2
-    const { limits, ebsVolumes } = state.instance(instanceID)
-    if (limits.attachmentLimitType === 'dedicated') return false
-    return ebsVolumes + state.enisOn(instanceID).length - 1 > limits.maximumEbsAttachments
   }
 
   #lookAtCall(call: Call): void {
