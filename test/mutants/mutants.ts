@@ -305,13 +305,6 @@ export const mutants: readonly Mutant[] = [
     caughtBy: test('describes-at-rest'),
   },
   {
-    fault: 'whoever waits calls EC2, though it rejects the credentials',
-    file: 'src/attacher/ec2-gate.ts',
-    find: "if (isEc2(error, 'Credentials')) for (const door of doors) door.fail(error, 1)",
-    replace: '',
-    caughtBy: test('ec2-gate', 'storms'),
-  },
-  {
     fault: 'a change that EC2 refuses is asked for again for each ENI',
     file: 'src/attacher/change-refusals.ts',
     find: 'if (leftMs > 0) {',
@@ -324,5 +317,19 @@ export const mutants: readonly Mutant[] = [
     find: 'if (unreadable.length > 0) {',
     replace: 'if (unreadable.length > Infinity) {',
     caughtBy: test('garbage-collector'),
+  },
+  {
+    fault: 'each ENI that waits asks by itself while EC2 refuses the credentials',
+    file: 'src/attacher/ec2-gate.ts',
+    find: 'if (reason !== undefined) throw reason.ofCallNotMade(action)',
+    replace: 'void reason',
+    caughtBy: test('ec2-gate'),
+  },
+  {
+    fault: 'who backs off does not hear that EC2 answers again',
+    file: 'src/attacher/controllers.ts',
+    find: 'for (const { metadata } of store.all()) attachmentQueue.add(metadata.name)\n      requeueNodeENIs()',
+    replace: 'requeueNodeENIs()',
+    caughtBy: test('storms'),
   },
 ]
