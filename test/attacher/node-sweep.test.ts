@@ -7,14 +7,17 @@ import { capacityAnnotation } from '../../src/api/names.ts'
 import type { NodeENI } from '../../src/api/node-eni.ts'
 import type { Ec2, Instance, InstanceType } from '../../src/attacher/ec2.ts'
 import { AttachmentStore } from '../../src/attacher/attachment-store.ts'
+import { Ec2Error } from '../../src/attacher/ec2-error.ts'
 import { Inventory } from '../../src/attacher/inventory.ts'
 import { NodeRefusals } from '../../src/attacher/node-refusals.ts'
 import { NodeSweep } from '../../src/attacher/node-sweep.ts'
+import type { Clock } from '../../src/process/clock.ts'
 import { Cluster } from '../../src/kube/cluster.ts'
 import { Informer } from '../../src/kube/informer.ts'
 import { attachmentParser, type NodeFacts, nodeENIParser, parseNode } from '../../src/kube/objects.ts'
 import { attachmentsPath, nodeENIsPath, nodesPath } from '../../src/kube/resource.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
+import { ManualClock } from '../process/manual-clock.ts'
 import { allForUs } from './objects.ts'
 import { TestClock } from './test-clock.ts'
 
@@ -22,7 +25,11 @@ const options = { timeout: 10_000 }
 const log = pino({ level: 'silent' })
 const known: InstanceType = { name: 'known', cards: [{ index: 0, maxInterfaces: 4 }], sharedAttachments: undefined }
 
-async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => string = () => 'known') {
+async function sweepUnderTest(
+  t: TestContext,
+  typeOf: (instanceID: string) => string = () => 'known',
+  clock: Clock = new TestClock(),
+) {
   const api = await FakeApiServer.start()
   const stop = new AbortController()
   const cluster = new Cluster(api.kubeconfig)
@@ -48,6 +55,7 @@ async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => st
   api.store('nodeenis').create({ metadata: { name: 'n6' }, spec })
   const inventory = new Inventory({ ec2: () => ec2 as Ec2, policy: allForUs, clock: new TestClock() })
   const swept = Promise.withResolvers<void>()
+  const troubled = Promise.withResolvers<void>()
   const sweep = new NodeSweep({
     cluster,
     store: new AttachmentStore(cluster, attachments),
@@ -56,8 +64,8 @@ async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => st
     inventory,
     refusals: new NodeRefusals(new TestClock()),
     onSwept: swept.resolve,
-    onTrouble: () => undefined,
-    clock: new TestClock(),
+    onTrouble: troubled.resolve,
+    clock,
     log,
   })
   const running: Promise<void>[] = [nodes, nodeENIs, attachments].map((informer) => informer.run(stop.signal))
@@ -74,7 +82,7 @@ async function sweepUnderTest(t: TestContext, typeOf: (instanceID: string) => st
       .list()
       .filter(({ metadata }) => metadata.annotations?.[capacityAnnotation] !== undefined)
       .map(({ metadata }) => metadata.name)
-  return { api, inventory, start, swept: swept.promise, annotated }
+  return { api, inventory, sweep, start, swept: swept.promise, troubled: troubled.promise, annotated }
 }
 
 for (const answer of [403, 404, 500]) {
@@ -94,4 +102,23 @@ test('a node whose instance type EC2 does not describe keeps no other from being
   await swept
   assert.deepEqual(annotated(), ['a1', 'a3'])
   assert.equal(inventory.isLookedUp('i-a2'), false)
+})
+
+test('a sweep that failed is tried again as soon as it is known that EC2 answers', options, async (t) => {
+  let isRefused = true
+  const typeOf = () => {
+    if (isRefused) throw new Ec2Error('DescribeInstances', 'Credentials', 'AuthFailure', 'who are you?', undefined)
+    return 'known'
+  }
+  const clock = new ManualClock()
+  const { sweep, start, swept, troubled, annotated } = await sweepUnderTest(t, typeOf, clock)
+  start()
+  await troubled
+  isRefused = false
+  sweep.retry()
+  const gatherMs = 100
+  await clock.timerFor(gatherMs)
+  clock.advance(gatherMs)
+  await swept
+  assert.deepEqual(annotated(), ['a1', 'a2', 'a3'])
 })
