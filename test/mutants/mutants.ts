@@ -194,8 +194,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a deleted ENI is not replaced',
     file: 'src/attacher/eni-upkeep.ts',
-    find: "if (eni === undefined) return isGone ? 'gone' : 'missing'",
-    replace: "if (eni === undefined) return isGone ? 'kept' : 'missing'",
+    find: "eni === undefined ? (isGone ? 'gone' : 'missing')",
+    replace: "eni === undefined ? (isGone ? 'kept' : 'missing')",
     caughtBy: test('by-hand'),
   },
   {
