@@ -29,7 +29,10 @@ export function aheadOfPods(
   return places.filter((name) => !taken.has(name)).slice(0, count)
 }
 
-/** How many of them are not attached (yet). One that pods hold is there for Eager, and leaves less room for warm ones. */
+/**
+ * How many of them are not attached (yet). One that a pod holds is there for Eager, whatever is to become of it when the pod ends; it
+ * leaves less room for warm ones.
+ */
 export function notThere(
   { spec }: NodeENI,
   node: NodeFacts,
@@ -41,8 +44,8 @@ export function notThere(
   const inZone = network.subnets.filter(({ zone }) => zone === node.zone).length
   const held = existing.filter((attachment) => !isIdle(attachment)).length
   const wanted = isEager ? Math.min(inZone, most) : Math.min(spec.warm, most - held)
-  const there = existing.filter(
-    (one) => one.status?.eni?.attached === true && !isDeleting(one) && terminalFailure(one) === undefined,
-  )
-  return Math.max(0, wanted - (isEager ? there : there.filter(isIdle)).length)
+  const isToStay = (one: ENIAttachment) => !isDeleting(one) && terminalFailure(one) === undefined
+  const attached = existing.filter(({ status }) => status?.eni?.attached === true)
+  const there = attached.filter((one) => (isIdle(one) ? isToStay(one) : isEager))
+  return Math.max(0, wanted - there.length)
 }

@@ -67,6 +67,9 @@ test('not there are those that are not attached; one that a pod holds is there f
     [[], [being], [being, idle], [idle, held]].map((existing) => count({}, existing)),
     [2, 2, 1, 0],
   )
+  const deletionTimestamp = new Date(0).toISOString()
+  const released = (one: ENIAttachment) => ({ ...one, metadata: { ...one.metadata, deletionTimestamp } })
+  assert.equal(count({}, [released(idle), released(held)]), 1, 'what is held stays until its pod ends')
   const warm = { dpdkResourceName: resource, warm: 2 }
   assert.deepEqual(
     [[], [being, idle], [idle, held]].map((existing) => count(warm, existing)),

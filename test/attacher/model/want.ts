@@ -19,8 +19,20 @@ export function wanting(trial: Trial, truth: Truth): string[] {
     ...lacks
       .filter(({ hasRoom }) => hasRoom)
       .map(({ nodeENI, node, missing }) => `NodeENI ${nodeENI} lacks ${missing} ENIs on ${node}, though there is room`),
+    ...nodeENIsOf(trial).flatMap((nodeENI) => untold(nodeENI, lacks)),
     ...trial.pods().flatMap((pod) => pending(trial, pod, full)),
   ]
+}
+
+/** Its condition Complete says that nodes lack ENIs, and that none does. */
+function untold(nodeENI: NodeENI, lacks: readonly Lack[]): string[] {
+  const { metadata, status } = nodeENI
+  const complete = status?.conditions?.find(({ type }) => type === 'Complete')
+  if (!isReady(nodeENI) || complete === undefined || metadata.deletionTimestamp !== undefined) return []
+  const expected = lacks.some((lack) => lack.nodeENI === metadata.name) ? 'False' : 'True'
+  return complete.status === expected
+    ? []
+    : [`NodeENI ${metadata.name} is Complete=${complete.status} (${complete.message}), and should be ${expected}`]
 }
 
 interface Lack {
