@@ -50,11 +50,12 @@ async function* explore(told: readonly Story[], index: number, of: number): Asyn
   }
 }
 
-/** Before and after each call; with gaps, which add to what that shows, one of three in turn. */
+/** Before and after each call; with gaps, which add to what that shows, at every other call one of three in turn. */
 function momentsOf(circumstance: Circumstance, i: number): readonly Fate['when'][] {
   const [before, after] = moments
-  const turn = i % moments.length
-  return circumstance === 'gaps' ? moments.slice(turn, turn + 1) : [before, after]
+  if (circumstance !== 'gaps') return [before, after]
+  const turn = (i / 2) % moments.length
+  return moments.filter((_, place) => place === turn)
 }
 
 async function work(index: number, of: number): Promise<void> {

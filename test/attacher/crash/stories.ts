@@ -286,12 +286,14 @@ export const stories: readonly Story[] = [
     slug: 'last-attachment',
     name: 'two pods on an instance with one attachment left, of which EC2 does not show the primary interface yet',
     ec2: { consistency: { newIdMs: [500, 8_000], listMs: [1_500, 2_000] } },
-    async tell({ scene, until }) {
+    async tell({ scene, ec2, until }) {
       scene.addNode('volumes')
       addUpf(scene)
       const pods = [addPod(scene, '0', 'volumes'), addPod(scene, '1', 'volumes')]
       const isRefused = () => scene.attachments().some((one) => terminalFailure(one)?.reason === 'NodeFull')
-      await until(() => pods.some((pod) => isServed(scene, pod)) && isRefused())
+      await until(isRefused)
+      ec2.setConsistency(undefined)
+      await until(() => pods.some((pod) => isServed(scene, pod)))
       for (const pod of pods) scene.endPod(pod)
       await until(() => isEmpty(scene))
     },
