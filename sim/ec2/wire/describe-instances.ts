@@ -64,42 +64,33 @@ function reservation(state: Ec2State, view: InterfaceView, instance: Instance): 
 }
 
 function instanceElement(state: Ec2State, view: InterfaceView, instance: Instance): XmlElements {
+  const enis = view.on(instance.instanceId)
+  const primary = enis.find(({ attachment }) => attachment?.deviceIndex === 0 && attachment.networkCard === 0)
   return {
     instanceId: instance.instanceId,
     instanceType: instance.instanceType,
     instanceState: { code: stateCodes[instance.state], name: instance.state },
     architecture: instance.limits.architecture,
+    privateDnsName: isOver(instance) ? '' : instance.privateDnsName,
+    privateIpAddress: primary?.privateIpAddresses[0],
     placement: {
       availabilityZone: instance.availabilityZone,
       availabilityZoneId: zoneId(instance.availabilityZone),
       tenancy: 'default',
     },
     launchTime: new Date(instance.launchTime).toISOString(),
+    ...(isOver(instance) ? {} : { subnetId: instance.subnetId, vpcId: instance.vpcId }),
+    sourceDestCheck: primary?.sourceDestCheck,
+    groupSet: groupSet(state, primary?.groupIds ?? []),
+    networkInterfaceSet: enis.map((eni) => interfaceOfInstanceElement(state, eni)),
+    blockDeviceMapping: isOver(instance) ? [] : volumes(instance),
     tagSet: tagSet(instance.tags),
-    ...(isOver(instance) ? nothingLeft : whatItHas(state, view, instance)),
   }
 }
 
 /** A terminated instance is in no subnet and no VPC any more. */
 function isOver({ state }: Instance): boolean {
   return state === 'terminated'
-}
-
-const nothingLeft: XmlElements = { privateDnsName: '', groupSet: [], networkInterfaceSet: [], blockDeviceMapping: [] }
-
-function whatItHas(state: Ec2State, view: InterfaceView, instance: Instance): XmlElements {
-  const enis = view.on(instance.instanceId)
-  const primary = enis.find(({ attachment }) => attachment?.deviceIndex === 0 && attachment.networkCard === 0)
-  return {
-    privateDnsName: instance.privateDnsName,
-    privateIpAddress: primary?.privateIpAddresses[0],
-    subnetId: instance.subnetId,
-    vpcId: instance.vpcId,
-    sourceDestCheck: primary?.sourceDestCheck,
-    groupSet: groupSet(state, primary?.groupIds ?? []),
-    networkInterfaceSet: enis.map((eni) => interfaceOfInstanceElement(state, eni)),
-    blockDeviceMapping: volumes(instance),
-  }
 }
 
 function volumes(instance: Instance): XmlValue {
