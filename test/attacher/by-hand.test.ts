@@ -247,7 +247,8 @@ test('an edit that only another ENI can follow stands in a condition, with the o
   assert.match(message, /1 of 1 ENIs were made with another secondaryPrivateIPv4AddressCount/)
   assert.ok(message.includes(metadata.name))
   lab.api.store('eniattachments').delete(metadata.name)
-  await lab.until(() => lab.condition('UpToDate')?.status === 'True' && lab.eni.privateIpAddresses.length === 3)
+  await lab.until(() => ours(lab.scene)[0]?.privateIpAddresses.length === 3)
+  await lab.until(() => lab.condition('UpToDate')?.status === 'True')
 })
 
 test('an Eager ENI at an index that its NodeENI no longer begins with is to be replaced; the next free one will do', async () => {
