@@ -213,6 +213,27 @@ export const mutants: readonly Mutant[] = [
     caughtBy: test('garbage-collector'),
   },
   {
+    fault: 'the collection deletes while an ENIAttachment cannot be read',
+    file: 'src/attacher/garbage-collector.ts',
+    find: 'if (unreadable.length > 0) {',
+    replace: 'if (unreadable.length > garbage.length) {',
+    caughtBy: test('garbage-collector', 'unreadable'),
+  },
+  {
+    fault: 'the ENIs of a NodeENI that cannot be read are released',
+    file: controller,
+    find: 'if (isLeftAlone(nodeENIs, attachment.spec.nodeENI) && isIdle(attachment)) return undefined',
+    replace: 'if (isLeftAlone(nodeENIs, attachment.spec.nodeENI) && !isIdle(attachment)) return undefined',
+    caughtBy: test('unreadable'),
+  },
+  {
+    fault: 'every ENI asks for a change that EC2 has refused for another',
+    file: 'src/attacher/change-refusals.ts',
+    find: 'while (!attempts.isTaken && attempts.asking !== undefined) await attempts.asking',
+    replace: 'while (attempts.isTaken && attempts.asking !== undefined) await attempts.asking',
+    caughtBy: test('refused-changes'),
+  },
+  {
     fault: 'the collection looks at the ENIs of other clusters',
     file: 'src/attacher/eni-survey.ts',
     find: 'await ec2.describeEnisByTag(clusterTag, [clusterName])',
