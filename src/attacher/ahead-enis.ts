@@ -75,7 +75,9 @@ export class AheadEnis {
   /** Undefined: this NodeENI wants no ENIs ahead of pods. A node that ends, or is stopped, lacks nothing. */
   shortages(nodeENI: NodeENI, network: Network): Shortage[] | undefined {
     if (!wantsAny(nodeENI)) return undefined
-    return this.#nodesOf(nodeENI).flatMap((node) => {
+    const nodes = this.#nodesOf(nodeENI)
+    this.#forgetOthers(nodes, nodeENI)
+    return nodes.flatMap((node) => {
       const place = { nodeName: node.name, instanceID: node.instanceID }
       if ((this.#parts.inventory.instance(node.instanceID)?.state ?? 'running') !== 'running') return []
       const missing = notThere(nodeENI, node, network, this.#existing(place, nodeENI))
@@ -84,6 +86,13 @@ export class AheadEnis {
       const why = this.#failed.get(key)?.why ?? this.#refusal(node.instanceID, nodeENI)
       return missing === 0 ? [] : [{ nodeName: node.name, missing, why }]
     })
+  }
+
+  /** Nodes that have gone, and what was tried before an edit. */
+  #forgetOthers(nodes: readonly NodeFacts[], nodeENI: NodeENI): void {
+    const keys = new Set(nodes.map(({ name }) => restKey(name, nodeENI)))
+    const isOf = (key: string) => key.startsWith(`${nodeENI.metadata.uid}/`)
+    for (const key of this.#failed.keys()) if (isOf(key) && !keys.has(key)) this.#failed.delete(key)
   }
 
   #refusal(instanceID: string, nodeENI: NodeENI): string | undefined {

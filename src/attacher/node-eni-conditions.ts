@@ -53,8 +53,8 @@ export function isNews(now: Condition, before: Condition | undefined): boolean {
   // That all is well is news only after it was not.
   if (now.status === 'Unknown' || (before?.status === 'Unknown' && now.status === 'True')) return false
   if (before === undefined) return now.type === 'Ready' || now.status === 'False'
-  // How many are left is none.
-  if (before.reason === 'Releasing' && now.reason === 'Releasing') return false
+  // How many are left or missing is none.
+  if (before.reason === now.reason && ['Releasing', 'MissingENIs'].includes(now.reason)) return false
   return before.status !== now.status || before.message !== now.message
 }
 
@@ -150,7 +150,7 @@ function complete({ nodeENI, network, shortages }: Findings): State | undefined 
       stuck.map(({ nodeName, missing, why }) => `${nodeName} lacks ${missing} (${why})`),
       '; ',
     )
-    const message = `${stuck.length} nodes lack ENIs that are to be there ahead of pods: ${each}; make room, or change nodeSelector, maxPerNode or warm: it is tried again by itself`
+    const message = `ENIs that are to be there ahead of pods are missing: ${each}; make room, or change nodeSelector, maxPerNode or warm: it is tried again by itself`
     return { type: 'Complete', status: 'False', reason: 'MissingENIs', message }
   }
   if (shortages.length > 0)
