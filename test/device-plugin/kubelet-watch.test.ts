@@ -6,7 +6,6 @@ import { pino } from 'pino'
 
 import { AllocateGate } from '../../src/device-plugin/allocate-gate.ts'
 import { KubeletWatch } from '../../src/device-plugin/kubelet-view.ts'
-import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { deviceKey, doubtMs, Occupancy } from '../../src/device-plugin/occupancy.ts'
 import { type PodResources, RateLimited } from '../../src/device-plugin/pod-resources.ts'
 import { resource } from './cluster-in-memory.ts'
@@ -35,9 +34,10 @@ function rig() {
     holds: () => Promise.resolve(false),
     close: () => undefined,
   }
+  const gate = new AllocateGate(clock)
   const watch = new KubeletWatch({
     podResources,
-    gate: new AllocateGate(clock),
+    gate,
     occupancy,
     clock,
     log: pino({ level: 'silent' }),
@@ -53,7 +53,7 @@ function rig() {
     await new Promise(setImmediate)
     if (looks.length > before) await looked.promise
   }
-  return { clock, occupancy, kubelet, watch, looks, at }
+  return { clock, occupancy, kubelet, gate, watch, looks, at }
 }
 
 test('nobody waits: one look a second', async () => {
@@ -122,40 +122,27 @@ test('what was asked of a kubelet before it was forgotten counts no more', async
 })
 
 test('no List while an Allocate is open, nor for 50 ms after its answer', async () => {
-  const occupancy = new Occupancy()
-  const gate = new AllocateGate(systemClock)
-  let isOpen = false
-  let closedAt = Number.NaN
-  const listed = Promise.withResolvers<number>()
-  const podResources: PodResources = {
-    holders: () => {
-      assert.equal(isOpen, false)
-      listed.resolve(performance.now())
-      return Promise.resolve(new Map())
-    },
-    allocatable: () => Promise.resolve(new Set()),
-    holds: () => Promise.resolve(false),
-    close: () => undefined,
+  const { clock, gate, looks, at } = rig()
+  let asked = Promise.withResolvers<void>()
+  const gateAsks = () => {
+    asked = Promise.withResolvers()
+    return asked.promise
   }
-  const log = pino({ level: 'silent' })
-  const watch = new KubeletWatch({
-    podResources,
-    gate,
-    occupancy,
-    clock: systemClock,
-    log,
-    onLook: () => undefined,
-  })
   const answer = Promise.withResolvers<void>()
-  const allocate = gate.during(async () => {
-    isOpen = true
-    await answer.promise
-    isOpen = false
-    closedAt = performance.now()
-  })
-  watch.keepLooking('acknowledge a', signal)
-  // Longer than the quiet time: the look asks at least once whether the Allocate is still open.
-  setTimeout(() => answer.resolve(), 120)
+  const allocate = gate.during(() => answer.promise)
+  await at(0, 'acknowledge a')
+  assert.deepEqual(looks, [])
+  answer.resolve()
   await allocate
-  assert.ok((await listed.promise) - closedAt >= 49)
+  clock.onAsk = () => asked.resolve()
+  for (const now of [10, 49]) {
+    clock.now = now
+    await gateAsks()
+    await new Promise(setImmediate)
+    assert.deepEqual(looks, [])
+  }
+  clock.now = 50
+  await gateAsks()
+  await new Promise(setImmediate)
+  assert.deepEqual(looks, [50])
 })
