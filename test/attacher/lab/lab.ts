@@ -95,6 +95,11 @@ export class Lab {
     this.#start()
   }
 
+  /** Adds to the violations what must not be when every program runs and EC2 has settled. */
+  checkEnd(): void {
+    for (const what of brokenInTheEnd(this.scene)) this.violations.add(`in the end: ${what}`)
+  }
+
   #start(death?: Death): AttacherProcess {
     const { settings, limits, lease } = this.#options
     const attacher = new AttacherProcess({
@@ -122,11 +127,6 @@ export class Lab {
     const spec = leases.get(leaseKey)?.['spec'] as { holderIdentity: string } | undefined
     if (lease === 'is deleted' && isDead && spec?.holderIdentity === identity) leases.delete(leaseKey)
     this.clock.after(takeOverMs, () => (lease === undefined ? this.startAttacher() : this.#start()))
-  }
-
-  /** Adds to the violations what must not be when every program runs and EC2 has settled. */
-  checkEnd(): void {
-    for (const what of brokenInTheEnd(this.scene)) this.violations.add(`in the end: ${what}`)
   }
 
   #hasCard(): (attachment: ENIAttachment) => boolean {
