@@ -326,20 +326,6 @@ export const mutants: readonly Mutant[] = [
     caughtBy: test('describes-at-rest'),
   },
   {
-    fault: 'a change that EC2 refuses is asked for again for each ENI',
-    file: 'src/attacher/change-refusals.ts',
-    find: 'if (leftMs > 0) {',
-    replace: 'if (leftMs > Infinity) {',
-    caughtBy: test('refused-changes'),
-  },
-  {
-    fault: 'ENIs are collected though an ENIAttachment cannot be read',
-    file: 'src/attacher/garbage-collector.ts',
-    find: 'if (unreadable.length > 0) {',
-    replace: 'if (unreadable.length > Infinity) {',
-    caughtBy: test('garbage-collector'),
-  },
-  {
     fault: 'each ENI that waits asks by itself while EC2 refuses the credentials',
     file: 'src/attacher/ec2-gate.ts',
     find: 'if (reason !== undefined) throw reason.ofCallNotMade(action)',
