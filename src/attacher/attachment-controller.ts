@@ -1,24 +1,17 @@
 // Decides what happens next to one ENIAttachment: attach it, mark it idle, start its release, or finish that.
-import {
-  type ENIAttachment,
-  type Failure,
-  isDeleting,
-  isIdle,
-  phaseOf,
-  terminalFailure,
-} from '../api/eni-attachment.ts'
-import { deviceFinalizer, eniFinalizer } from '../api/names.ts'
+import { type ENIAttachment, type Failure, isDeleting, isIdle, terminalFailure } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Informer } from '../kube/informer.ts'
 import { isConflict, isInvalid, isNotFound } from '../kube/kube-error.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AheadEnis } from './ahead-enis.ts'
+import type { AttachmentRelease } from './attachment-release.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs } from './ec2.ts'
 import { Ec2Error, isEc2, isRightOnEnis } from './ec2-error.ts'
-import { type EniAttach, lostAdvice } from './eni-attach.ts'
+import type { EniAttach } from './eni-attach.ts'
+import { lostAdvice } from './eni-create.ts'
 import type { GivenUp } from './eni-plan.ts'
-import type { EniRelease } from './eni-release.ts'
 import type { EniUpkeep } from './eni-upkeep.ts'
 import type { Urgency } from './ec2-limiter.ts'
 import type { FailureReport } from './failure-report.ts'
@@ -31,7 +24,7 @@ import { isLeftAlone } from './unreadable-node-eni.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { urgencyOf } from './urgency.ts'
 
-/** How often EC2 is asked about an instance that may be gone, and how long a device plugin may be silent. */
+/** How often it is looked what has become of an instance that may be gone. */
 const goneCheckMs = 30_000
 /** Lost so often in a row, it is no race but an object that the API server does not take. */
 const racesMax = 5
@@ -45,7 +38,7 @@ const watchLagMs = 10_000
 export interface AttachmentControllerParts {
   readonly store: AttachmentStore
   readonly eniAttach: EniAttach
-  readonly eniRelease: EniRelease
+  readonly attachmentRelease: AttachmentRelease
   readonly eniUpkeep: EniUpkeep
   readonly life: InstanceLife
   readonly idleLimit: IdleLimit
@@ -85,7 +78,7 @@ export class AttachmentController {
     }
     try {
       const againMs = await (isDeleting(attachment)
-        ? this.#release(attachment, signal)
+        ? this.#parts.attachmentRelease.release(attachment, signal)
         : this.#serveWhileNeeded(attachment, signal))
       this.#settled(name)
       return againMs
@@ -155,7 +148,7 @@ export class AttachmentController {
     if (terminalFailure(attachment) !== undefined) return undefined
     if (nodeENI === undefined) return isAttached ? undefined : this.#missNodeENI(attachment)
     if (!isAttached) return this.#attach(attachment, nodeENI, signal)
-    await this.#refreshPhase(attachment)
+    await this.#parts.store.refreshPhase(attachment)
     return this.#keep(this.#parts.store.latest(attachment), nodeENI, signal)
   }
 
@@ -293,53 +286,6 @@ export class AttachmentController {
     const { eni } = attachment.status ?? {}
     if (leftMs === Infinity || eni?.attached !== true || eni.idleSince !== undefined) return
     await this.#parts.store.writeEni(attachment, { ...eni, idleSince: timestamp(this.#parts.clock) })
-  }
-
-  /** idleSince ends with a claim; the phase may be older than what the device plugin wrote. */
-  async #refreshPhase(attachment: ENIAttachment): Promise<void> {
-    const { eni, phase } = attachment.status ?? {}
-    const outdated = !isIdle(attachment) && eni?.idleSince !== undefined
-    if (!outdated && phase === phaseOf(attachment)) return
-    const { idleSince, ...rest } = eni ?? {}
-    await this.#parts.store.writeEni(attachment, outdated || idleSince === undefined ? rest : { ...rest, idleSince })
-  }
-
-  async #release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const { store, eniRelease } = this.#parts
-    const finalizers = attachment.metadata.finalizers ?? []
-    if (!finalizers.includes(eniFinalizer)) return undefined
-    if (finalizers.includes(deviceFinalizer)) {
-      if (!(await this.#mayTakeCard(attachment))) {
-        if (isIdle(attachment)) await this.#awaitDevicePlugin(attachment)
-        else await this.#refreshPhase(attachment)
-        return goneCheckMs
-      }
-      await store.removeFinalizer(attachment, deviceFinalizer)
-      return raceMs
-    }
-    return eniRelease.release(attachment, signal)
-  }
-
-  /**
-   * Only then may a card be taken without its device plugin having let go of it: nothing was ever on the node for an ENI that
-   * EC2 was never asked for, and nothing is on an instance that EC2 calls terminated, or does not know. One that is stopped
-   * starts again with the pods that it had.
-   */
-  async #mayTakeCard(attachment: ENIAttachment): Promise<boolean> {
-    if (attachment.status?.eni?.plannedTime === undefined) return true
-    const state = await this.#parts.life.stateNow(attachment.spec)
-    return state === 'terminated' || (state === 'stopped' && isIdle(attachment))
-  }
-
-  /** A device plugin that does not come is never forced; somebody has to know. */
-  async #awaitDevicePlugin(attachment: ENIAttachment): Promise<void> {
-    const reason = 'WaitingForDevicePlugin'
-    const message = `the device plugin of node ${attachment.spec.nodeName} has not let go of the card yet: does its pod run?`
-    const since = attachment.status?.eni?.failure
-    const { report, clock } = this.#parts
-    const silentMs = clock.now() - Date.parse(since?.reason === reason ? since.time : '')
-    if (silentMs >= goneCheckMs) report.event(attachment, 'Warning', reason, message)
-    await report.write(attachment, { reason, message, terminal: false })
   }
 }
 

@@ -4,6 +4,7 @@ import {
   type ENIAttachment,
   eniAttachmentSchema,
   type EniStatus,
+  isIdle,
   phaseOf,
   type Place,
 } from '../api/eni-attachment.ts'
@@ -39,6 +40,11 @@ export class AttachmentStore {
   /** As it is now; the same when it is gone. */
   latest(attachment: ENIAttachment): ENIAttachment {
     return this.get(attachment.metadata.name) ?? attachment
+  }
+
+  /** By a pod, which can go to no other node any more. */
+  isHeld(attachment: ENIAttachment): boolean {
+    return this.latest(attachment).status?.device?.inUseBy !== undefined
   }
 
   all(): ENIAttachment[] {
@@ -78,6 +84,15 @@ export class AttachmentStore {
     const query = { fieldManager: attacherManager, force: true }
     const path = `${attachmentPath(name)}/status`
     return this.#wrote(await this.#cluster.request('PATCH', path, { as: 'apply', body, query }))
+  }
+
+  /** idleSince ends with a claim; the phase may be older than what the device plugin wrote. */
+  async refreshPhase(attachment: ENIAttachment): Promise<void> {
+    const { eni, phase } = attachment.status ?? {}
+    const outdated = !isIdle(attachment) && eni?.idleSince !== undefined
+    if (!outdated && phase === phaseOf(attachment)) return
+    const { idleSince, ...rest } = eni ?? {}
+    await this.writeEni(attachment, outdated || idleSince === undefined ? rest : { ...rest, idleSince })
   }
 
   /** @throws KubeError 409 when somebody else was faster. */

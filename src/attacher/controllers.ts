@@ -12,6 +12,7 @@ import type { Log } from '../process/log.ts'
 import { Absences } from './absences.ts'
 import { AheadEnis } from './ahead-enis.ts'
 import { AttachmentController } from './attachment-controller.ts'
+import { AttachmentRelease } from './attachment-release.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import { ChangeRefusals } from './change-refusals.ts'
 import { ClaimController } from './claim-controller.ts'
@@ -139,10 +140,11 @@ export class Controllers {
       onRefusalEnded: () => sweep.sweepSoon(),
       trouble: () => sweep.trouble,
     })
+    const report = new FailureReport(store, events, clock)
     const attachmentController = new AttachmentController({
       store,
       eniAttach,
-      eniRelease,
+      attachmentRelease: new AttachmentRelease({ store, life, eniRelease, report, clock }),
       eniUpkeep,
       life,
       idleLimit: new IdleLimit(store, nodes, clock),
@@ -150,7 +152,7 @@ export class Controllers {
       refusals,
       nodeENIController,
       aheadEnis,
-      report: new FailureReport(store, events, clock),
+      report,
       metrics,
       clock,
       onGivenUp: () => sweep.sweepSoon(),

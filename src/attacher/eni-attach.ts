@@ -1,36 +1,29 @@
-// How an intent becomes an attached ENI: planned, created, attached, settled. Every step is stored or idempotent, so that a crash
-// between any two of them is repaired by going through them again. eni-release.ts is the way back.
-import { createHash } from 'node:crypto'
-
-import { type ENIAttachment, type EniStatus } from '../api/eni-attachment.ts'
+// How an intent becomes an attached ENI: planned and created (eni-create.ts), attached, settled. Every step is stored or idempotent, so
+// that a crash between any two of them is repaired by going through them again. eni-release.ts is the way back.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import { type Clock, sleep, timestamp } from '../process/clock.ts'
 import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
-import { consistencyMs, type Ec2, type Ec2Access, type Eni, settleDeadlineMs } from './ec2.ts'
+import { consistencyMs, type Ec2Access, type Eni, settleDeadlineMs } from './ec2.ts'
 import { Ec2Error, isEc2, isMaybeTooNew } from './ec2-error.ts'
-import { eniDescription, eniTags } from './eni-identity.ts'
+import { EniCreate, eniStatusOf, type Made } from './eni-create.ts'
 import type { EniPlacement } from './eni-placement.ts'
 import type { GivenUp } from './eni-plan.ts'
-import type { EniWatch, Look } from './eni-watch.ts'
+import { type EniWatch, lookOf } from './eni-watch.ts'
 import type { Network, Networks } from './network.ts'
-import { ourEnis } from './our-enis.ts'
 import type { Slot } from './slot-map.ts'
 import { urgencyOf } from './urgency.ts'
 
 /** Beyond this many taken indexes in a row the node is not what we think it is. */
 const indexTriesMax = 5
-/** EC2 forgets client tokens after a time that it does not tell. */
-const tokenGoodMs = 60 * 60_000
 /** An ENI that a describe shows may be unknown to the next call all the same. */
 const stillUnknownMs = 250
 const stillUnknownMaxMs = 2_000
 /** A right that is missing looks like a tag that IAM does not know yet: who waits for longer than this has to hear of it. */
 const silentMs = 15_000
-/** A pod that runs is moved to no other ENI. */
-export const lostAdvice = 'a pod that had it needs to be deleted, and gets another'
 
 export interface EniAttachParts {
   /** A call whose signal aborts before its turn has come is not made. */
@@ -45,19 +38,15 @@ export interface EniAttachParts {
   readonly log: Log
 }
 
-/** An ENI as it is stored and as EC2 has just shown it. */
-interface Made {
-  readonly attachment: ENIAttachment
-  readonly eni: Eni
-}
-
 export class EniAttach {
   readonly #parts: EniAttachParts
   /** Two plans for one instance at the same time would choose the same device index. */
   readonly #planning = new KeyMutex()
+  readonly #create: EniCreate
 
   constructor(parts: EniAttachParts) {
     this.#parts = parts
+    this.#create = new EniCreate({ ...parts, planning: this.#planning })
   }
 
   /**
@@ -72,7 +61,7 @@ export class EniAttach {
   ): Promise<ENIAttachment | GivenUp | 'wait'> {
     let attachment = intent
     if (attachment.status?.eni?.attachmentID === undefined) {
-      const made = await this.#make(attachment, nodeENI, networkOf, signal)
+      const made = await this.#create.make(attachment, nodeENI, networkOf, signal)
       if (made === 'wait' || 'reason' in made) return made
       signal.throwIfAborted()
       const attached = await this.#attachToInstance(made, nodeENI, signal)
@@ -82,109 +71,11 @@ export class EniAttach {
     return attachment.status?.eni?.attached === true ? attachment : this.#settle(attachment, nodeENI, signal)
   }
 
-  async #make(
-    intent: ENIAttachment,
-    nodeENI: NodeENI,
-    networkOf: () => Promise<Network | GivenUp | undefined>,
-    signal: AbortSignal,
-  ): Promise<Made | GivenUp | 'wait'> {
-    // An attach may have been asked for, and its answer lost: EC2 knows no client token for it.
-    if (intent.status?.eni?.eniID !== undefined) {
-      const eni = await this.#find(intent, signal)
-      return 'reason' in eni ? eni : { attachment: intent, eni }
-    }
-    const network = await networkOf()
-    if (network === undefined) return 'wait'
-    if ('reason' in network) return network
-    if (intent.status?.eni?.subnetID !== undefined) return this.#create(intent, nodeENI, network, signal)
-    const planned = await this.#planning.run(intent.spec.instanceID, () => {
-      signal.throwIfAborted()
-      return this.#plan(intent, nodeENI, network)
-    })
-    if ('reason' in planned) return planned
-    return this.#create(planned, nodeENI, network, signal)
-  }
-
-  /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */
-  async #plan(intent: ENIAttachment, nodeENI: NodeENI, network: Network): Promise<ENIAttachment | GivenUp> {
-    const { store, placement, clock } = this.#parts
-    const plan = await placement.choose(intent, nodeENI, network)
-    if ('reason' in plan) return plan
-    const { subnet, networkCard, deviceIndex } = plan
-    const attempt = (intent.status?.eni?.attempt ?? 0) + 1
-    const plannedTime = timestamp(clock)
-    const firstDeviceIndex = nodeENI.spec.deviceIndex
-    const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex, firstDeviceIndex }
-    return store.writeEni(intent, { attempt, ...place, plannedTime })
-  }
-
-  async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network, signal: AbortSignal): Promise<Made> {
-    const { store, networks, clock, log } = this.#parts
-    const eni = eniStatusOf(planned)
-    // Its first try may have made an ENI that EC2 does not answer this token with any more.
-    if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni, signal)
-    try {
-      const created = await this.#ec2(planned, signal).createEni({
-        clientToken: this.#clientToken(planned, eni.attempt ?? 0),
-        subnetID: eni.subnetID ?? '',
-        securityGroupIDs: network.securityGroupIDs,
-        description: eniDescription(planned, nodeENI),
-        tags: eniTags(planned, nodeENI, this.#parts.clusterName),
-        secondaryPrivateIPv4AddressCount: nodeENI.spec.secondaryPrivateIPv4AddressCount,
-        ipv6AddressCount: nodeENI.spec.ipv6AddressCount,
-      })
-      log.info({ attachment: planned.metadata.name, node: planned.spec.nodeName, eni: created.id }, 'ENI created')
-      const attachment = await store.writeEni(planned, createdStatus(eni, created, timestamp(clock)))
-      return { attachment, eni: created }
-    } catch (error) {
-      if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')
-      // EC2 answers a token that made an ENI with that ENI: refused, there is none to look for.
-      if (isEc2(error, 'SubnetExhausted', 'Configuration')) await this.#forgetPlan(planned)
-      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)
-      throw error
-    }
-  }
-
-  /** The token of a plan is used up or old: the ENI of its first try exists, or will show, or never was; and it is ours. */
-  async #adopt(planned: ENIAttachment, eni: EniStatus, signal: AbortSignal): Promise<Made> {
-    const { store, absences, clock } = this.#parts
-    const [found] = await ourEnis(this.#parts.watch, planned, this.#look(planned, signal))
-    const isGone = absences.isGone(planned.metadata.uid, found)
-    if (found !== undefined) {
-      return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
-    }
-    if (!isGone)
-      throw new Error(`ENI of ${planned.metadata.name} may be there without EC2 showing it yet, looking again`)
-    await this.#forgetPlan(planned)
-    throw new Error(`ENI of ${planned.metadata.name}: the client token is used up, trying with the next`)
-  }
-
-  async #forgetPlan(planned: ENIAttachment): Promise<void> {
-    const { attempt } = eniStatusOf(planned)
-    await this.#parts.store.writeEni(planned, attempt === undefined ? {} : { attempt })
-  }
-
-  /**
-   * EC2's picture of an ENI that was made. Unknown for longer than EC2 may be behind: it was deleted, make another, but not under a
-   * pod that had this one.
-   */
-  async #find(created: ENIAttachment, signal: AbortSignal): Promise<Eni | GivenUp> {
-    const { eniID = '' } = eniStatusOf(created)
-    const found = await this.#parts.watch.next(eniID, this.#look(created, signal))
-    const isGone = this.#parts.absences.isGone(eniID, found)
-    if (found !== undefined) return found
-    if (!isGone) throw new Error(`EC2 does not show ENI ${eniID} yet, looking again`)
-    if (this.#isHeld(created))
-      return { reason: 'ENILost', message: `ENI ${eniID} was deleted by somebody else; ${lostAdvice}` }
-    await this.#forgetPlan(created)
-    throw new Error(`ENI ${eniID} was deleted by somebody else, making another`)
-  }
-
   async #attachToInstance(made: Made, nodeENI: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
     const { store, clock } = this.#parts
     if (made.eni.attachment !== undefined) return this.#adoptAttachment(made)
     let { attachment } = made
-    const ec2 = this.#ec2(attachment, signal)
+    const ec2 = this.#parts.ec2(urgencyOf(attachment), signal)
     const { instanceID } = attachment.spec
     // Before the attach: a pod may run as soon as the card is there, whatever EC2 says of the attachment.
     if (made.eni.sourceDestCheck !== nodeENI.spec.sourceDestCheck)
@@ -203,7 +94,7 @@ export class EniAttach {
       } catch (error) {
         if (!isEc2(error, 'IndexTaken', 'EniInUse', 'NodeFull', 'InstanceNotRunning')) throw error
         // The SDK repeats a call whose answer was lost: what stands in the way may be our own ENI.
-        const now = await this.#find(attachment, signal)
+        const now = await this.#create.find(attachment, signal)
         if ('reason' in now) return now
         if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
         if (isEc2(error, 'NodeFull', 'InstanceNotRunning')) return this.#refused(attachment, error.code, error.message)
@@ -243,7 +134,7 @@ export class EniAttach {
         if (!isMaybeTooNew(error) || !isNew()) throw error
         if (clock.monotonic() - startedAt > silentMs)
           throw new Ec2Error(error.action, 'Retry', error.code, error.detail, error)
-        await watch.until(eniID, (seen) => seen !== undefined || !isNew(), this.#look(attachment, signal))
+        await watch.until(eniID, (seen) => seen !== undefined || !isNew(), lookOf(attachment, signal))
         // What describes it may know it before what attaches it.
         await sleep(clock, pauseMs, signal)
         signal.throwIfAborted()
@@ -271,8 +162,8 @@ export class EniAttach {
       if (now?.attachment === undefined) return isGone
       return now.attachment.status === 'attached' || this.#ageMs(attachCalledTime) > settleDeadlineMs
     }
-    const seen = await watch.until(eniID, isOver, this.#look(attaching, signal))
-    if (seen !== undefined && seen.attachment === undefined && this.#isHeld(attaching)) {
+    const seen = await watch.until(eniID, isOver, lookOf(attaching, signal))
+    if (seen !== undefined && seen.attachment === undefined && store.isHeld(attaching)) {
       const { attachmentID: _, ...detached } = eniStatusOf(attaching)
       await store.writeEni(attaching, detached)
       throw new Error(`ENI ${eniID} was detached by somebody else, attaching it again`)
@@ -303,39 +194,13 @@ export class EniAttach {
 
   /** @throws Error, to be tried again, when somebody has detached it from under its pod: no other place would do. */
   #refused(attachment: ENIAttachment, reason: string, message: string): GivenUp {
-    if (this.#isHeld(attachment)) throw new Error(`${message}; its pod has lost the card until then, trying again`)
+    if (this.#parts.store.isHeld(attachment))
+      throw new Error(`${message}; its pod has lost the card until then, trying again`)
     return { reason, message, isOfInstance: true }
-  }
-
-  /** By a pod, which can go to no other node any more. */
-  #isHeld(attachment: ENIAttachment): boolean {
-    return this.#parts.store.latest(attachment).status?.device?.inUseBy !== undefined
-  }
-
-  #ec2(attachment: ENIAttachment, signal: AbortSignal): Ec2 {
-    return this.#parts.ec2(urgencyOf(attachment), signal)
-  }
-
-  #look(attachment: ENIAttachment, signal: AbortSignal): Look {
-    return { urgency: urgencyOf(attachment), signal }
   }
 
   /** NaN when the time is not known, and so neither less nor more than anything. */
   #ageMs(time: string | undefined): number {
     return this.#parts.clock.now() - Date.parse(time ?? '')
   }
-
-  #clientToken({ metadata }: ENIAttachment, attempt: number): string {
-    return createHash('sha256').update(`${this.#parts.clusterName}\0${metadata.uid}\0${attempt}`).digest('hex')
-  }
-}
-
-/** Without what was noted of a failed try: the next step that succeeds ends it. */
-function eniStatusOf({ status }: ENIAttachment): EniStatus {
-  const { failure: _, ...rest } = status?.eni ?? {}
-  return rest
-}
-
-function createdStatus(planned: EniStatus, eni: Eni, createdTime: string): EniStatus {
-  return { ...planned, eniID: eni.id, mac: eni.mac, addresses: [...eni.addresses], createdTime }
 }

@@ -1,9 +1,11 @@
 // One shared DescribeNetworkInterfaces for all who wait for an ENI to change, or just look: EC2 sends no events for that.
+import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { attachmentTag, clusterTag } from '../api/names.ts'
 import { type Clock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import { type Ec2ByUrgency, type Eni, filterValuesMax } from './ec2.ts'
 import { urgencies, type Urgency } from './ec2-limiter.ts'
+import { urgencyOf } from './urgency.ts'
 
 /** Filtered describes are allowed 20 a second; attaches take 1 to 4 s, so this costs little and adds little. */
 const fastMs = 250
@@ -17,6 +19,10 @@ const fastForMs = 15_000
 export interface Look {
   readonly urgency: Urgency
   readonly signal: AbortSignal
+}
+
+export function lookOf(attachment: ENIAttachment, signal: AbortSignal): Look {
+  return { urgency: urgencyOf(attachment), signal }
 }
 
 interface Waiter {

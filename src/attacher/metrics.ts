@@ -59,7 +59,7 @@ export class AttacherMetrics {
     })
     this.orphans = new Gauge({
       name: 'jiteni_attacher_orphan_enis',
-      help: 'ENIs with the tag of this cluster and no ENIAttachment, in two surveys in a row.',
+      help: 'ENIs with the tag of this cluster that no ENIAttachment has, or has besides another, in two surveys in a row.',
       registers,
     })
     this.collections = new Counter({

@@ -18,6 +18,7 @@ const test = (...names: string[]) => [
 const story = (slug: string) => ['test/attacher/crash/explore.ts', slug]
 
 const attach = 'src/attacher/eni-attach.ts'
+const create = 'src/attacher/eni-create.ts'
 const release = 'src/attacher/eni-release.ts'
 const controller = 'src/attacher/attachment-controller.ts'
 const lease = 'src/kube/leader-lease.ts'
@@ -25,7 +26,7 @@ const lease = 'src/kube/leader-lease.ts'
 export const mutants: readonly Mutant[] = [
   {
     fault: 'the client token is random',
-    file: attach,
+    file: create,
     find: "createHash('sha256').update(`${this.#parts.clusterName}\\0${metadata.uid}\\0${attempt}`).digest('hex')",
     replace: "createHash('sha256').update(`${Math.random()}${metadata.uid}${attempt}`).digest('hex')",
     caughtBy: story('one-pod'),
@@ -39,7 +40,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     fault: 'an ENI is made before its plan is written',
-    file: attach,
+    file: create,
     find: 'return store.writeEni(intent, { attempt, ...place, plannedTime })',
     replace: 'return { ...intent, status: { ...intent.status, eni: { attempt, ...place, plannedTime } } }',
     caughtBy: story('ends-when-made'),
@@ -60,21 +61,21 @@ export const mutants: readonly Mutant[] = [
   },
   {
     fault: 'an exhausted subnet is chosen again',
-    file: attach,
+    file: create,
     find: "if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')",
     replace: '',
     caughtBy: test('no-room'),
   },
   {
     fault: 'ENIs are made without our tags',
-    file: attach,
+    file: create,
     find: 'tags: eniTags(planned, nodeENI, this.#parts.clusterName)',
     replace: 'tags: new Map()',
     caughtBy: story('one-pod'),
   },
   {
     fault: 'ENIs are tagged only after they were made',
-    file: attach,
+    file: create,
     find: `        tags: eniTags(planned, nodeENI, this.#parts.clusterName),
         secondaryPrivateIPv4AddressCount: nodeENI.spec.secondaryPrivateIPv4AddressCount,
         ipv6AddressCount: nodeENI.spec.ipv6AddressCount,
@@ -83,20 +84,20 @@ export const mutants: readonly Mutant[] = [
         secondaryPrivateIPv4AddressCount: nodeENI.spec.secondaryPrivateIPv4AddressCount,
         ipv6AddressCount: nodeENI.spec.ipv6AddressCount,
       })
-      await this.#ec2(planned).createTags(created.id, eniTags(planned, nodeENI, this.#parts.clusterName))`,
+      await this.#parts.ec2('pods', signal).createTags(created.id, eniTags(planned, nodeENI, this.#parts.clusterName))`,
     caughtBy: story('one-pod'),
   },
   {
     fault: 'a used-up client token is given up without looking for the ENI that it made',
-    file: attach,
+    file: create,
     find: "if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)",
     replace: "if (isEc2(error, 'TokenMismatch')) await this.#forgetPlan(planned)",
     caughtBy: test('lost-answers'),
   },
   {
     fault: 'a client token that EC2 has forgotten is used again',
-    file: attach,
-    find: 'if (this.#ageMs(eni.plannedTime) > tokenGoodMs) return this.#adopt(planned, eni, signal)',
+    file: create,
+    find: "if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, eni, signal)",
     replace: '',
     caughtBy: test('storms'),
   },
@@ -172,7 +173,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     fault: 'a card is taken without its device plugin having let go of it',
-    file: controller,
+    file: 'src/attacher/attachment-release.ts',
     find: 'if (!(await this.#mayTakeCard(attachment))) {',
     replace: 'if (attachment.metadata.name === undefined) {',
     caughtBy: test('just-in-time', 'gone-node'),
