@@ -10,6 +10,9 @@ const lastRestMs = 5 * 60_000
 /** What EC2 refuses may be of one ENI only, a tag of it, say: the next to ask is another one. */
 const othersFirstMs = 5_000
 
+/** After a start all ENIs are looked at within that. */
+const firstLookMs = 60_000
+
 export type Attribute = EniChange['attribute']
 
 /** For the condition of the NodeENI. */
@@ -41,6 +44,7 @@ interface Attempts {
 export class ChangeRefusals {
   readonly #clock: Clock
   readonly #onChange: (nodeENI: string) => void
+  readonly #startedAtMs: number
   /** By name. What was refused for another generation says nothing. */
   readonly #of = new Map<string, { readonly edition: string; readonly attempts: Map<Attribute, Attempts> }>()
 
@@ -48,12 +52,15 @@ export class ChangeRefusals {
   constructor(clock: Clock, onChange: (nodeENI: string) => void) {
     this.#clock = clock
     this.#onChange = onChange
+    this.#startedAtMs = clock.now()
   }
 
-  of(nodeENI: NodeENI): ChangeRefusal[] {
-    return [...this.#attemptsOf(nodeENI)].flatMap(([attribute, { error, behind }]) =>
+  /** Undefined after a start: what was refused before may still be. */
+  of(nodeENI: NodeENI): ChangeRefusal[] | undefined {
+    const found = [...this.#attemptsOf(nodeENI)].flatMap(([attribute, { error, behind }]) =>
       error === undefined || behind.size === 0 ? [] : [{ attribute, error, behind }],
     )
+    return found.length === 0 && this.#clock.now() - this.#startedAtMs < firstLookMs ? undefined : found
   }
 
   forget(nodeENIName: string): void {

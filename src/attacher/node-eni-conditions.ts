@@ -25,8 +25,8 @@ export interface Findings {
   readonly trouble: Ec2Error | undefined
   /** All of this NodeENI. */
   readonly attachments: readonly ENIAttachment[]
-  /** Changes of its ENIs. */
-  readonly refused: readonly ChangeRefusal[]
+  /** Changes of its ENIs; undefined: not known yet. */
+  readonly refused: readonly ChangeRefusal[] | undefined
   /** undefined: it wants no ENIs ahead of pods, or the network is not known. */
   readonly shortages: readonly Shortage[] | undefined
   /** RFC 3339. */
@@ -80,8 +80,9 @@ function availability({ trouble }: Findings): State {
 
 /** Whether what exists is as the NodeENI says now; what EC2 lets be changed on it, is changed (eni-upkeep.ts). */
 function upToDate(findings: Findings): State | undefined {
-  const { nodeENI, network, attachments } = findings
-  if (network === undefined) return stillSo(nodeENI, 'UpToDate')
+  const { nodeENI, network, attachments, refused: known } = findings
+  const before = stillSo(nodeENI, 'UpToDate')
+  if (network === undefined || (known === undefined && before?.reason === 'ChangeRefused')) return before
   const live = attachments.filter((one) => !isDeleting(one))
   const refused = changeRefused(findings, live)
   const outdated = 'reason' in network ? undefined : replacementNeeded(nodeENI, network, live)
@@ -94,7 +95,7 @@ function upToDate(findings: Findings): State | undefined {
   return { type: 'UpToDate', status: 'False', reason: first.reason, message }
 }
 
-function changeRefused({ refused }: Findings, live: readonly ENIAttachment[]): Problem | undefined {
+function changeRefused({ refused = [] }: Findings, live: readonly ENIAttachment[]): Problem | undefined {
   const changes = refused.flatMap(({ attribute, error, behind }) => {
     const count = live.filter(({ metadata }) => behind.has(metadata.name)).length
     return count === 0 ? [] : [`${attribute} of ${count} of ${live.length} ENIs cannot be changed: ${error.message}`]
