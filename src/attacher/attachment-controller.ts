@@ -66,7 +66,8 @@ export class AttachmentController {
 
   /** Somebody has changed it. */
   changed(name: string, after: ENIAttachment | undefined, before: ENIAttachment | undefined): void {
-    if (needOf(after) !== needOf(before)) this.#serving.get(name)?.abort()
+    const isAnother = after?.metadata.uid !== before?.metadata.uid
+    if (isAnother || needOf(after) !== needOf(before)) this.#serving.get(name)?.abort()
   }
 
   /** Work-queue worker: one pass over one attachment. Answers after how many milliseconds to look again. */

@@ -301,7 +301,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'an ENI is made for a pod that has gone while the call waited',
     file: controller,
-    find: 'if (needOf(after) !== needOf(before)) this.#serving.get(name)?.abort()',
+    find: 'if (isAnother || needOf(after) !== needOf(before)) this.#serving.get(name)?.abort()',
     replace: '',
     caughtBy: test('change-of-need'),
   },
