@@ -124,7 +124,8 @@ export class AttacherProcess {
     const spec = api.store('leases').get(leaseKey)?.['spec'] as
       | { holderIdentity: string; renewTime: string }
       | undefined
-    const ageMs = clock.now() - Date.parse(spec?.renewTime ?? '')
+    // The stamp has no fractions of a millisecond.
+    const ageMs = Math.floor(clock.now()) - Date.parse(spec?.renewTime ?? '')
     if (spec?.holderIdentity !== identity) onBroken(`${identity} calls ${action}, and ${spec?.holderIdentity} leads`)
     else if (ageMs > (leaseTiming.durationMs * 2) / 3)
       onBroken(`${identity} calls ${action}, and its lease is running out`)
