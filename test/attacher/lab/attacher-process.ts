@@ -19,6 +19,8 @@ import { CrashPoint, type Death, mortalClock, mortalCluster, mortalEc2 } from '.
 
 const log = pino({ level: process.env['LOG_LEVEL'] ?? 'silent' })
 const leaseName = { namespace: 'jit-eni', name: 'jit-eni-attacher' }
+/** Rarer than in a cluster: a renewal changes nothing, and takes time of every run. */
+const retryMs = 4_000
 export const leaseKey = `${leaseName.namespace}/${leaseName.name}`
 
 export interface AttacherProcessParts {
@@ -112,7 +114,7 @@ export class AttacherProcess {
     })
     const lead = (signal: AbortSignal) => controllers.run(signal)
     if (!hasLease) return lead(this.#stop.signal)
-    const options = { ...leaseName, ...leaseTiming, identity }
+    const options = { ...leaseName, ...leaseTiming, retryMs, identity }
     await new LeaderLease(cluster, options, log, clock).run(this.#stop.signal, lead)
   }
 

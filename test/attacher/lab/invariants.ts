@@ -29,7 +29,11 @@ export function brokenInTheEnd(scene: Scene): string[] {
 
 /** The attacher says in the description whose work an ENI is; an ENI of others has another. */
 export function ours({ ec2 }: Scene): NetworkInterface[] {
-  return ec2.state.enis().filter(({ description }) => description.startsWith('jit-eni '))
+  return ec2.state.enis().filter(isNamedOurs)
+}
+
+function isNamedOurs({ description }: NetworkInterface): boolean {
+  return description.startsWith('jit-eni ')
 }
 
 function untagged(scene: Scene, { retagged }: Meddling): string[] {
@@ -66,14 +70,15 @@ function pulled(scene: Scene, { taken }: Meddling): string[] {
 /** EC2 never ends an attach beyond the attachments that ENIs share with volumes. Who else attaches there may be to blame. */
 function beyondBudget(scene: Scene, { taken, retagged }: Meddling): string[] {
   const { state } = scene.ec2
-  const unmeddled = new Set(ours(scene).filter(({ eniId }) => !taken.has(eniId) && !retagged.has(eniId)))
-  return state.instances().flatMap(({ instanceId, limits, ebsVolumes }) => {
+  const isOurs = (eni: NetworkInterface) => isNamedOurs(eni) && !taken.has(eni.eniId) && !retagged.has(eni.eniId)
+  const stuck = ours(scene).filter((eni) => eni.attachment?.stuck === true && isOurs(eni))
+  return stuck.flatMap(({ eniId, attachment }) => {
+    const { instanceId, limits, ebsVolumes } = state.instance(attachment?.instanceId ?? '')
     const there = state.enisOn(instanceId)
-    const isAlone = there.every((eni) => unmeddled.has(eni) || eni.attachment?.deviceIndex === 0)
+    const isAlone = there.every((eni) => isOurs(eni) || eni.attachment?.deviceIndex === 0)
     const isOver = ebsVolumes + there.length - 1 > limits.maximumEbsAttachments
-    const stuck = there.find((eni) => unmeddled.has(eni) && eni.attachment?.stuck === true)
-    if (limits.attachmentLimitType === 'dedicated' || !isAlone || !isOver || stuck === undefined) return []
-    return [`${stuck.eniId} was attached beyond the attachments of ${instanceId}`]
+    if (limits.attachmentLimitType === 'dedicated' || !isAlone || !isOver) return []
+    return [`${eniId} was attached beyond the attachments of ${instanceId}`]
   })
 }
 
