@@ -16,7 +16,7 @@ export interface InvolvedObject {
 }
 
 const repeatMs = 10 * 60_000
-const rememberedMax = 4096
+const rememberedMax = 16_384
 const messageMax = 1024
 
 export class EventRecorder {
@@ -33,13 +33,22 @@ export class EventRecorder {
     this.#clock = clock
   }
 
+  /** In the order of time, so that the oldest are forgotten first. */
+  #remember(key: string, now: number): void {
+    this.#lastSent.delete(key)
+    this.#lastSent.set(key, now)
+    for (const [old, sentAt] of this.#lastSent) {
+      if (this.#lastSent.size <= rememberedMax && now - sentAt < repeatMs) break
+      this.#lastSent.delete(old)
+    }
+  }
+
   /** Never waits and never throws: an event is a courtesy, not a step. */
   record(object: InvolvedObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const key = [object.uid, type, reason, message].join('\0')
     const now = this.#clock.monotonic()
     if (now - (this.#lastSent.get(key) ?? -Infinity) < repeatMs) return
-    if (this.#lastSent.size >= rememberedMax) this.#lastSent.clear()
-    this.#lastSent.set(key, now)
+    this.#remember(key, now)
     const namespace = object.namespace ?? 'default'
     const time = timestamp(this.#clock)
     const body = {

@@ -63,6 +63,14 @@ test('an event that repeats within ten minutes is written once, one that says so
   assert.equal((await written(4)).length, 4)
 })
 
+test('of very many events those that repeat are still written once', async (t) => {
+  const { recorder, written } = await recording(t)
+  for (let round = 0; round < 3; round++)
+    for (let i = 0; i < 6_000; i++)
+      recorder.record({ ...pod, uid: `pod-${i}` }, 'Warning', 'NoSlot', 'no free ENI slot')
+  assert.equal((await written(6_000)).length, 6_000)
+})
+
 test('a message is cut to what the API server takes', async (t) => {
   const { recorder, written } = await recording(t)
   recorder.record(pod, 'Normal', 'Long', 'x'.repeat(5_000))
