@@ -123,11 +123,11 @@ export class AttachmentController {
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { store, nodeENIs, life, idleLimit } = this.#parts
     const nodeENI = nodeENIs.get(attachment.spec.nodeENI)
-    // What it wants is not known: that is no reason to take anything away.
-    if (isLeftAlone(nodeENIs, attachment.spec.nodeENI) && isIdle(attachment)) return undefined
     const failure = attachment.status?.device?.failure
     if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
-    const leftMs = isIdle(attachment) ? idleLimit.leftMs(attachment, nodeENI) : Infinity
+    // What an unreadable NodeENI wants is not known: that is no reason to take anything away.
+    const isLeft = isLeftAlone(nodeENIs, attachment.spec.nodeENI) && terminalFailure(attachment) === undefined
+    const leftMs = isIdle(attachment) && !isLeft ? idleLimit.leftMs(attachment, nodeENI) : Infinity
     const state = leftMs > 0 && life.mayBeOver(attachment.spec) ? await life.state(attachment.spec) : 'running'
     if (leftMs === 0 || state === 'terminated') {
       // Nobody is left on a node that has ended to say that its pods are gone. (A stopped instance gets its pods back.)
@@ -135,6 +135,7 @@ export class AttachmentController {
       return undefined
     }
     if (state === 'shutting-down') return goneCheckMs
+    if (isIdle(attachment) && isLeft) return state === 'running' ? undefined : goneCheckMs
     if (isIdle(attachment)) await this.#noteIdle(attachment, leftMs)
     const againMs = await this.#advance(store.latest(attachment), nodeENI, signal)
     return finite(Math.min(leftMs, againMs ?? (state === 'running' ? Infinity : goneCheckMs)))
@@ -242,6 +243,8 @@ export class AttachmentController {
       if (isEc2(error, 'SubnetExhausted')) return 0
       if (!isEc2(error, 'Configuration') || error === nodeENIController.trouble) throw error
       this.#blame(attachment, nodeENI, error)
+      // A pod that runs goes nowhere else: what is left to do is done when EC2 allows it.
+      if (this.#parts.store.isHeld(attachment)) throw error
       return this.#giveUp(attachment, nodeENI, { reason: error.code, message: error.message })
     }
   }

@@ -2,6 +2,7 @@
 // NodeENI: so one of them asks for the others, ever more rarely, until EC2 takes the change or somebody edits the NodeENI.
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Clock } from '../process/clock.ts'
+import { aborted } from '../process/lifecycle.ts'
 import { type Ec2Error, isEc2 } from './ec2-error.ts'
 import type { EniChange } from './eni-drift.ts'
 
@@ -10,7 +11,7 @@ const lastRestMs = 5 * 60_000
 /** What EC2 refuses may be of one ENI only, a tag of it, say: the next to ask is another one. */
 const othersFirstMs = 5_000
 
-/** After a start all ENIs are looked at within that. */
+/** After the first survey all ENIs are looked at within that. */
 const firstLookMs = 60_000
 
 export type Attribute = EniChange['attribute']
@@ -44,23 +45,24 @@ interface Attempts {
 export class ChangeRefusals {
   readonly #clock: Clock
   readonly #onChange: (nodeENI: string) => void
-  readonly #startedAtMs: number
+  readonly #firstSurveyMs: () => number | undefined
   /** By name. What was refused for another generation says nothing. */
   readonly #of = new Map<string, { readonly edition: string; readonly attempts: Map<Attribute, Attempts> }>()
 
-  /** `onChange` is called when `of` says something else. */
-  constructor(clock: Clock, onChange: (nodeENI: string) => void) {
+  /** `onChange` is called when `of` says something else; `firstSurveyMs` answers when EC2 has first shown all ENIs, in milliseconds since the epoch. */
+  constructor(clock: Clock, onChange: (nodeENI: string) => void, firstSurveyMs: () => number | undefined) {
     this.#clock = clock
     this.#onChange = onChange
-    this.#startedAtMs = clock.now()
+    this.#firstSurveyMs = firstSurveyMs
   }
 
-  /** Undefined after a start: what was refused before may still be. */
+  /** Undefined until all ENIs were looked at since the start: what was refused before may still be. */
   of(nodeENI: NodeENI): ChangeRefusal[] | undefined {
     const found = [...this.#attemptsOf(nodeENI)].flatMap(([attribute, { error, behind }]) =>
       error === undefined || behind.size === 0 ? [] : [{ attribute, error, behind }],
     )
-    return found.length === 0 && this.#clock.now() - this.#startedAtMs < firstLookMs ? undefined : found
+    const looksSinceMs = this.#firstSurveyMs() ?? Infinity
+    return found.length > 0 || this.#clock.now() - looksSinceMs >= firstLookMs ? found : undefined
   }
 
   forget(nodeENIName: string): void {
@@ -73,15 +75,19 @@ export class ChangeRefusals {
       if (!differing.has(attribute) && behind.delete(attachmentName)) this.#onChange(nodeENI.metadata.name)
   }
 
-  /** Undefined: done. @throws what `call` throws, other than that EC2 refuses it. */
+  /** Undefined: done. @throws what `call` throws, other than that EC2 refuses it, or the signal's reason. */
   async try(
     nodeENI: NodeENI,
     attachmentName: string,
     attribute: Attribute,
+    signal: AbortSignal,
     call: () => Promise<void>,
   ): Promise<NotDone | undefined> {
     const attempts = this.#attempt(nodeENI, attribute)
-    while (!attempts.isTaken && attempts.asking !== undefined) await attempts.asking
+    while (!attempts.isTaken && attempts.asking !== undefined) {
+      await Promise.race([attempts.asking, aborted(signal)])
+      signal.throwIfAborted()
+    }
     const leftMs = attempts.untilMs - this.#clock.now()
     if (leftMs > 0) {
       this.#put(nodeENI, attempts, attachmentName)

@@ -7,7 +7,7 @@ import { attachmentParser, type NodeFacts, nodeENIParser, parseNode, parsePod } 
 import { attachmentsPath, nodeENIsPath, nodesPath, podsPath } from '../kube/resource.ts'
 import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../process/clock.ts'
-import { runTogether } from '../process/lifecycle.ts'
+import { aborted, runTogether } from '../process/lifecycle.ts'
 import type { Log } from '../process/log.ts'
 import { Absences } from './absences.ts'
 import { AheadEnis } from './ahead-enis.ts'
@@ -111,9 +111,13 @@ export class Controllers {
         await collector.pass(enis)
       },
     })
-    const changeRefusals = new ChangeRefusals(clock, (nodeENI) => nodeENIQueue.add(nodeENI))
+    const changeRefusals = new ChangeRefusals(
+      clock,
+      (nodeENI) => nodeENIQueue.add(nodeENI),
+      () => survey.firstAtMs,
+    )
     const eniUpkeep = new EniUpkeep({
-      ec2: ec2('ahead'),
+      ec2: this.#parts.ec2,
       watch,
       survey,
       absences,
@@ -191,6 +195,7 @@ export class Controllers {
       for (const { metadata } of store.all()) attachmentQueue.add(metadata.name)
       requeueNodeENIs()
       sweep.retry()
+      survey.retry()
     })
     attachments.onChange((name, after, before) => {
       const changed = after ?? before
@@ -265,11 +270,4 @@ function withoutNote(attachment: ENIAttachment | undefined) {
   const { failure, ...eni } = status?.eni ?? {}
   const { uid, deletionTimestamp, finalizers } = metadata ?? {}
   return [uid, deletionTimestamp, finalizers, spec, status?.device, eni, failure?.terminal === true && failure]
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  if (signal.aborted) resolve()
-  else signal.addEventListener('abort', () => resolve(), { once: true })
-  return promise
 }

@@ -44,9 +44,16 @@ export class Ec2Error extends Error {
     this.detail = detail
   }
 
+  /** Its message; the same for a call that was not made as for the one that was. */
+  get words(): string {
+    return `EC2 ${this.action}: ${this.code}: ${this.detail}`
+  }
+
   /** For a call that would have ended as this one did. */
   ofCallNotMade(action: string): Ec2Error {
-    return new Ec2Error(action, this.kind, this.code, `${this.detail} (as an earlier call ended; not asked now)`, this)
+    const error = new Ec2Error(action, this.kind, this.code, this.detail, this)
+    error.message += ' (as an earlier call ended; not asked now)'
+    return error
   }
 
   /** This call was not made. */

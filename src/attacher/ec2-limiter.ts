@@ -4,7 +4,7 @@ import type { Clock } from '../process/clock.ts'
 import type { Ec2Action } from './ec2-action.ts'
 
 /** In order: pods wait for the first; nobody waits for the last. */
-export const urgencies = ['pods', 'ahead', 'release', 'collection'] as const
+export const urgencies = ['pods', 'ahead', 'release', 'upkeep', 'collection'] as const
 export type Urgency = (typeof urgencies)[number]
 
 export interface BucketSize {
@@ -155,6 +155,7 @@ export class Ec2Limiter {
       pods: new Set<Waiter>(),
       ahead: new Set<Waiter>(),
       release: new Set<Waiter>(),
+      upkeep: new Set<Waiter>(),
       collection: new Set<Waiter>(),
     }
     const lane = {

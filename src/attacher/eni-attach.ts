@@ -93,7 +93,7 @@ export class EniAttach {
         return await store.writeEni(attachment, { ...eni, attachmentID, attachCalledTime })
       } catch (error) {
         if (!isEc2(error, 'IndexTaken', 'EniInUse', 'NodeFull', 'InstanceNotRunning')) throw error
-        // The SDK repeats a call whose answer was lost: what stands in the way may be our own ENI.
+        // After a call whose answer was lost, what stands in the way may be our own ENI.
         const now = await this.#create.find(attachment, signal)
         if ('reason' in now) return now
         if (now.attachment !== undefined) return this.#adoptAttachment({ attachment, eni: now })
@@ -154,12 +154,14 @@ export class EniAttach {
   }
 
   /** Waits for `attached`, and makes what belongs to the attachment as the NodeENI says. */
-  async #settle(attaching: ENIAttachment, { spec }: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
+  async #settle(attaching: ENIAttachment, nodeENI: NodeENI, signal: AbortSignal): Promise<ENIAttachment | GivenUp> {
+    const { spec } = nodeENI
     const { watch, store, absences, clock, log } = this.#parts
     const { eniID = '', attachmentID = '', attachCalledTime } = eniStatusOf(attaching)
     const isOver = (now: Eni | undefined) => {
       const isGone = absences.isGone(attachmentID, now?.attachment)
       if (now?.attachment === undefined) return isGone
+      if (now.attachment.id !== attachmentID) return true
       return now.attachment.status === 'attached' || this.#ageMs(attachCalledTime) > settleDeadlineMs
     }
     const seen = await watch.until(eniID, isOver, lookOf(attaching, signal))
@@ -173,6 +175,10 @@ export class EniAttach {
         reason: 'ENILost',
         message: `ENI ${eniID} was detached or deleted by somebody else; its pod gets another`,
       }
+    }
+    if (seen.attachment.id !== attachmentID) {
+      const adopted = await this.#adoptAttachment({ attachment: attaching, eni: seen })
+      return 'reason' in adopted ? adopted : this.#settle(adopted, nodeENI, signal)
     }
     if (seen.attachment.status !== 'attached') {
       const state = `is still ${seen.attachment.status} ${settleDeadlineMs / 60_000} minutes after the attach`

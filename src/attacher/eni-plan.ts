@@ -1,5 +1,5 @@
 // Where a new ENI goes: subnet, network card and device index, or why there is no place for it. Pure.
-import type { ENIAttachment } from '../api/eni-attachment.ts'
+import { type ENIAttachment, terminalFailure } from '../api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { Instance, InstanceType, Subnet } from './ec2.ts'
 import { cardsBesideCni, chooseSlot, primarySlot, type Slot, type SlotPolicy } from './slot-map.ts'
@@ -74,8 +74,9 @@ export function cardsFor({
   return [...cards.filter(({ index }) => index > 0), ...cards.filter(({ index }) => index === 0)]
 }
 
-function isPlanned({ status }: ENIAttachment): boolean {
-  return status?.eni?.subnetID !== undefined
+/** What somebody has moved to another instance takes nothing of this one. */
+function isPlanned(attachment: ENIAttachment): boolean {
+  return attachment.status?.eni?.subnetID !== undefined && terminalFailure(attachment)?.reason !== 'ENIMoved'
 }
 
 /** JustInTime: the zone's subnet with most free addresses. Eager: one ENI in each, in the order of the NodeENI. */
@@ -101,7 +102,7 @@ function chooseSubnet(
  * of an instance that has just been launched.
  */
 export function takenSlots(siblings: readonly ENIAttachment[], interfaces: readonly Slot[]): Slot[] {
-  const planned = siblings.flatMap(({ status }) => {
+  const planned = siblings.filter(isPlanned).flatMap(({ status }) => {
     const { networkCard, deviceIndex } = status?.eni ?? {}
     return networkCard === undefined || deviceIndex === undefined ? [] : [{ networkCard, deviceIndex }]
   })

@@ -7,6 +7,7 @@ import type { Ec2, Eni } from './ec2.ts'
 
 /** Together with the sweep of instances and the look at subnets (node-sweep.ts, network.ts): less than one describe a minute. */
 const surveyMs = 120_000
+const firstRetryMs = 5_000
 
 export interface EniSurveyParts {
   readonly ec2: Ec2
@@ -20,6 +21,9 @@ export class EniSurvey {
   readonly #parts: EniSurveyParts
   readonly #enis = new Map<string, Eni>()
   #startedAtMs: number | undefined
+  #firstAtMs: number | undefined
+  #failures = 0
+  #retried = Promise.withResolvers<void>()
 
   constructor(parts: EniSurveyParts) {
     this.#parts = parts
@@ -28,6 +32,16 @@ export class EniSurvey {
   /** When EC2 was asked, in milliseconds since the epoch. */
   get startedAtMs(): number | undefined {
     return this.#startedAtMs
+  }
+
+  /** When EC2 had first shown all of them, in milliseconds since the epoch. */
+  get firstAtMs(): number | undefined {
+    return this.#firstAtMs
+  }
+
+  /** EC2 answers again, so that a survey that failed need not wait. */
+  retry(): void {
+    this.#retried.resolve()
   }
 
   /** As the last survey showed it, and as we have changed it since. */
@@ -43,10 +57,17 @@ export class EniSurvey {
   async run(signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#parts
     while (!signal.aborted) {
-      await this.#pass(signal).catch((error: unknown) => {
-        if (!signal.aborted) log.warn({ err: error }, 'survey of our ENIs failed, trying again')
-      })
-      await sleep(clock, surveyMs, signal)
+      this.#retried = Promise.withResolvers()
+      try {
+        await this.#pass(signal)
+        this.#failures = 0
+        await sleep(clock, surveyMs, signal)
+      } catch (error) {
+        if (signal.aborted) return
+        log.warn({ err: error }, 'survey of our ENIs failed, trying again')
+        const retryMs = Math.min(firstRetryMs * 2 ** this.#failures++, surveyMs)
+        await Promise.race([sleep(clock, retryMs, signal), this.#retried.promise])
+      }
     }
   }
 
@@ -57,6 +78,7 @@ export class EniSurvey {
     this.#enis.clear()
     for (const eni of enis) this.#enis.set(eni.id, eni)
     this.#startedAtMs = startedAtMs
+    this.#firstAtMs ??= clock.now()
     await onSurvey(enis, signal)
   }
 }

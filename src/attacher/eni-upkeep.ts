@@ -4,7 +4,7 @@ import type { NodeENI } from '../api/node-eni.ts'
 import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { ChangeRefusals, NotDone } from './change-refusals.ts'
-import { consistencyMs, type Ec2, type Eni } from './ec2.ts'
+import { consistencyMs, type Ec2Access, type Eni } from './ec2.ts'
 import { Ec2Error } from './ec2-error.ts'
 import { changed, changesFor, type EniChange } from './eni-drift.ts'
 import type { EniSurvey } from './eni-survey.ts'
@@ -19,7 +19,8 @@ import type { Network } from './network.ts'
 export type Fate = 'kept' | 'missing' | 'gone' | 'detached' | 'moved' | 'ending'
 
 export interface EniUpkeepParts {
-  readonly ec2: Ec2
+  /** A call whose signal aborts before its turn has come is not made. */
+  readonly ec2: Ec2Access
   readonly watch: EniWatch
   readonly survey: EniSurvey
   readonly absences: Absences
@@ -80,7 +81,9 @@ export class EniUpkeep {
     for (const change of changes) {
       signal.throwIfAborted()
       try {
-        const notDone = await changeRefusals.try(nodeENI, name, change.attribute, () => this.#change(eni, change))
+        const notDone = await changeRefusals.try(nodeENI, name, change.attribute, signal, () =>
+          this.#change(eni, change, signal),
+        )
         if (notDone !== undefined) refused.push(notDone)
         else survey.amend((now = changed(now, change)))
       } catch (error) {
@@ -92,8 +95,9 @@ export class EniUpkeep {
     return refused.length === 0 ? 'kept' : all(refused)
   }
 
-  async #change({ id }: Eni, change: EniChange): Promise<void> {
-    const { ec2, log } = this.#parts
+  async #change({ id }: Eni, change: EniChange, signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts
+    const ec2 = this.#parts.ec2('upkeep', signal)
     switch (change.attribute) {
       case 'deleteOnTermination':
         await ec2.setDeleteOnTermination(id, change.attachmentID, change.value)

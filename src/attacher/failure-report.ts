@@ -38,8 +38,9 @@ export class FailureReport {
     const current = this.#store.get(name)
     if (current === undefined || current.status?.eni?.failure?.terminal === true || error instanceof KubeError) return
     const reason = error instanceof Ec2Error ? error.code : 'TryingAgain'
-    if (error instanceof Ec2Error) this.event(current, 'Warning', reason, error.message)
-    await this.write(current, { reason, message: error.message, terminal: false }).catch(() => undefined)
+    const message = error instanceof Ec2Error ? error.words : error.message
+    if (error instanceof Ec2Error) this.event(current, 'Warning', reason, message)
+    await this.write(current, { reason, message, terminal: false }).catch(() => undefined)
   }
 
   /** The pod, and whoever looks after the NodeENI. */

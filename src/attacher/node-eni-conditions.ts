@@ -59,8 +59,17 @@ export function isNews(now: Condition, before: Condition | undefined): boolean {
 }
 
 /** A condition's reason is one CamelCase word; EC2's codes have dots. */
-export function problemFrom({ code, message }: Ec2Error): Problem {
-  return { reason: code.replaceAll(/[^A-Za-z0-9]/g, ''), message }
+export function problemFrom({ code, words }: Ec2Error): Problem {
+  return { reason: code.replaceAll(/[^A-Za-z0-9]/g, ''), message: words }
+}
+
+/** It is being deleted, and so many of its ENIs are left; any of the unreadable ENIAttachments may be of it. */
+export function releasing(left: number, unreadable: readonly string[]): Problem {
+  const message =
+    left > 0
+      ? `it is being deleted: ${left} of its ENIs are left, and each goes when its pod has ended`
+      : `it is being deleted: ENIs of it may be left, since these ENIAttachments cannot be read, put them right: ${unreadable.join(', ')}`
+  return { reason: 'Releasing', message }
 }
 
 function readiness({ nodeENI, network, trouble }: Findings): State | undefined {

@@ -17,7 +17,7 @@ import { Ec2Error, isEc2 } from './ec2-error.ts'
 import { type Inventory, vpcIDsOf } from './inventory.ts'
 import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
-import { conditionsFor, isNews, type Problem, problemFrom } from './node-eni-conditions.ts'
+import { conditionsFor, isNews, type Problem, problemFrom, releasing } from './node-eni-conditions.ts'
 import { hold, letGo, writeStatus } from './node-eni-writes.ts'
 import { indexProblem, vpcProblem, zoneProblem } from './node-eni-problem.ts'
 import type { UnreadableNodeENI } from './unreadable-node-eni.ts'
@@ -176,11 +176,7 @@ export class NodeENIController {
     const left = this.#parts.store.ofNodeENI(metadata.name).length
     const unreadable = this.#parts.store.unreadable()
     if (left > 0 || unreadable.length > 0) {
-      const message =
-        left > 0
-          ? `it is being deleted: ${left} of its ENIs are left, and each goes when its pod has ended`
-          : `it is being deleted: ENIs of it may be left, since these ENIAttachments cannot be read, put them right: ${unreadable.join(', ')}`
-      await this.#writeStatus(nodeENI, { reason: 'Releasing', message })
+      await this.#writeStatus(nodeENI, releasing(left, unreadable))
       return recheckMs
     }
     await letGo(this.#parts.cluster, metadata)

@@ -11,6 +11,7 @@ import type { Informer, NamedObject } from '../kube/informer.ts'
 import { isInvalid } from '../kube/kube-error.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AttachmentStore } from './attachment-store.ts'
+import { type Problem, releasing } from './node-eni-conditions.ts'
 import { letGo, writeStatus } from './node-eni-writes.ts'
 
 const recheckMs = 60_000
@@ -42,20 +43,24 @@ export class UnreadableNodeENI {
     const { cluster, store } = this.#parts
     const metadata = metadataSchema.parse(unreadable.metadata)
     const isDeleting = metadata.deletionTimestamp !== undefined
-    const left = store.ofNodeENI(metadata.name).length + store.unreadable().length
-    if (isDeleting && left === 0) await letGo(cluster, metadata)
-    else await this.#tell(metadata, unreadable)
+    const left = store.ofNodeENI(metadata.name).length
+    const others = store.unreadable()
+    if (isDeleting && left + others.length === 0) await letGo(cluster, metadata)
+    else await this.#tell(metadata, unreadable, isDeleting ? releasing(left, others) : whatIsWrong(unreadable))
     return isDeleting ? recheckMs : undefined
   }
 
-  async #tell({ name, uid, generation }: NodeENI['metadata'], unreadable: NamedObject): Promise<void> {
+  async #tell(
+    { name, uid, generation }: NodeENI['metadata'],
+    unreadable: NamedObject,
+    problem: Problem,
+  ): Promise<void> {
     const { cluster, events, clock } = this.#parts
     const before = conditionsSchema.safeParse(unreadable).data?.status.conditions.find(({ type }) => type === 'Ready')
     const condition: Condition = {
       type: 'Ready',
       status: 'False',
-      reason: 'Invalid',
-      message: `it is not what its CRD says: ${whatIsWrong(unreadable)}; put that right: until then its ENIs stay as they are, and no other is made`,
+      ...problem,
       lastTransitionTime: before?.status === 'False' ? before.lastTransitionTime : timestamp(clock),
       ...(generation !== undefined && { observedGeneration: generation }),
     }
@@ -68,7 +73,9 @@ export class UnreadableNodeENI {
   }
 }
 
-function whatIsWrong(unreadable: NamedObject): string {
+function whatIsWrong(unreadable: NamedObject): Problem {
   const issues = nodeENISchema.safeParse(unreadable).error?.issues ?? []
-  return issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
+  const wrong = issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
+  const remedy = 'put that right: until then its ENIs stay as they are, and no other is made'
+  return { reason: 'Invalid', message: `it is not what its CRD says: ${wrong}; ${remedy}` }
 }

@@ -45,3 +45,16 @@ test('a pod that claims an ENI which waits to be made ahead of pods takes its tu
   await lab.until(() => lab.isServed('third') && lab.isServed('comes'), 50_000)
   assert.equal(creates(lab), 4, 'and none ahead of pods yet')
 })
+
+test('an ENI that is deleted does not wait for an edit whose turn has not come', async () => {
+  const slow = new Map([['CreateTags' as const, { tokens: 1, perSecond: 0.01 }]])
+  const lab = new AccountInUse({ limits: { quotas: slow, share: 1 } })
+  await lab.start()
+  lab.scene.changeNodeENI('upf', { tags: { owner: 'upf' } })
+  await lab.clock.advance(2_000)
+  lab.endPod('held-1')
+  lab.endPod('held-2')
+  for (const { metadata } of lab.scene.attachments()) lab.api.store('eniattachments').delete(metadata.name)
+  await lab.until(() => lab.scene.attachments().length === 0, 30_000)
+  assert.equal(lab.ec2.calls.count('CreateTags'), 1)
+})

@@ -176,3 +176,20 @@ describe('a right is missing for an hour', () => {
     await lab.assertAllWell()
   })
 })
+
+test('a right to modify that is missing ends no ENI whose pod runs, and what is left to do is done with the right', async () => {
+  const lab = new AccountInUse({ cards: 'in the guest' })
+  await lab.start()
+  const message = 'not authorized to perform: ec2:ModifyNetworkInterfaceAttribute on resource: network-interface/eni-1'
+  const kind = { code: 'UnauthorizedOperation', status: 403, message }
+  const give = lab.ec2.faults.add({ action: 'ModifyNetworkInterfaceAttribute', when: 'before', times: Infinity, kind })
+  lab.addPod('runs', 'a2')
+  await lab.clock.advance(10 * minuteMs)
+  assert.ok(lab.isServed('runs'))
+  assert.equal(lab.attachmentOf('runs')?.status?.eni?.failure?.terminal, false)
+  assert.match(lab.events('Pod', 'runs').join('\n'), /UnauthorizedOperation: EC2 ModifyNetworkInterfaceAttribute/)
+  give()
+  await lab.assertAllWell(6 * minuteMs)
+  const { eniID = '' } = lab.attachmentOf('runs')?.status?.eni ?? {}
+  assert.equal(lab.ec2.state.findEni(eniID)?.attachment?.deleteOnTermination, true)
+})

@@ -34,6 +34,11 @@ test('a right to tag that is missing keeps nothing else from being changed', asy
   const { lastTransitionTime } = lab.condition('UpToDate') ?? {}
   // Of many ENIs the survey takes longer than the look at the instances.
   lab.ec2.faults.add({ action: 'DescribeNetworkInterfaces', when: 'after', kind: 'slow', ms: 5_000 })
+  lab.ec2.faults.add({
+    action: 'DescribeNetworkInterfaces',
+    when: 'before',
+    kind: { code: 'InternalError', status: 500 },
+  })
   lab.startAttacher()
   await lab.clock.advance(2 * minuteMs)
   assert.equal(lab.condition('UpToDate')?.lastTransitionTime, lastTransitionTime, 'a restart changes nothing')
@@ -68,16 +73,22 @@ test('once EC2 is edited back by hand nothing is refused any more', async () => 
   await lab.until(() => lab.condition('UpToDate')?.status === 'True')
 })
 
+const { signal } = new AbortController()
+
 /** Many ENIs whose change EC2 refuses or takes, and how often it is asked. */
 class Many {
   readonly clock = new VirtualClock()
-  readonly refusals = new ChangeRefusals(this.clock, () => undefined)
+  readonly refusals = new ChangeRefusals(
+    this.clock,
+    () => undefined,
+    () => 0,
+  )
   readonly nodeENI = nodeENIOf('upf')
   calls = 0
   isRefused = (_name: string) => true
 
   try(name: string): Promise<NotDone | undefined> {
-    return this.refusals.try(this.nodeENI, name, 'tags', async () => {
+    return this.refusals.try(this.nodeENI, name, 'tags', signal, async () => {
       this.calls++
       await Promise.resolve()
       if (this.isRefused(name)) throw new Ec2Error('CreateTags', 'Configuration', 'TagLimitExceeded', name, undefined)
@@ -121,5 +132,5 @@ test('what one generation was refused says nothing of the next', async () => {
   await many.try('eni-0')
   const edited = nodeENIOf('upf', {}, 0, 2)
   assert.deepEqual(many.refusals.of(edited), [])
-  assert.equal(await many.refusals.try(edited, 'eni-0', 'tags', async () => undefined), undefined)
+  assert.equal(await many.refusals.try(edited, 'eni-0', 'tags', signal, async () => undefined), undefined)
 })

@@ -120,3 +120,23 @@ test('a NodeENI stays while one of its ENIAttachments cannot be read', async () 
   lab.scene.endPod({ namespace: 'cnf', name: 'upf-0', uid: '' })
   await lab.until(() => lab.api.store('nodeenis').get('upf') === undefined)
 })
+
+test('an instance that ends takes the ENIs of a NodeENI that cannot be read with it', async () => {
+  const lab = await Unreadable.start()
+  lab.spoil('nodeenis', 'upf', { warm: 'many' })
+  await lab.until(() => lab.ready?.reason === 'Invalid')
+  lab.scene.terminateInstance('i-a1')
+  lab.api.store('nodes').delete('a1')
+  await lab.until(() => lab.scene.attachments().length === 0)
+  assert.deepEqual(ours(lab.scene), [])
+})
+
+test('an ENI that was given up goes, whether its NodeENI can be read or not', async () => {
+  const lab = await Unreadable.start()
+  lab.spoil('nodeenis', 'upf', { warm: 'many' })
+  lab.scene.addIntent('upf-2', lab.scene.addUnboundPod('upf-1'))
+  await lab.until(() => lab.scene.attachment('upf-2').status?.eni?.failure?.terminal === true)
+  lab.scene.setClaim('upf-2', undefined)
+  await lab.until(() => lab.scene.attachments().length === 2)
+  lab.assertUntouched()
+})

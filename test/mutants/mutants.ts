@@ -223,15 +223,15 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the ENIs of a NodeENI that cannot be read are released',
     file: controller,
-    find: 'if (isLeftAlone(nodeENIs, attachment.spec.nodeENI) && isIdle(attachment)) return undefined',
-    replace: 'if (isLeftAlone(nodeENIs, attachment.spec.nodeENI) && !isIdle(attachment)) return undefined',
+    find: 'const isLeft = isLeftAlone(nodeENIs, attachment.spec.nodeENI) && terminalFailure(attachment) === undefined',
+    replace: 'const isLeft = nodeENI !== undefined && terminalFailure(attachment) === undefined',
     caughtBy: test('unreadable'),
   },
   {
     fault: 'every ENI asks for a change that EC2 has refused for another',
     file: 'src/attacher/change-refusals.ts',
-    find: 'while (!attempts.isTaken && attempts.asking !== undefined) await attempts.asking',
-    replace: 'while (attempts.isTaken && attempts.asking !== undefined) await attempts.asking',
+    find: 'while (!attempts.isTaken && attempts.asking !== undefined) {',
+    replace: 'while (attempts.isTaken && attempts.asking !== undefined) {',
     caughtBy: test('refused-changes'),
   },
   {
@@ -280,8 +280,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'who asks first is served first, whoever waits',
     file: 'src/attacher/ec2-limiter.ts',
-    find: "export const urgencies = ['pods', 'ahead', 'release', 'collection'] as const",
-    replace: "export const urgencies = ['collection', 'release', 'ahead', 'pods'] as const",
+    find: "export const urgencies = ['pods', 'ahead', 'release', 'upkeep', 'collection'] as const",
+    replace: "export const urgencies = ['collection', 'upkeep', 'release', 'ahead', 'pods'] as const",
     caughtBy: test('ec2-limiter'),
   },
   {
