@@ -115,14 +115,18 @@ export class AttachmentStore {
       { op: 'test', path, value: finalizer },
       { op: 'remove', path },
     ]
-    await this.#cluster.request('PATCH', attachmentPath(attachment.metadata.name), { as: 'jsonPatch', body })
+    // Known at once, so that what it held back is not done again before the watch tells of it.
+    this.#wrote(
+      await this.#cluster.request('PATCH', attachmentPath(attachment.metadata.name), { as: 'jsonPatch', body }),
+    )
   }
 
   #wrote(answer: unknown): ENIAttachment {
     const attachment = eniAttachmentSchema.parse(answer)
     const { name } = attachment.metadata
     const watched = this.#watched.get(name)
-    if (watched !== undefined && isNewer(attachment, watched)) this.#written.set(name, attachment)
+    // A write that is the end of the object gives it no other version.
+    if (watched !== undefined && !isNewer(watched, attachment)) this.#written.set(name, attachment)
     return attachment
   }
 }

@@ -8,7 +8,7 @@ import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { consistencyMs, type Ec2, type Eni, type EniAttachmentFacts, settleDeadlineMs } from './ec2.ts'
 import { isEc2, isMaybeTooNew } from './ec2-error.ts'
-import type { EniWatch } from './eni-watch.ts'
+import { type EniWatch, lookOf } from './eni-watch.ts'
 import type { InstanceLife } from './instance-life.ts'
 import { ourEnis } from './our-enis.ts'
 
@@ -51,7 +51,7 @@ export class EniRelease {
   async #release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { ec2, store, watch, absences, log } = this.#parts
     const { name, uid } = attachment.metadata
-    const seen = await ourEnis(watch, attachment, { urgency: 'release', signal })
+    const seen = await ourEnis(watch, attachment, lookOf(attachment, signal, 'release'))
     const isGone = absences.isGone(uid, seen[0])
     for (const found of seen) {
       signal.throwIfAborted()
@@ -115,7 +115,7 @@ export class EniRelease {
     const isLate = () => clock.monotonic() - startedAt > settleDeadlineMs
     const isNowForced = () => !isForced && isForcedBy(store.latest(attachment))
     const isOver = (now: Eni | undefined) => isFree(now) || isLate() || isNowForced()
-    if (isFree(await watch.until(id, isOver, { urgency: 'release', signal }))) return true
+    if (isFree(await watch.until(id, isOver, lookOf(attachment, signal, 'release')))) return true
     if (isNowForced()) return false
     const { name } = attachment.metadata
     throw new Error(

@@ -8,7 +8,7 @@ import { consistencyMs, type Ec2Access, type Eni } from './ec2.ts'
 import { Ec2Error } from './ec2-error.ts'
 import { changed, changesFor, type EniChange } from './eni-drift.ts'
 import type { EniSurvey } from './eni-survey.ts'
-import type { EniWatch } from './eni-watch.ts'
+import { type EniWatch, lookOf } from './eni-watch.ts'
 import type { InstanceLife } from './instance-life.ts'
 import type { Network } from './network.ts'
 
@@ -55,7 +55,7 @@ export class EniUpkeep {
     let eni = survey.get(eniID)
     // The survey may be minutes old, and shows no ENI whose tag somebody has taken away.
     if (eni === undefined || fateOf(eni, attachment) !== 'kept')
-      eni = await watch.next(eniID, { urgency: 'ahead', signal })
+      eni = await watch.next(eniID, lookOf(attachment, signal, 'ahead'))
     const isGone = absences.isGone(eniID, eni)
     const fate = eni === undefined ? (isGone ? 'gone' : 'missing') : fateOf(eni, attachment)
     if (eni === undefined || fate !== 'kept') return (await life.isEnding(attachment.spec)) ? 'ending' : fate

@@ -1,4 +1,5 @@
-// One shared DescribeNetworkInterfaces for all who wait for an ENI to change, or just look: EC2 sends no events for that.
+// One shared DescribeNetworkInterfaces for all who wait for an ENI to change, or just look: EC2 sends no events for that. A second
+// one only for ENIs that the first does not show.
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { attachmentTag, clusterTag } from '../api/names.ts'
 import { type Clock, sleep } from '../process/clock.ts'
@@ -17,17 +18,20 @@ const fastForMs = 15_000
 
 /** Who looks. */
 export interface Look {
+  /** UID of the ENIAttachment, which stands in a tag of its ENI. */
+  readonly ownerUID: string
   readonly urgency: Urgency
   readonly signal: AbortSignal
 }
 
-export function lookOf(attachment: ENIAttachment, signal: AbortSignal): Look {
-  return { urgency: urgencyOf(attachment), signal }
+export function lookOf(attachment: ENIAttachment, signal: AbortSignal, urgency = urgencyOf(attachment)): Look {
+  return { ownerUID: attachment.metadata.uid, urgency, signal }
 }
 
 interface Waiter {
-  /** An ENI by its id, or all with our tag for an ENIAttachment. */
-  readonly what: { readonly eniID: string } | { readonly ownerUID: string }
+  readonly ownerUID: string
+  /** undefined: all with the tag of the owner. */
+  readonly eniID: string | undefined
   readonly urgency: Urgency
   readonly tell: (shown: readonly Eni[]) => void
   readonly reject: (error: unknown) => void
@@ -53,7 +57,7 @@ export class EniWatch {
 
   /** Resolves with the ENI (undefined: EC2 does not show it) once `done` says so. @throws Ec2Error, or the signal's reason. */
   async until(eniID: string, done: (eni: Eni | undefined) => boolean, look: Look): Promise<Eni | undefined> {
-    const [eni] = await this.#wait({ eniID }, ([shown]) => done(shown), look)
+    const [eni] = await this.#wait(eniID, ([shown]) => done(shown), look)
     return eni
   }
 
@@ -62,9 +66,9 @@ export class EniWatch {
     return this.until(eniID, () => true, look)
   }
 
-  /** All that EC2 shows now with our tag for this ENIAttachment. @throws Ec2Error, or the signal's reason. */
-  ownedBy(ownerUID: string, look: Look): Promise<readonly Eni[]> {
-    return this.#wait({ ownerUID }, () => true, look)
+  /** All that EC2 shows now with the tag of this owner. @throws Ec2Error, or the signal's reason. */
+  owned(look: Look): Promise<readonly Eni[]> {
+    return this.#wait(undefined, () => true, look)
   }
 
   /** Describes while somebody waits, until the signal aborts. */
@@ -88,16 +92,16 @@ export class EniWatch {
   }
 
   async #wait(
-    what: Waiter['what'],
+    eniID: string | undefined,
     done: (shown: readonly Eni[]) => boolean,
-    { urgency, signal }: Look,
+    { ownerUID, urgency, signal }: Look,
   ): Promise<readonly Eni[]> {
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<readonly Eni[]>()
     const tell = (shown: readonly Eni[]) => {
       if (done(shown)) resolve(shown)
     }
-    const waiter = { what, urgency, tell, reject, sinceMs: this.#parts.clock.monotonic() }
+    const waiter = { ownerUID, eniID, urgency, tell, reject, sinceMs: this.#parts.clock.monotonic() }
     const abort = () => reject(signal.reason)
     this.#waiters.add(waiter)
     this.#wake.resolve()
@@ -117,9 +121,9 @@ export class EniWatch {
     try {
       const byID = new Map((await this.#describe(asked)).map((eni) => [eni.id, eni]))
       const byOwner = Map.groupBy(byID.values(), ({ tags }) => tags.get(attachmentTag))
-      for (const { what, tell } of asked) {
-        const eni = 'eniID' in what ? byID.get(what.eniID) : undefined
-        tell('eniID' in what ? (eni === undefined ? [] : [eni]) : (byOwner.get(what.ownerUID) ?? []))
+      for (const { ownerUID, eniID, tell } of asked) {
+        const eni = byID.get(eniID ?? '')
+        tell(eniID === undefined ? (byOwner.get(ownerUID) ?? []) : eni === undefined ? [] : [eni])
       }
       this.#failures = 0
     } catch (error) {
@@ -130,19 +134,19 @@ export class EniWatch {
     return this.#failures
   }
 
-  /** A filter takes so many values; for more it is cheaper to see all ENIs of the cluster, of which a page has 1,000. */
+  /**
+   * By the tag of the owners, and only what EC2 does not show so by its id: somebody may have taken the tag away. A filter takes so many
+   * values; for more it is cheaper to see all ENIs of the cluster, of which a page has 1,000.
+   */
   async #describe(asked: readonly Waiter[]): Promise<Eni[]> {
     const { ec2: access, clusterName } = this.#parts
     const ec2 = access(urgencies.find((urgency) => asked.some((waiter) => waiter.urgency === urgency)) ?? 'ahead')
-    const ids = [...new Set(asked.flatMap(({ what }) => ('eniID' in what ? what.eniID : [])))]
-    const owners = [...new Set(asked.flatMap(({ what }) => ('ownerUID' in what ? what.ownerUID : [])))]
-    if (ids.length + owners.length <= filterValuesMax) {
-      const [known, owned] = await Promise.all([ec2.describeEnis(ids), ec2.describeEnisByTag(attachmentTag, owners)])
-      return [...known, ...owned]
-    }
-    const all = await ec2.describeEnisByTag(clusterTag, [clusterName])
-    const shown = new Set(all.map(({ id }) => id))
-    // Somebody may have taken our tag away.
-    return [...all, ...(await ec2.describeEnis(ids.filter((id) => !shown.has(id))))]
+    const owners = [...new Set(asked.map(({ ownerUID }) => ownerUID))]
+    const tagged = await (owners.length <= filterValuesMax
+      ? ec2.describeEnisByTag(attachmentTag, owners)
+      : ec2.describeEnisByTag(clusterTag, [clusterName]))
+    const shown = new Set(tagged.map(({ id }) => id))
+    const ids = new Set(asked.flatMap(({ eniID }) => eniID ?? []))
+    return [...tagged, ...(await ec2.describeEnis([...ids].filter((id) => !shown.has(id))))]
   }
 }

@@ -7,14 +7,10 @@ import type { EniWatch, Look } from './eni-watch.ts'
  * By our tag, which finds a second one too, whose create was cut off; by id as well where somebody took the tag away; and nothing
  * where EC2 was never called. @throws Ec2Error
  */
-export async function ourEnis(
-  watch: EniWatch,
-  { metadata, status }: ENIAttachment,
-  look: Look,
-): Promise<readonly Eni[]> {
+export async function ourEnis(watch: EniWatch, { status }: ENIAttachment, look: Look): Promise<readonly Eni[]> {
   const { eniID, attempt } = status?.eni ?? {}
   if (attempt === undefined) return []
-  const tagged = await watch.ownedBy(metadata.uid, look)
+  const tagged = await watch.owned(look)
   if (eniID === undefined || tagged.some(({ id }) => id === eniID)) return tagged
   const untagged = await watch.next(eniID, look)
   return untagged === undefined ? tagged : [...tagged, untagged]

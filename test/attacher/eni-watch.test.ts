@@ -45,34 +45,43 @@ function watchUnderTest(count: number) {
   const watch = new EniWatch({ ec2, clusterName: 'test', clock, log })
   const stop = new AbortController()
   const running = watch.run(stop.signal)
-  const look = (urgency: Urgency) => ({ urgency, signal: stop.signal })
+  const look = (i: number, urgency: Urgency) => ({ ownerUID: `uid-${i}`, urgency, signal: stop.signal })
+  const next = (i: number, urgency: Urgency) => watch.next(`eni-${i}`, look(i, urgency))
   const end = async () => {
     stop.abort()
     await clock.advance(10_000)
     await running
   }
-  return { watch, clock, asked, look, end }
+  return { watch, next, clock, asked, look, end }
 }
 
 test('whoever waits for an ENI is answered by one call, as urgent as the most urgent of them', async () => {
-  const { watch, clock, asked, look, end } = watchUnderTest(3)
-  const looks = [
-    watch.next('eni-0', look('release')),
-    watch.next('eni-1', look('ahead')),
-    watch.next('eni-0', look('pods')),
-  ]
+  const { next, clock, asked, end } = watchUnderTest(3)
+  const looks = [next(0, 'release'), next(1, 'ahead'), next(0, 'pods')]
   await clock.advance(1)
   assert.deepEqual(
     (await Promise.all(looks)).map((eni) => eni?.id),
     ['eni-0', 'eni-1', 'eni-0'],
   )
-  assert.deepEqual(asked, ['pods: 2 ids'])
+  assert.deepEqual(asked, ['pods: 2 owners'])
+  await end()
+})
+
+test('an ENI whose tag somebody has taken away is found by its id', async () => {
+  const { next, clock, asked, end } = watchUnderTest(3)
+  const looks = [next(1, 'pods'), next(2, 'pods')]
+  await clock.advance(1)
+  assert.deepEqual(
+    (await Promise.all(looks)).map((eni) => eni?.id),
+    ['eni-1', 'eni-2'],
+  )
+  assert.deepEqual(asked, ['pods: 2 owners', 'pods: 1 ids'])
   await end()
 })
 
 test('releases ask together for the ENIs that have their tags', async () => {
   const { watch, clock, asked, look, end } = watchUnderTest(3)
-  const looks = [0, 1, 7].map((i) => watch.ownedBy(`uid-${i}`, look('release')))
+  const looks = [0, 1, 7].map((i) => watch.owned(look(i, 'release')))
   await clock.advance(1)
   assert.deepEqual(
     (await Promise.all(looks)).map((enis) => enis.map(({ id }) => id)),
@@ -83,8 +92,8 @@ test('releases ask together for the ENIs that have their tags', async () => {
 })
 
 test('a thousand who wait are answered by the ENIs of the cluster, and one call more for what has lost its tag', async () => {
-  const { watch, clock, asked, look, end } = watchUnderTest(1_000)
-  const looks = Array.from({ length: 1_000 }, (_, i) => watch.next(`eni-${i}`, look('pods')))
+  const { next, clock, asked, end } = watchUnderTest(1_000)
+  const looks = Array.from({ length: 1_000 }, (_, i) => next(i, 'pods'))
   await clock.advance(1)
   assert.deepEqual(
     (await Promise.all(looks)).map((eni, i) => eni?.id === `eni-${i}`).filter((isRight) => !isRight),
