@@ -9,6 +9,7 @@ import type { Eni } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import type { EniAttachParts } from './eni-attach.ts'
 import { eniDescription, eniTags } from './eni-identity.ts'
+import { nextAttempt } from './eni-placement.ts'
 import type { GivenUp } from './eni-plan.ts'
 import { lookOf } from './eni-watch.ts'
 import type { Network } from './network.ts'
@@ -72,7 +73,7 @@ export class EniCreate {
     const plan = await placement.choose(intent, nodeENI, network)
     if ('reason' in plan) return plan
     const { subnet, networkCard, deviceIndex } = plan
-    const attempt = (intent.status?.eni?.attempt ?? 0) + 1
+    const attempt = nextAttempt(intent)
     const plannedTime = timestamp(clock)
     const firstDeviceIndex = nodeENI.spec.deviceIndex
     const place = { subnetID: subnet.id, cidr: subnet.cidr, networkCard, deviceIndex, firstDeviceIndex }

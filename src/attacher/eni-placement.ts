@@ -19,6 +19,11 @@ export interface EniPlacementParts {
   readonly policy: SlotPolicy
 }
 
+/** The number that the next plan for it gets: each has its own client token. */
+export function nextAttempt({ status }: ENIAttachment): number {
+  return (status?.eni?.attempt ?? 0) + 1
+}
+
 export class EniPlacement {
   readonly #parts: EniPlacementParts
 
@@ -31,19 +36,20 @@ export class EniPlacement {
     const { networks } = this.#parts
     const plan = await this.#plan(intent, nodeENI, network)
     if (!('reason' in plan)) {
-      const { id } = plan.subnet
-      networks.debit(id, addressesOf(nodeENI), () => this.#takenAtMs(intent, id))
+      const attempt = nextAttempt(intent)
+      networks.debit(plan.subnet.id, addressesOf(nodeENI), () => this.#takenAtMs(intent, attempt))
     }
     return plan
   }
 
-  /** Its create may wait for its turn for minutes, and is planned anew elsewhere when EC2 refuses it. */
-  #takenAtMs({ metadata }: ENIAttachment, subnetID: string): number {
+  /** Its create may wait for its turn for minutes, and its plan is over when EC2 refuses it. */
+  #takenAtMs({ metadata }: ENIAttachment, attempt: number): number {
     const now = this.#parts.store.get(metadata.name)
-    if (now?.metadata.uid !== metadata.uid || terminalFailure(now) !== undefined) return -Infinity
-    const { eni } = now.status ?? {}
-    if (eni?.subnetID !== undefined && eni.subnetID !== subnetID) return -Infinity
-    return eni?.eniID === undefined ? Infinity : Date.parse(eni.createdTime ?? '')
+    if (now?.metadata.uid !== metadata.uid) return -Infinity
+    const { attempt: latest = 0, subnetID, eniID, createdTime = '' } = now.status?.eni ?? {}
+    if (latest > attempt || (latest === attempt && subnetID === undefined)) return -Infinity
+    if (eniID !== undefined) return Date.parse(createdTime)
+    return terminalFailure(now) === undefined ? Infinity : -Infinity
   }
 
   /** For an ENI that is there, after EC2 has refused these slots as taken. @throws Ec2Error */

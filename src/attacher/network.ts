@@ -5,7 +5,7 @@ import type { Ec2, Ec2ByUrgency, Subnet } from './ec2.ts'
 
 /** How long an answer is good while nobody needs an ENI: free addresses and names change, but nobody waits for that. */
 const restingMs = 10 * 60_000
-/** And when an ENI is to be made with it. */
+/** And when an ENI is to be made with it, or while it keeps pods away because a subnet is exhausted. */
 const freshMs = 60_000
 /** What is wrong is looked at again after this time, then ever more rarely; another NodeENI spec is another question. */
 const firstProblemMs = 10_000
@@ -64,10 +64,17 @@ export class Networks {
     const wanted = wantedOf(spec)
     const key = JSON.stringify([wanted, vpcID])
     const known = this.#answers.get(key)
-    if (known !== undefined && known.askedAtMs + goodMs(known, need) > this.#clock.monotonic()) return known.answer
+    const goodMs = known === undefined ? 0 : this.#goodMs(known, spec, need)
+    if (known !== undefined && known.askedAtMs + goodMs > this.#clock.monotonic()) return known.answer
     const asking = this.#asking.get(key) ?? this.#askOnce(key, wanted, vpcID, need)
     this.#asking.set(key, asking)
     return asking
+  }
+
+  #goodMs({ answer, problems }: Answer, spec: NodeENISpec, need: Need): number {
+    if ('reason' in answer) return Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
+    const isExhausted = answer.subnets.some((subnet) => this.isExhausted(subnet, addressesOf({ spec })))
+    return need === 'resting' && !isExhausted ? restingMs : freshMs
   }
 
   async #askOnce(key: string, wanted: Wanted, vpcID: string, need: Need): Promise<Network | NetworkProblem> {
@@ -124,7 +131,9 @@ export class Networks {
 
   /** What EC2 said, less what we have planned since. */
   freeAddresses({ id, freeAddresses }: Subnet): number {
-    const planned = this.#debits.filter(({ subnetID }) => subnetID === id).reduce((sum, one) => sum + one.addresses, 0)
+    const planned = this.#debits
+      .filter(({ subnetID, takenAtMs }) => subnetID === id && takenAtMs() !== -Infinity)
+      .reduce((sum, { addresses }) => sum + addresses, 0)
     return (this.#counts.get(id)?.free ?? freeAddresses) - planned
   }
 
@@ -192,13 +201,8 @@ export class Networks {
 }
 
 /** IPv4 addresses that each ENI of it takes. */
-export function addressesOf({ spec }: NodeENI): number {
+export function addressesOf({ spec }: Pick<NodeENI, 'spec'>): number {
   return 1 + spec.secondaryPrivateIPv4AddressCount
-}
-
-function goodMs({ problems }: Answer, need: Need): number {
-  if (problems > 0) return Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
-  return need === 'resting' ? restingMs : freshMs
 }
 
 interface Wanted {

@@ -46,6 +46,37 @@ test('who makes an ENI gets an answer of the last minute, who rests one of the l
   assert.equal(askedTimes(), 3)
 })
 
+test('while a subnet is exhausted, who rests gets an answer of the last minute', async () => {
+  const { clock, networks, find, askedTimes } = networksUnderTest(2)
+  await find('resting')
+  networks.debit('subnet-a1', 1)
+  clock.advance(60_000)
+  await find('resting')
+  assert.equal(askedTimes(), 1, 'one address is left')
+  networks.debit('subnet-a1', 1)
+  await find('resting')
+  assert.equal(askedTimes(), 2)
+  networks.markExhausted('subnet-a1')
+  clock.advance(60_000)
+  await find('resting')
+  assert.equal(askedTimes(), 3)
+  clock.advance(30_000)
+  await find('resting')
+  clock.advance(60_000)
+  await find('resting')
+  assert.equal(askedTimes(), 3, 'it is not exhausted any more')
+})
+
+test('a plan that EC2 never carries out takes nothing, without EC2 being asked again', async () => {
+  const { networks, free, askedTimes } = networksUnderTest()
+  let takenAtMs = Infinity
+  networks.debit('subnet-a1', 3, () => takenAtMs)
+  assert.equal(await free(), 97)
+  takenAtMs = -Infinity
+  assert.equal(await free(), 100)
+  assert.equal(askedTimes(), 1)
+})
+
 test('a thousand that ask at once are one describe', async () => {
   const { find, askedTimes } = networksUnderTest()
   await Promise.all(Array.from({ length: 1_000 }, () => find('making an ENI')))
