@@ -13,7 +13,7 @@ import { nextAttempt } from './eni-placement.ts'
 import type { GivenUp } from './eni-plan.ts'
 import { lookOf } from './eni-watch.ts'
 import type { Network } from './network.ts'
-import { ourEnis } from './our-enis.ts'
+import { ourEnis, tryOf } from './our-enis.ts'
 import { urgencyOf } from './urgency.ts'
 
 /** EC2 forgets client tokens after a time that it does not tell. */
@@ -58,13 +58,20 @@ export class EniCreate {
     const network = await networkOf()
     if (network === undefined) return 'wait'
     if ('reason' in network) return network
-    if (intent.status?.eni?.subnetID !== undefined) return this.#create(intent, nodeENI, network, signal)
+    if (intent.status?.eni?.subnetID !== undefined) return this.#resume(intent, nodeENI, network, signal)
     const planned = await planning.run(intent.spec.instanceID, () => {
       signal.throwIfAborted()
       return this.#plan(intent, nodeENI, network)
     })
     if ('reason' in planned) return planned
-    return this.#create(planned, nodeENI, network, signal)
+    try {
+      return await this.#create(planned, nodeENI, network, signal)
+    } catch (error) {
+      // Refused at its first try: there is no ENI to look for, unless that of a plan of before.
+      if (isEc2(error, 'SubnetExhausted', 'Configuration'))
+        await this.#forgetPlan(planned, intent.status?.eni?.plannedTime)
+      throw error
+    }
   }
 
   /** Stores subnet, card, index and attempt before EC2 hears of them: the client token stands for exactly these. */
@@ -80,11 +87,28 @@ export class EniCreate {
     return store.writeEni(intent, { attempt, ...place, plannedTime })
   }
 
+  /** A try of before may have made the ENI, and its answer was lost. */
+  async #resume(planned: ENIAttachment, nodeENI: NodeENI, network: Network, signal: AbortSignal): Promise<Made> {
+    const { clock } = this.#parts
+    const eni = eniStatusOf(planned)
+    // EC2 may not answer the token with that ENI any more.
+    if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, eni, signal)
+    try {
+      return await this.#create(planned, nodeENI, network, signal)
+    } catch (error) {
+      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)
+      if (!isEc2(error, 'SubnetExhausted', 'Configuration')) throw error
+      // Rights and parameters are looked at before the token.
+      const found = await this.#adoptShown(planned, eni, signal)
+      if (found !== undefined) return found
+      await this.#forgetPlan(planned, eni.plannedTime)
+      throw error
+    }
+  }
+
   async #create(planned: ENIAttachment, nodeENI: NodeENI, network: Network, signal: AbortSignal): Promise<Made> {
     const { store, networks, clock, log } = this.#parts
     const eni = eniStatusOf(planned)
-    // Its first try may have made an ENI that EC2 does not answer this token with any more.
-    if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, eni, signal)
     try {
       const created = await this.#parts.ec2(urgencyOf(planned), signal).createEni({
         clientToken: this.#clientToken(planned, eni.attempt ?? 0),
@@ -100,30 +124,35 @@ export class EniCreate {
       return { attachment, eni: created }
     } catch (error) {
       if (isEc2(error, 'SubnetExhausted')) networks.markExhausted(eni.subnetID ?? '')
-      // EC2 answers a token that made an ENI with that ENI: refused, there is none to look for.
-      if (isEc2(error, 'SubnetExhausted', 'Configuration')) await this.#forgetPlan(planned)
-      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)
       throw error
     }
   }
 
   /** The token of a plan is used up or old: the ENI of its first try exists, or will show, or never was; and it is ours. */
   async #adopt(planned: ENIAttachment, eni: EniStatus, signal: AbortSignal): Promise<Made> {
-    const { store, absences, clock } = this.#parts
-    const [found] = await ourEnis(this.#parts.watch, planned, lookOf(planned, signal))
-    const isGone = absences.isGone(planned.metadata.uid, found)
-    if (found !== undefined) {
-      return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
-    }
+    const found = await this.#adoptShown(planned, eni, signal)
+    const isGone = this.#parts.absences.isGone(tryOf(planned), found)
+    if (found !== undefined) return found
     if (!isGone)
       throw new Error(`ENI of ${planned.metadata.name} may be there without EC2 showing it yet, looking again`)
     await this.#forgetPlan(planned)
     throw new Error(`ENI of ${planned.metadata.name}: the client token is used up, trying with the next`)
   }
 
-  async #forgetPlan(planned: ENIAttachment): Promise<void> {
+  async #adoptShown(planned: ENIAttachment, eni: EniStatus, signal: AbortSignal): Promise<Made | undefined> {
+    const { store, watch, clock } = this.#parts
+    const [found] = await ourEnis(watch, planned, lookOf(planned, signal))
+    if (found === undefined) return undefined
+    return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
+  }
+
+  /** `plannedTime` stays where an ENI may still show: the release goes on looking for it. */
+  async #forgetPlan(planned: ENIAttachment, plannedTime?: string): Promise<void> {
     const { attempt } = eniStatusOf(planned)
-    await this.#parts.store.writeEni(planned, attempt === undefined ? {} : { attempt })
+    await this.#parts.store.writeEni(planned, {
+      ...(attempt !== undefined && { attempt }),
+      ...(plannedTime !== undefined && { plannedTime }),
+    })
   }
 
   /**

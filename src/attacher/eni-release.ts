@@ -10,7 +10,7 @@ import { consistencyMs, type Ec2, type Eni, type EniAttachmentFacts, settleDeadl
 import { isEc2, isMaybeTooNew } from './ec2-error.ts'
 import { type EniWatch, lookOf } from './eni-watch.ts'
 import type { InstanceLife } from './instance-life.ts'
-import { ourEnis } from './our-enis.ts'
+import { ourEnis, tryOf } from './our-enis.ts'
 
 /** What one call shows another may not know yet. */
 const lookAgainMs = 5_000
@@ -50,9 +50,9 @@ export class EniRelease {
 
   async #release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
     const { ec2, store, watch, absences, log } = this.#parts
-    const { name, uid } = attachment.metadata
+    const { name } = attachment.metadata
     const seen = await ourEnis(watch, attachment, lookOf(attachment, signal, 'release'))
-    const isGone = absences.isGone(uid, seen[0])
+    const isGone = absences.isGone(tryOf(attachment), seen[0])
     for (const found of seen) {
       signal.throwIfAborted()
       if (found.attachment !== undefined) {

@@ -95,6 +95,13 @@ export const mutants: readonly Mutant[] = [
     caughtBy: test('lost-answers'),
   },
   {
+    fault: 'the ENI of a create whose answer was lost is not looked for when its repeat is refused',
+    file: create,
+    find: 'await this.#forgetPlan(planned, eni.plannedTime)',
+    replace: 'await this.#forgetPlan(planned)',
+    caughtBy: test('lost-creates'),
+  },
+  {
     fault: 'a client token that EC2 has forgotten is used again',
     file: create,
     find: "if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, eni, signal)",
