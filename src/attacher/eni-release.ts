@@ -2,7 +2,7 @@
 // of them is repaired by going through them again.
 import { type ENIAttachment } from '../api/eni-attachment.ts'
 import { eniFinalizer, forceDetachAnnotation } from '../api/names.ts'
-import type { Clock } from '../process/clock.ts'
+import { type Clock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { Absences } from './absences.ts'
 import type { AttachmentStore } from './attachment-store.ts'
@@ -49,7 +49,7 @@ export class EniRelease {
   }
 
   async #release(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const { ec2, store, watch, absences, log } = this.#parts
+    const { store, watch, absences, log } = this.#parts
     const { name } = attachment.metadata
     const seen = await ourEnis(watch, attachment, lookOf(attachment, signal, 'release'))
     const isGone = absences.isGone(tryOf(attachment), seen[0])
@@ -63,7 +63,7 @@ export class EniRelease {
         signal.throwIfAborted()
       }
       // EC2 shows it: that another call does not know it is no proof that it is gone.
-      if (!(await isKnown(ec2.deleteEni(found.id)))) return lookAgainMs
+      if (!(await isKnown(this.#delete(found, signal)))) return lookAgainMs
       log.info({ attachment: name, node: attachment.spec.nodeName, eni: found.id }, 'ENI deleted')
     }
     // A create whose answer was lost, or one just made, may become visible only later.
@@ -101,6 +101,22 @@ export class EniRelease {
     const isUnderWay = on.status === 'detaching'
     const force = isForced || (isUnderWay && (await life.stateNow(spec)) === 'terminated')
     if (force || !isUnderWay) await isKnown(ec2.detachEni(on.id, force))
+  }
+
+  /** As it was before its detach: what describes it may know of that before what deletes it (aws/amazon-vpc-cni-k8s#1399). */
+  async #delete({ id, attachment }: Eni, signal: AbortSignal): Promise<void> {
+    const { ec2, clock } = this.#parts
+    const freeSinceMs = clock.monotonic()
+    for (;;) {
+      try {
+        return await ec2.deleteEni(id)
+      } catch (error) {
+        const isLag = attachment !== undefined && clock.monotonic() - freeSinceMs < consistencyMs
+        if (!isEc2(error, 'EniInUse') || !isLag) throw error
+        await sleep(clock, lookAgainMs, signal)
+        signal.throwIfAborted()
+      }
+    }
   }
 
   /**
