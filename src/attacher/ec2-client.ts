@@ -167,7 +167,7 @@ export class Ec2SdkClient implements Ec2 {
       'ids' in filter
         ? [{ Name: 'subnet-id', Values: [...filter.ids] }]
         : [
-            { Name: 'tag:Name', Values: [filter.nameTag] },
+            { Name: 'tag:Name', Values: [literally(filter.nameTag)] },
             { Name: 'vpc-id', Values: [filter.vpcID] },
           ]
     return this.#pages('DescribeSubnets', async (client, NextToken) => {
@@ -183,8 +183,8 @@ export class Ec2SdkClient implements Ec2 {
         ? [{ Name: 'group-id', Values: [...filter.ids] }]
         : [
             'name' in filter
-              ? { Name: 'group-name', Values: [filter.name] }
-              : { Name: 'tag:Name', Values: [filter.nameTag] },
+              ? { Name: 'group-name', Values: [literally(filter.name)] }
+              : { Name: 'tag:Name', Values: [literally(filter.nameTag)] },
             { Name: 'vpc-id', Values: [filter.vpcID] },
           ]
     return this.#pages('DescribeSecurityGroups', async (client, NextToken) => {
@@ -215,6 +215,11 @@ export class Ec2SdkClient implements Ec2 {
   #call<T>(action: Ec2Action, send: (client: EC2Client) => Promise<T>): Promise<T> {
     return this.#connection.call(action, this.#urgency, this.#signal, send)
   }
+}
+
+/** In a filter `*` and `?` stand for other characters (EC2 user guide, "Filter your resources"). */
+function literally(name: string): string {
+  return name.replace(/[\\*?]/g, '\\$&')
 }
 
 function sdkTags(tags: ReadonlyMap<string, string>): { Key: string; Value: string }[] {

@@ -182,8 +182,11 @@ export class Networks {
       }
     }
     for (const name of wanted.securityGroupNames) {
-      const groups = await ec2.describeSecurityGroups({ name, vpcID })
-      const named = groups.length > 0 ? groups : await ec2.describeSecurityGroups({ nameTag: name, vpcID })
+      const [byName, byTag] = await Promise.all([
+        ec2.describeSecurityGroups({ name, vpcID }),
+        ec2.describeSecurityGroups({ nameTag: name, vpcID }),
+      ])
+      const named = [...new Map([...byName, ...byTag].map((group) => [group.id, group])).values()]
       const [group, second] = named
       if (group === undefined)
         return groupProblem(`no security group in ${vpcID} has the name ${name}, nor that Name tag`)

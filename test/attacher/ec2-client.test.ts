@@ -172,6 +172,21 @@ test('subnets are found by id and by Name tag, groups by id and by name, names o
   assert.deepEqual(await client.describeSecurityGroups({ nameTag: 'upf', vpcID: 'vpc-1' }), [])
 })
 
+test('a name is no pattern', async (t) => {
+  const { ec2, client } = await clientUnderTest(t)
+  ec2.state.subnet('subnet-b1').tags.set('Name', 'n?*\\')
+  const vpcID = 'vpc-1'
+  for (const nameTag of ['n*', '?3', 'n\\3'])
+    assert.deepEqual(await client.describeSubnets({ nameTag, vpcID }), [], nameTag)
+  const [subnet, ...others] = await client.describeSubnets({ nameTag: 'n?*\\', vpcID })
+  assert.equal(subnet?.id, 'subnet-b1')
+  assert.deepEqual(others, [])
+  assert.deepEqual(await client.describeSecurityGroups({ name: 'up*', vpcID }), [])
+  ec2.state.group('sg-upf').tags.set('Name', 'upf?')
+  assert.deepEqual(await client.describeSecurityGroups({ nameTag: 'upf*', vpcID }), [])
+  assert.deepEqual(await client.describeSecurityGroups({ nameTag: 'upf?', vpcID }), [{ id: 'sg-upf', vpcID }])
+})
+
 test('refusals are classified, and the metrics have their codes', async (t) => {
   const { client, outcomes } = await clientUnderTest(t)
   const [a, b] = [await client.createEni(request('1')), await client.createEni(request('2'))]

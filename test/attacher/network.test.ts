@@ -19,7 +19,9 @@ function networksUnderTest(freeAddresses = 100) {
       return [subnet]
     },
     describeSecurityGroups: async (filter) => {
-      if ('name' in filter) return []
+      if ('name' in filter) return filter.name === 'smf' ? [] : [{ id: `sg-named-${filter.name}`, vpcID: 'vpc-1' }]
+      if ('nameTag' in filter && filter.nameTag === 'both') return [{ id: 'sg-named-both', vpcID: 'vpc-1' }]
+      if ('nameTag' in filter && filter.nameTag === 'only-a-name') return []
       return [{ id: 'nameTag' in filter ? `sg-tagged-${filter.nameTag}` : 'sg-upf', vpcID: 'vpc-1' }]
     },
   }
@@ -120,9 +122,18 @@ test('what another NodeENI asks of its own subnets frees nothing here', async ()
   assert.equal(await free(), 100)
 })
 
-test('a security group by a name that no group has is looked for by its Name tag', async () => {
+test('a security group is found by its name and by its Name tag, unless these are two groups', async () => {
   const { networks } = networksUnderTest()
-  const named = { ...spec, securityGroupIDs: [], securityGroupNames: ['smf'] }
-  const found = await networks.find(named, 'vpc-1', 'resting')
-  assert.deepEqual('reason' in found ? found : found.securityGroupIDs, ['sg-tagged-smf'])
+  const find = async (name: string) => {
+    const named = { ...spec, securityGroupIDs: [], securityGroupNames: [name] }
+    const found = await networks.find(named, 'vpc-1', 'resting')
+    return 'reason' in found ? found : found.securityGroupIDs
+  }
+  assert.deepEqual(await find('smf'), ['sg-tagged-smf'])
+  assert.deepEqual(await find('only-a-name'), ['sg-named-only-a-name'])
+  assert.deepEqual(await find('both'), ['sg-named-both'])
+  assert.deepEqual(await find('upf'), {
+    reason: 'AmbiguousName',
+    message: 'several security groups in vpc-1 are named upf: sg-named-upf, sg-tagged-upf; use the id',
+  })
 })
