@@ -35,6 +35,7 @@ import { Networks } from './network.ts'
 import { NodeENIController } from './node-eni-controller.ts'
 import { NodeRefusals } from './node-refusals.ts'
 import { NodeSweep } from './node-sweep.ts'
+import { SelectedNodes } from './selected-nodes.ts'
 import { UnreadableNodeENI } from './unreadable-node-eni.ts'
 import type { AttacherSettings } from './settings.ts'
 
@@ -130,9 +131,8 @@ export class Controllers {
     const nodeENIController = new NodeENIController({
       cluster,
       store,
-      nodes,
       nodeENIs,
-      inventory,
+      selectedNodes: new SelectedNodes({ nodes, nodeENIs, inventory }),
       networks,
       aheadEnis,
       unreadableNodeENI: new UnreadableNodeENI({ cluster, store, events, clock }),

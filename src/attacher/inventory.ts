@@ -29,17 +29,25 @@ export class Inventory {
   readonly #absences: Absences
   readonly #looks = new Map<string, InstanceLook>()
   readonly #types = new Map<string, InstanceType>()
+  readonly #listeners: (() => void)[] = []
 
   constructor(parts: InventoryParts) {
     this.#parts = parts
     this.#absences = new Absences(parts.clock)
   }
 
+  /** Calls back when an instance has come or gone, or what it is in (VPC) or of (type) is not what it was. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+  }
+
   /** Describes these instances and forgets all others. @throws Ec2Error */
   async refresh(instanceIDs: readonly string[]): Promise<void> {
     await this.look(instanceIDs, 'pods')
     const kept = new Set(instanceIDs)
-    for (const id of this.#looks.keys()) if (!kept.has(id)) this.#looks.delete(id)
+    const others = [...this.#looks.keys()].filter((id) => !kept.has(id))
+    for (const id of others) this.#looks.delete(id)
+    if (others.length > 0) this.#tell()
   }
 
   /** Describes these instances anew. @throws Ec2Error */
@@ -52,6 +60,7 @@ export class Inventory {
     const unknown = new Set(described.map(({ type }) => type).filter((type) => !this.#types.has(type)))
     if (unknown.size === 0) return
     for (const type of await ec2.describeInstanceTypes([...unknown])) this.#types.set(type.name, type)
+    this.#tell()
   }
 
   lastLook(instanceID: string): InstanceLook | undefined {
@@ -109,6 +118,12 @@ export class Inventory {
     // The slower of two answers.
     if (before !== undefined && before.atMs > atMs) return
     this.#looks.set(id, { instance, state, atMs, sinceMs: before?.state === state ? before.sinceMs : atMs })
+    const { vpcID, type } = before?.instance ?? {}
+    if (before === undefined || instance?.vpcID !== vpcID || instance?.type !== type) this.#tell()
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener()
   }
 }
 

@@ -3,25 +3,22 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { isDeleting, terminalFailure } from '../api/eni-attachment.ts'
 import { apiVersion, nodeENIFinalizer } from '../api/names.ts'
-import { type NodeENI, type NodeENIStatus, selectsNode } from '../api/node-eni.ts'
+import type { NodeENI, NodeENIStatus } from '../api/node-eni.ts'
 import type { KubeClient } from '../kube/cluster.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Informer } from '../kube/informer.ts'
-import type { NodeFacts } from '../kube/objects.ts'
 import { type Clock, timestamp } from '../process/clock.ts'
 import type { AheadEnis } from './ahead-enis.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import type { ChangeRefusals } from './change-refusals.ts'
-import type { Instance } from './ec2.ts'
 import { Ec2Error, isEc2 } from './ec2-error.ts'
-import { type Inventory, vpcIDsOf } from './inventory.ts'
 import { addressesOf, type Need, type Network, type Networks } from './network.ts'
 import type { NodeRefusals } from './node-refusals.ts'
 import { conditionsFor, isNews, type Problem, problemFrom, releasing } from './node-eni-conditions.ts'
 import { hold, letGo, writeStatus } from './node-eni-writes.ts'
-import { indexProblem, vpcProblem, zoneProblem } from './node-eni-problem.ts'
+import { zoneProblem } from './node-eni-problem.ts'
 import type { UnreadableNodeENI } from './unreadable-node-eni.ts'
-import { conflictOf } from './resource-conflict.ts'
+import type { SelectedNodes } from './selected-nodes.ts'
 
 /** An ENI is asked for again 10 s after EC2 refused one, then ever more rarely; a change of the NodeENI ends the wait. */
 const firstBlockMs = 10_000
@@ -39,9 +36,8 @@ interface Block extends Problem {
 export interface NodeENIControllerParts {
   readonly cluster: KubeClient
   readonly store: AttachmentStore
-  readonly nodes: Informer<NodeFacts>
   readonly nodeENIs: Informer<NodeENI>
-  readonly inventory: Inventory
+  readonly selectedNodes: SelectedNodes
   readonly networks: Networks
   readonly aheadEnis: AheadEnis
   readonly unreadableNodeENI: UnreadableNodeENI
@@ -101,7 +97,7 @@ export class NodeENIController {
     ) {
       return { reason: block.reason, message: block.message }
     }
-    const { nodes, nodeENIs, inventory, networks, managed } = this.#parts
+    const { selectedNodes, networks, managed } = this.#parts
     const { spec } = nodeENI
     if (spec.dpdkResourceName !== undefined && !managed.has(spec.dpdkResourceName)) {
       return {
@@ -109,29 +105,12 @@ export class NodeENIController {
         message: `${spec.dpdkResourceName} is not among the managed resources (${[...managed].join(', ')}); add it to the setting "resources"`,
       }
     }
-    const conflict = conflictOf(nodeENI, [...nodeENIs.values()])
+    const { conflict, vpc, zones, indexProblem } = selectedNodes.of(nodeENI)
     if (conflict !== undefined) return { reason: 'ResourceConflict', message: conflict }
-    const matching = [...nodes.values()].filter(({ labels }) => selectsNode(spec, labels))
-    const instances = matching.flatMap(({ instanceID = '' }) => inventory.instance(instanceID) ?? [])
-    const vpcID = this.#vpcOf(nodeENI, instances)
-    if (typeof vpcID !== 'string') return vpcID
-    const network = await networks.find(spec, vpcID, need)
+    if (typeof vpc !== 'string') return vpc
+    const network = await networks.find(spec, vpc, need)
     if ('reason' in network) return network
-    const types = instances.flatMap((instance) => inventory.typeOf(instance) ?? [])
-    return zoneProblem(network, matching) ?? indexProblem(spec, types) ?? network
-  }
-
-  /** That of its nodes; without any, that in which all others are. Undefined while its instances are not known. */
-  #vpcOf(nodeENI: NodeENI, instances: readonly Instance[]): string | Problem | undefined {
-    const several = vpcProblem(instances)
-    if (several !== undefined) return several
-    const [own] = vpcIDsOf(instances)
-    if (own === undefined && this.#hasUnknownInstances(nodeENI)) return undefined
-    const [others, ...more] = this.#parts.inventory.vpcIDs()
-    const vpcID = own ?? (more.length === 0 ? others : undefined)
-    const message =
-      'no node with an EC2 instance matches a NodeENI: see its nodeSelector and the spec.providerID of the nodes'
-    return vpcID ?? { reason: 'NoInstances', message }
+    return zoneProblem(network, zones) ?? indexProblem ?? network
   }
 
   /** Work-queue worker. */
@@ -236,14 +215,6 @@ export class NodeENIController {
       ready: live.filter(({ status }) => status?.device?.advertised === true).length,
       inUse: live.filter(({ status }) => status?.device?.inUseBy !== undefined).length,
     }
-  }
-
-  #hasUnknownInstances({ spec }: NodeENI): boolean {
-    const { nodes, inventory } = this.#parts
-    return [...nodes.values()].some(({ labels, instanceID }) => {
-      if (instanceID === undefined || !selectsNode(spec, labels)) return false
-      return !inventory.isLookedUp(instanceID)
-    })
   }
 
   #setBlock(name: string, generation: number | undefined, problem: Problem): void {

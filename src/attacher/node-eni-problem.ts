@@ -1,6 +1,5 @@
 // What stands against a NodeENI because of where its nodes are and what they are. Pure.
 import type { NodeENISpec } from '../api/node-eni.ts'
-import type { NodeFacts } from '../kube/objects.ts'
 import type { Instance, InstanceType } from './ec2.ts'
 import type { GivenUp } from './eni-plan.ts'
 import { vpcIDsOf } from './inventory.ts'
@@ -17,8 +16,8 @@ export function vpcProblem(instances: readonly Instance[]): GivenUp | undefined 
   }
 }
 
-export function zoneProblem(network: Network, matching: readonly NodeFacts[]): GivenUp | undefined {
-  const zones = new Set(matching.map(({ zone }) => zone).filter((zone) => zone !== undefined))
+/** `zones` are those of the matching nodes. */
+export function zoneProblem(network: Network, zones: ReadonlySet<string>): GivenUp | undefined {
   const subnetZones = [...new Set(network.subnets.map(({ zone }) => zone))]
   if (zones.size === 0 || subnetZones.some((zone) => zones.has(zone))) return undefined
   const where = network.subnets.map(({ id, zone }) => `${id} in ${zone}`).join(', ')
