@@ -4,6 +4,8 @@ import type { Log } from '../process/log.ts'
 
 const firstBackoffMs = 250
 const lastBackoffMs = 60_000
+/** Of thousands that are added at once so many start before timers and sockets, the renewal of a lease among them, have their turn. */
+const startsPerTurn = 100
 
 /** Does the work of one key. Returns milliseconds after which it wants to run again, or undefined. */
 export type Worker = (key: string, signal: AbortSignal) => Promise<number | undefined>
@@ -16,11 +18,14 @@ export class WorkQueue {
   readonly #spacingMs: number
   readonly #ready = new Set<string>()
   readonly #running = new Set<string>()
+  /** Added while they run or rest: ready afterwards. */
+  readonly #again = new Set<string>()
   /** Ran so recently that it waits for what else is asked for. */
   readonly #resting = new Set<string>()
   readonly #delayed = new Map<string, () => void>()
   readonly #failures = new Map<string, number>()
   #signal: AbortSignal | undefined
+  #startedThisTurn = 0
   #idle = Promise.withResolvers<void>()
 
   /** A key runs at most once in `spacingMs`: at once, then once for all that was asked for meanwhile. */
@@ -35,13 +40,14 @@ export class WorkQueue {
   /** Runs the key as soon as possible; before the queue is started, it waits. */
   add(key: string): void {
     this.#cancelDelay(key)
-    this.#ready.add(key)
+    if (this.#running.has(key) || this.#resting.has(key)) this.#again.add(key)
+    else this.#ready.add(key)
     this.#pump()
   }
 
   addAfter(key: string, ms: number): void {
     if (ms <= 0) return this.add(key)
-    if (this.#ready.has(key) || this.#signal?.aborted === true) return
+    if (this.#ready.has(key) || this.#again.has(key) || this.#signal?.aborted === true) return
     this.#cancelDelay(key)
     this.#delayed.set(
       key,
@@ -67,11 +73,19 @@ export class WorkQueue {
   #pump(): void {
     if (this.#signal === undefined || this.#signal.aborted) return
     for (const key of this.#ready) {
-      if (this.#running.size >= this.#concurrency) return
-      if (this.#running.has(key) || this.#resting.has(key)) continue
+      if (this.#running.size >= this.#concurrency || this.#startedThisTurn >= startsPerTurn) return
       this.#ready.delete(key)
+      this.#countStart()
       void this.#work(key, this.#signal)
     }
+  }
+
+  #countStart(): void {
+    if (this.#startedThisTurn++ > 0) return
+    setImmediate(() => {
+      this.#startedThisTurn = 0
+      this.#pump()
+    })
   }
 
   async #work(key: string, signal: AbortSignal): Promise<void> {
@@ -86,15 +100,20 @@ export class WorkQueue {
     } finally {
       this.#running.delete(key)
       if (signal.aborted && this.#running.size === 0) this.#idle.resolve()
-      this.#pump()
+      this.#readyAgain(key)
     }
+  }
+
+  #readyAgain(key: string): void {
+    if (!this.#running.has(key) && !this.#resting.has(key) && this.#again.delete(key)) this.#ready.add(key)
+    this.#pump()
   }
 
   #rest(key: string): void {
     this.#resting.add(key)
     this.#clock.after(this.#spacingMs, () => {
       this.#resting.delete(key)
-      this.#pump()
+      this.#readyAgain(key)
     })
   }
 

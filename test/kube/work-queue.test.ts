@@ -83,6 +83,30 @@ test('as many keys run at once as the queue allows, the others in the order in w
   assert.deepEqual(worker.running, ['a', 'c'])
 })
 
+test('of thousands that are added at once only some start before others have their turn, and all start', async (t) => {
+  const { worker, queue } = held(t, Infinity)
+  const keys = Array.from({ length: 1_000 }, (_, i) => `upf-${i}`)
+  for (const key of keys) queue.add(key)
+  for (let before = 0; before < keys.length; before = worker.started.length) {
+    await new Promise(setImmediate)
+    const started = worker.started.length - before
+    assert.ok(started > 0 && started <= 200, `${started} started within a turn`)
+  }
+  assert.deepEqual(worker.started, keys)
+})
+
+test('a key that is added while it rests and runs once more waits for both', async (t) => {
+  const { worker, clock, queue } = held(t, 2, 250)
+  queue.add('a')
+  queue.add('a')
+  clock.advance(250)
+  assert.deepEqual(worker.started, ['a'])
+  queue.addAfter('a', 1_000)
+  assert.deepEqual(clock.delays, [], 'it is to run sooner')
+  await worker.finish('a')
+  assert.deepEqual(worker.started, ['a', 'a'])
+})
+
 test('what is added before the start waits for it', async (t) => {
   const worker = new HeldWorker()
   const queue = new WorkQueue(worker.work, 1, log, new ManualClock())
