@@ -24,6 +24,10 @@ const lastRetryMs = 60_000
 const refusedMax = 64
 /** Nodes and NodeENIs come in groups; one describe serves them all. */
 const gatherMs = 100
+/** Each sweep describes all instances, so those after a contradiction come at once, then ever more rarely, until there was none for long. */
+const firstSpacingMs = 1_000
+const lastSpacingMs = 10_000
+const quietMs = 30_000
 
 export interface NodeSweepParts {
   readonly cluster: KubeClient
@@ -44,7 +48,11 @@ export class NodeSweep {
   readonly #parts: NodeSweepParts
   #asked = Promise.withResolvers<void>()
   #retried = Promise.withResolvers<void>()
+  #contradicted = Promise.withResolvers<void>()
   #isContradicted = false
+  /** When the last sweep after a contradiction ended. */
+  #answeredAtMs = -Infinity
+  #spacingMs = 0
   #failures = 0
   #trouble: Ec2Error | undefined
 
@@ -65,7 +73,7 @@ export class NodeSweep {
   /** EC2 or a device plugin contradicted what we know: the extender must hear of it before the pod is scheduled again. */
   sweepSoon(): void {
     this.#isContradicted = true
-    this.#asked.resolve()
+    this.#contradicted.resolve()
   }
 
   /** EC2 answers again, so that a sweep that failed need not wait. */
@@ -76,17 +84,31 @@ export class NodeSweep {
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts
     while (!signal.aborted) {
+      const isAnswer = this.#isContradicted
       this.#isContradicted = false
+      this.#contradicted = Promise.withResolvers()
       this.#retried = Promise.withResolvers()
-      if (!(await this.#trySweep())) {
+      const isDone = await this.#trySweep()
+      if (isAnswer) this.#answeredAtMs = clock.monotonic()
+      if (!isDone) {
         await Promise.race([sleep(clock, this.#retryMs(), signal), this.#retried.promise])
-      } else if (!this.#isContradicted && !this.#hasUnknownInstances()) {
+      } else if (!this.#hasUnknownInstances()) {
         // Who asked for instances while EC2 was describing them has his answer.
         this.#asked = Promise.withResolvers()
-        await Promise.race([sleep(clock, sweepMs, signal), this.#asked.promise])
+        await Promise.race([sleep(clock, sweepMs, signal), this.#asked.promise, this.#isDueAgain(signal)])
       }
       await sleep(clock, gatherMs, signal)
     }
+  }
+
+  /** Resolves some time after a contradiction that the last sweep may not have seen. */
+  async #isDueAgain(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts
+    await this.#contradicted.promise
+    const sinceMs = clock.monotonic() - this.#answeredAtMs
+    if (sinceMs > quietMs) this.#spacingMs = 0
+    else this.#spacingMs = Math.min(Math.max(2 * this.#spacingMs, firstSpacingMs), lastSpacingMs)
+    await sleep(clock, Math.max(0, this.#spacingMs - sinceMs), signal)
   }
 
   async #trySweep(): Promise<boolean> {

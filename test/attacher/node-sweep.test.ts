@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { pino } from 'pino'
 
+import { VirtualClock } from '../../sim/clock/virtual-clock.ts'
 import { capacityAnnotation } from '../../src/api/names.ts'
 import type { NodeENI } from '../../src/api/node-eni.ts'
 import type { Ec2, Instance, InstanceType } from '../../src/attacher/ec2.ts'
@@ -10,7 +11,7 @@ import { AttachmentStore } from '../../src/attacher/attachment-store.ts'
 import { Ec2Error } from '../../src/attacher/ec2-error.ts'
 import { Inventory } from '../../src/attacher/inventory.ts'
 import { NodeRefusals } from '../../src/attacher/node-refusals.ts'
-import { NodeSweep } from '../../src/attacher/node-sweep.ts'
+import { NodeSweep, type NodeSweepParts } from '../../src/attacher/node-sweep.ts'
 import type { Clock } from '../../src/process/clock.ts'
 import { Cluster } from '../../src/kube/cluster.ts'
 import { Informer } from '../../src/kube/informer.ts'
@@ -18,7 +19,7 @@ import { attachmentParser, type NodeFacts, nodeENIParser, parseNode } from '../.
 import { attachmentsPath, nodeENIsPath, nodesPath } from '../../src/kube/resource.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 import { ManualClock } from '../process/manual-clock.ts'
-import { allForUs } from './objects.ts'
+import { allForUs, nodeENIOf, nodeOf } from './objects.ts'
 import { TestClock } from './test-clock.ts'
 
 const options = { timeout: 10_000 }
@@ -121,4 +122,61 @@ test('a sweep that failed is tried again as soon as it is known that EC2 answers
   clock.advance(gatherMs)
   await swept
   assert.deepEqual(annotated(), ['a1', 'a2', 'a3'])
+})
+
+/** A sweep on a virtual clock, and when it described the instances. */
+class Sweeping {
+  readonly clock = new VirtualClock()
+  readonly nodes = new Map<string, NodeFacts>()
+  readonly sweptAtMs: number[] = []
+  readonly sweep: NodeSweep
+  readonly #lookedUp = new Set<string>()
+
+  constructor(t: TestContext) {
+    const stop = new AbortController()
+    const refresh = async (ids: readonly string[]) => {
+      this.sweptAtMs.push(this.clock.monotonic())
+      for (const id of ids) this.#lookedUp.add(id)
+    }
+    const parts = {
+      nodes: this.nodes,
+      nodeENIs: new Map([['upf', nodeENIOf('upf')]]),
+      store: { all: () => [] },
+      inventory: { refresh, isLookedUp: (id: string) => this.#lookedUp.has(id), capacityOf: () => undefined },
+      onSwept: () => undefined,
+      clock: this.clock,
+      log,
+    }
+    this.sweep = new NodeSweep(parts as unknown as NodeSweepParts)
+    void this.sweep.run(stop.signal)
+    t.after(() => stop.abort())
+  }
+
+  /** Five contradictions a second. Answers how long each sweep came after the one before, the first after the first contradiction. */
+  async contradictFor(ms: number): Promise<number[]> {
+    const beganAtMs = this.clock.monotonic()
+    this.sweptAtMs.length = 0
+    for (; this.clock.monotonic() - beganAtMs < ms; await this.clock.advance(200)) this.sweep.sweepSoon()
+    return this.sweptAtMs.map((atMs, i) => atMs - (this.sweptAtMs[i - 1] ?? beganAtMs))
+  }
+}
+
+test('sweeps after contradictions come at once, then ever more rarely, until there were none for a while', async (t) => {
+  const sweeping = new Sweeping(t)
+  await sweeping.clock.advance(60_000)
+  assert.deepEqual(await sweeping.contradictFor(45_000), [100, 1_100, 2_100, 4_100, 8_100, 10_100, 10_100])
+  await sweeping.clock.advance(10_000)
+  assert.equal(sweeping.sweptAtMs.length, 8, 'the last contradiction is answered too')
+  await sweeping.clock.advance(30_000)
+  assert.deepEqual(await sweeping.contradictFor(3_000), [100, 1_100])
+})
+
+test('a node that comes while contradictions are spaced is swept at once', async (t) => {
+  const sweeping = new Sweeping(t)
+  await sweeping.contradictFor(20_000)
+  sweeping.sweptAtMs.length = 0
+  sweeping.nodes.set('a1', nodeOf('a1'))
+  sweeping.sweep.nodesChanged()
+  await sweeping.clock.advance(100)
+  assert.equal(sweeping.sweptAtMs.length, 1)
 })
