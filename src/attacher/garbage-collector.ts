@@ -8,6 +8,9 @@ import type { Ec2, Eni } from './ec2.ts'
 import { isEc2 } from './ec2-error.ts'
 import type { AttacherMetrics } from './metrics.ts'
 
+/** The survey waits for the pass, and deletes take their turn after all other calls: the rest goes in the next pass. */
+const deletesMax = 50
+
 export interface GarbageCollectorParts {
   readonly ec2: Ec2
   readonly store: AttachmentStore
@@ -19,6 +22,7 @@ export interface GarbageCollectorParts {
 
 export class GarbageCollector {
   readonly #parts: GarbageCollectorParts
+  /** Those that could not be deleted are last, lest they keep others waiting. */
   #suspects = new Set<string>()
 
   constructor(parts: GarbageCollectorParts) {
@@ -29,8 +33,9 @@ export class GarbageCollector {
   async pass(tagged: readonly Eni[]): Promise<void> {
     const { store, mode, metrics, log } = this.#parts
     const orphans = orphansAmong(tagged, store.all())
-    const again = orphans.filter(({ id }) => this.#suspects.has(id))
-    this.#suspects = new Set(orphans.map(({ id }) => id))
+    const byID = new Map(orphans.map((eni) => [eni.id, eni]))
+    const again = [...this.#suspects].flatMap((id) => byID.get(id) ?? [])
+    this.#suspects = new Set([...again, ...orphans].map(({ id }) => id))
     metrics.orphans.set(again.length)
     const attached = again.filter(({ attachment }) => attachment !== undefined)
     if (attached.length > 0) {
@@ -44,7 +49,7 @@ export class GarbageCollector {
     if (unreadable.length > 0) {
       metrics.collections.inc({ result: 'kept' }, garbage.length)
       log.warn({ attachments: unreadable, enis }, 'ENIs not deleted: they may be of ENIAttachments that cannot be read')
-    } else if (mode === 'delete') for (const eni of garbage) await this.#delete(eni)
+    } else if (mode === 'delete') for (const eni of garbage.slice(0, deletesMax)) await this.#delete(eni)
     else {
       metrics.collections.inc({ result: 'would_delete' }, garbage.length)
       log.warn({ enis }, 'ENIs without an ENIAttachment would be deleted')
@@ -61,6 +66,8 @@ export class GarbageCollector {
     } catch (error) {
       // Somebody else was faster.
       if (isEc2(error, 'NotFound')) return
+      this.#suspects.delete(eni.id)
+      this.#suspects.add(eni.id)
       metrics.collections.inc({ result: 'failed' })
       log.warn({ eni: eni.id, attachmentUID, err: error }, 'ENI without an ENIAttachment not deleted, trying again')
     }

@@ -173,3 +173,25 @@ test('attached orphans are named once a pass, since nobody else does', async (t)
     [[`${first} on i-a1`, `${second} on i-a2`]],
   )
 })
+
+test('fifty are deleted in a pass, and those that EC2 does not let go keep no other waiting', async (t) => {
+  const { ec2, pass, addEni, results } = await collectorUnderTest(t)
+  const orphans = Array.from({ length: 120 }, () => addEni({ [clusterTag]: 'ours' }))
+  await pass()
+  const kind = { code: 'UnauthorizedOperation', status: 403 }
+  ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', times: 50, kind })
+  await pass()
+  assert.deepEqual(await results(), { failed: 50 })
+  await pass()
+  assert.deepEqual(await results(), { failed: 50, deleted: 50 })
+  assert.equal(
+    orphans.slice(0, 50).every((id) => ec2.state.findEni(id) !== undefined),
+    true,
+  )
+  const late = addEni({ [clusterTag]: 'ours' })
+  await pass()
+  assert.deepEqual(await results(), { failed: 50, deleted: 100 })
+  await pass()
+  assert.deepEqual(await results(), { failed: 50, deleted: 121 })
+  assert.equal(ec2.state.findEni(late), undefined)
+})
