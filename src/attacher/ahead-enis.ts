@@ -60,6 +60,11 @@ export class AheadEnis {
     this.#failed.set(restKey(nodeName, nodeENI), { why, untilMs: this.#parts.clock.now() + restMs })
   }
 
+  /** It has gone, or wants none. */
+  forget(nodeENIName: string): void {
+    for (const key of this.#failed.keys()) if (isOf(nodeENIName, key)) this.#failed.delete(key)
+  }
+
   async create(nodeENI: NodeENI, network: Network): Promise<void> {
     const { inventory, refusals } = this.#parts
     for (const node of this.#nodesOf(nodeENI)) {
@@ -74,7 +79,10 @@ export class AheadEnis {
 
   /** Undefined: this NodeENI wants no ENIs ahead of pods. A node that ends, or is stopped, lacks nothing. */
   shortages(nodeENI: NodeENI, network: Network): Shortage[] | undefined {
-    if (!wantsAny(nodeENI)) return undefined
+    if (!wantsAny(nodeENI)) {
+      this.forget(nodeENI.metadata.name)
+      return undefined
+    }
     const nodes = this.#nodesOf(nodeENI)
     this.#forgetOthers(nodes, nodeENI)
     return nodes.flatMap((node) => {
@@ -91,8 +99,8 @@ export class AheadEnis {
   /** Nodes that have gone, and what was tried before an edit. */
   #forgetOthers(nodes: readonly NodeFacts[], nodeENI: NodeENI): void {
     const keys = new Set(nodes.map(({ name }) => restKey(name, nodeENI)))
-    const isOf = (key: string) => key.startsWith(`${nodeENI.metadata.uid}/`)
-    for (const key of this.#failed.keys()) if (isOf(key) && !keys.has(key)) this.#failed.delete(key)
+    for (const key of this.#failed.keys())
+      if (isOf(nodeENI.metadata.name, key) && !keys.has(key)) this.#failed.delete(key)
   }
 
   #refusal(instanceID: string, nodeENI: NodeENI): string | undefined {
@@ -143,5 +151,9 @@ function wantsAny({ spec }: NodeENI): boolean {
 
 /** A change of the NodeENI ends the rest. */
 function restKey(nodeName: string, { metadata }: NodeENI): string {
-  return [metadata.uid, metadata.generation, nodeName].join('/')
+  return [metadata.name, metadata.uid, metadata.generation, nodeName].join('/')
+}
+
+function isOf(nodeENIName: string, key: string): boolean {
+  return key.startsWith(`${nodeENIName}/`)
 }

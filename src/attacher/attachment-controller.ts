@@ -75,6 +75,7 @@ export class AttachmentController {
     const attachment = this.#parts.store.get(name)
     if (attachment === undefined) {
       this.#settled(name)
+      this.#parts.eniUpkeep.forget(name)
       return undefined
     }
     try {

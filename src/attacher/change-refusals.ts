@@ -69,6 +69,12 @@ export class ChangeRefusals {
     this.#of.delete(nodeENIName)
   }
 
+  /** It has gone, and no ENI of it is behind any more. */
+  forgetAttachment(attachmentName: string): void {
+    for (const [nodeENIName, { attempts }] of this.#of)
+      for (const { behind } of attempts.values()) if (behind.delete(attachmentName)) this.#onChange(nodeENIName)
+  }
+
   /** In which attributes an ENI differs now: all others of it are as they should be. */
   note(nodeENI: NodeENI, attachmentName: string, differing: ReadonlySet<Attribute>): void {
     for (const [attribute, { behind }] of this.#attemptsOf(nodeENI))

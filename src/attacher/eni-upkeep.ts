@@ -62,6 +62,11 @@ export class EniUpkeep {
     return this.#makeAs(eni, attachment, nodeENI, await networkOf(), signal)
   }
 
+  /** Its ENIAttachment has gone. */
+  forget(attachmentName: string): void {
+    this.#parts.changeRefusals.forgetAttachment(attachmentName)
+  }
+
   /** One change that fails keeps no other from being made. */
   async #makeAs(
     eni: Eni,

@@ -115,13 +115,14 @@ export class NodeENIController {
 
   /** Work-queue worker. */
   async reconcile(name: string): Promise<number | undefined> {
-    const { cluster, nodeENIs, refusals, changeRefusals, onRefusalEnded } = this.#parts
+    const { cluster, nodeENIs, refusals, changeRefusals, aheadEnis, onRefusalEnded } = this.#parts
     const nodeENI = nodeENIs.get(name)
     const unreadable = nodeENIs.unreadable.get(name)
     if (unreadable !== undefined) return this.#parts.unreadableNodeENI.reconcile(unreadable)
     if (nodeENI === undefined) {
       this.#blocks.delete(name)
       changeRefusals.forget(name)
+      aheadEnis.forget(name)
       return undefined
     }
     if (refusals.haveEnded(nodeENI)) onRefusalEnded()
@@ -135,7 +136,7 @@ export class NodeENIController {
       // The sweep that gets to know the instances asks for this again.
       if (network === undefined) return undefined
       await this.#writeStatus(nodeENI, network)
-      if (!('reason' in network)) await this.#parts.aheadEnis.create(nodeENI, network)
+      if (!('reason' in network)) await aheadEnis.create(nodeENI, network)
       return Math.min('reason' in network ? problemRecheckMs : recheckMs, refusals.endsInMs(nodeENI))
     } catch (error) {
       if (error instanceof Ec2Error) await this.#writeUnanswered(nodeENI, error)

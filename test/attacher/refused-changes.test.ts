@@ -126,6 +126,16 @@ test('one ENI for which EC2 refuses what it takes for others keeps these waiting
   assert.deepEqual([...(many.refusals.of(many.nodeENI)?.[0]?.behind ?? [])], ['eni-0'])
 })
 
+test('an ENI that has gone is not behind any more', async () => {
+  const many = new Many()
+  many.start(2)
+  await many.clock.advance(2 * minuteMs)
+  many.refusals.forgetAttachment('eni-0')
+  assert.deepEqual([...(many.refusals.of(many.nodeENI)?.[0]?.behind ?? [])], ['eni-1'])
+  many.refusals.forgetAttachment('eni-1')
+  assert.deepEqual(many.refusals.of(many.nodeENI), [])
+})
+
 test('what one generation was refused says nothing of the next', async () => {
   const many = new Many()
   await many.clock.advance(minuteMs)
