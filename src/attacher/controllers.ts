@@ -227,7 +227,8 @@ export class Controllers {
       for (const { metadata } of store.ofNodeENI(name)) attachmentQueue.add(metadata.name)
     })
     nodes.onChange((name, after, before) => {
-      sweep.nodesChanged()
+      // Not at all nodes: a list tells of each of thousands.
+      if (after !== undefined) sweep.nodesChanged([after])
       if (after?.instanceID !== before?.instanceID) refusals.forgetInstance(before?.instanceID)
       if (JSON.stringify(relevant(after)) === JSON.stringify(relevant(before))) return
       requeueNodeENIs()

@@ -65,9 +65,9 @@ export class NodeSweep {
     return this.#trouble
   }
 
-  /** A node or NodeENI has changed; sweep if an instance is not known yet. */
-  nodesChanged(): void {
-    if (this.#hasUnknownInstances()) this.#asked.resolve()
+  /** These nodes have changed, or, with a NodeENI, what is wanted of all; sweep if an instance is not known yet. */
+  nodesChanged(nodes?: Iterable<NodeFacts>): void {
+    if (this.#hasUnknownInstances(nodes)) this.#asked.resolve()
   }
 
   /** EC2 or a device plugin contradicted what we know: the extender must hear of it before the pod is scheduled again. */
@@ -153,15 +153,14 @@ export class NodeSweep {
     if (unknown.length > 0) throw new Error(`EC2 does not describe the instance types of nodes ${unknown.join(', ')}`)
   }
 
-  #hasUnknownInstances(): boolean {
-    return this.#relevant().some(({ instanceID }) => !this.#parts.inventory.isLookedUp(instanceID))
+  #hasUnknownInstances(nodes?: Iterable<NodeFacts>): boolean {
+    return this.#relevant(nodes).some(({ instanceID }) => !this.#parts.inventory.isLookedUp(instanceID))
   }
 
-  #relevant(): (NodeFacts & { readonly instanceID: string })[] {
-    const { nodes, nodeENIs } = this.#parts
-    const selectors = [...nodeENIs.values()].map(({ spec }) => spec)
+  #relevant(nodes: Iterable<NodeFacts> = this.#parts.nodes.values()): (NodeFacts & { readonly instanceID: string })[] {
+    const selectors = [...this.#parts.nodeENIs.values()].map(({ spec }) => spec)
     const wanted: (NodeFacts & { readonly instanceID: string })[] = []
-    for (const node of nodes.values()) {
+    for (const node of nodes) {
       const { instanceID } = node
       if (instanceID === undefined || !selectors.some((spec) => selectsNode(spec, node.labels))) continue
       wanted.push({ ...node, instanceID })

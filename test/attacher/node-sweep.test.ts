@@ -175,8 +175,22 @@ test('a node that comes while contradictions are spaced is swept at once', async
   const sweeping = new Sweeping(t)
   await sweeping.contradictFor(20_000)
   sweeping.sweptAtMs.length = 0
-  sweeping.nodes.set('a1', nodeOf('a1'))
-  sweeping.sweep.nodesChanged()
+  const node = nodeOf('a1')
+  sweeping.nodes.set('a1', node)
+  sweeping.sweep.nodesChanged([node])
   await sweeping.clock.advance(100)
   assert.equal(sweeping.sweptAtMs.length, 1)
+})
+
+test('of a node that changes no other is looked at, and one whose instance is known asks for no sweep', async (t) => {
+  const sweeping = new Sweeping(t)
+  const node = nodeOf('a1')
+  sweeping.nodes.set('a1', node)
+  await sweeping.clock.advance(1_000)
+  const swept = sweeping.sweptAtMs.length
+  const look = t.mock.method(sweeping.nodes, 'values')
+  sweeping.sweep.nodesChanged([node])
+  assert.equal(look.mock.callCount(), 0)
+  await sweeping.clock.advance(1_000)
+  assert.equal(sweeping.sweptAtMs.length, swept)
 })
