@@ -1,7 +1,7 @@
 // What happens around the attacher while it dies and comes back, and what must be reached.
 import { createNetworkInterface } from '../../../sim/ec2/state/create-network-interface.ts'
 import type { Ec2, Ec2Options } from '../../../sim/ec2/new-ec2.ts'
-import { type Claim, isDeleting, terminalFailure } from '../../../src/api/eni-attachment.ts'
+import { type Claim, terminalFailure } from '../../../src/api/eni-attachment.ts'
 import type { NodeENISpec } from '../../../src/api/node-eni.ts'
 import { resource } from '../attacher-world.ts'
 import type { Scene } from '../scene.ts'
@@ -237,9 +237,10 @@ export const stories: readonly Story[] = [
       const pod = addPod(scene, '0', 'a1')
       await until(() => isServed(scene, pod))
       scene.endPod(pod)
-      await until(() => scene.attachments().every(isDeleting))
-      const eni = ec2.state.findEni(scene.attachments()[0]?.status?.eni?.eniID ?? '')
-      if (eni?.status === 'available') ec2.state.removeEni(eni)
+      const detached = () => ours(scene).find(({ status }) => status === 'available')
+      await until(() => detached() !== undefined || isEmpty(scene))
+      const eni = detached()
+      if (eni !== undefined) ec2.state.removeEni(eni)
       await until(() => isEmpty(scene))
     },
   },
