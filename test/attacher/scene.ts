@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 
 import type { SimulatedEc2 } from '../../sim/ec2/start-ec2.ts'
 import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
-import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
+import { newNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
 import { type AttachmentSpec, type Claim, type ENIAttachment, newAttachment } from '../../src/api/eni-attachment.ts'
 import { zoneLabel } from '../../src/api/names.ts'
 import type { NodeENISpec } from '../../src/api/node-eni.ts'
@@ -37,10 +37,10 @@ export class Scene {
     this.api.store('nodeenis').create({ metadata: { name }, spec: { ...common, ...spec } })
   }
 
-  /** Somebody else attaches an ENI, as VPC CNI does. */
+  /** Somebody else attaches an ENI, as VPC CNI does: one of so long ago that every call knows it. */
   attachForeign(instanceId: string, deviceIndex: number): void {
     const { state } = this.ec2
-    const { eniId } = createNetworkInterface(state, { subnetId: state.instance(instanceId).subnetId })
+    const { eniId } = newNetworkInterface(state, { subnetId: state.instance(instanceId).subnetId })
     attachNetworkInterface(state, { eniId, instanceId, deviceIndex, networkCard: 0 })
     this.foreign.leave(eniId)
   }
