@@ -29,6 +29,21 @@ test('hours of EC2 take no time, and the log has them', async (t) => {
   assert.equal([...ec2.calls][0]?.ms, 3_600_000)
 })
 
+test('what a listener throws is no answer of EC2, and is not lost', async (t) => {
+  const { ec2, create } = await ec2InProcess(t)
+  const uncaught: unknown[] = []
+  process.setUncaughtExceptionCaptureCallback((error) => uncaught.push(error))
+  t.after(() => process.setUncaughtExceptionCaptureCallback(null))
+  const thrower = (what: string) => () => {
+    throw new Error(what)
+  }
+  ec2.state.watch(thrower('of a change'))
+  ec2.calls.on(thrower('of a call'))
+  assert.match(await create(), /^eni-/)
+  // The interface is there, then it is available.
+  assert.deepEqual(uncaught.map(String), ['Error: of a change', 'Error: of a change', 'Error: of a call'])
+})
+
 test('each action may take its own time', async (t) => {
   const answerMs = (action: string) => (action.startsWith('Describe') ? 100 : 300)
   const { clock, ec2, client, create } = await ec2InProcess(t, { delays: { answerMs } })

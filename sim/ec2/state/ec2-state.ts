@@ -12,6 +12,7 @@ import { type Duration, type Random, drawn, seededRandom } from './duration.ts'
 import { type Hypervisor, noHypervisor } from './hypervisor.ts'
 import type { Instance } from './instance.ts'
 import type { InterfaceView } from './interface-view.ts'
+import { Listeners } from './listeners.ts'
 import type { Attachment, NetworkInterface } from './network-interface.ts'
 import { refusals } from './refusals.ts'
 import { IdMint, wellFormed } from './resource-id.ts'
@@ -53,7 +54,7 @@ export class Ec2State {
   readonly #enis = new Map<string, NetworkInterface>()
   readonly #attached = new Map<string, Set<NetworkInterface>>()
   readonly #byAttachment = new Map<string, NetworkInterface>()
-  readonly #watchers = new Set<() => void>()
+  readonly #watchers = new Listeners<[]>()
   #serials = 0
 
   /** Takes VPCs, subnets and groups from the world; instances come by launchInstance (instance-lifecycle.ts). */
@@ -227,12 +228,11 @@ export class Ec2State {
 
   /** Calls the listener after every change of an interface or instance, until the returned function is called. */
   watch(listener: () => void): () => void {
-    this.#watchers.add(listener)
-    return () => this.#watchers.delete(listener)
+    return this.#watchers.on(listener)
   }
 
   changed(): void {
-    for (const watcher of this.#watchers) watcher()
+    this.#watchers.tell()
   }
 
   /** After every change of an interface. */

@@ -1,5 +1,7 @@
 // Every call that reached the simulated EC2, with what became of it: for tests that count calls and for the demo's time line.
 
+import { Listeners } from '../state/listeners.ts'
+
 import type { ActionName } from './actions.ts'
 import type { XmlElements } from './xml.ts'
 
@@ -19,7 +21,7 @@ export interface Call {
 }
 
 export class CallLog implements Iterable<Call> {
-  readonly #listeners = new Set<(call: Call) => void>()
+  readonly #listeners = new Listeners<[Call]>()
   #calls: Call[] = [];
 
   [Symbol.iterator](): IterableIterator<Call> {
@@ -42,13 +44,12 @@ export class CallLog implements Iterable<Call> {
 
   /** Calls the listener after every call, just before its answer leaves, until the returned function is called. */
   on(listener: (call: Call) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.on(listener)
   }
 
   add(call: Call): void {
     this.#calls.push(call)
-    for (const listener of this.#listeners) listener(call)
+    this.#listeners.tell(call)
   }
 
   clear(): void {
