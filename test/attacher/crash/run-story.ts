@@ -60,6 +60,8 @@ export async function runStory(story: Story, { circumstance, seed }: Setting, fa
     mend()
     await clock.advance(afterwardsMs)
     lab.checkEnd()
+    if (fate === undefined && story.happened?.(ec2.calls) === false)
+      violations.add('what the story is about never happened')
   } catch (error) {
     violations.add(error instanceof Error ? error.message : String(error))
   }

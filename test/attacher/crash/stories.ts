@@ -1,6 +1,8 @@
 // What happens around the attacher while it dies and comes back, and what must be reached.
 import { createNetworkInterface } from '../../../sim/ec2/state/create-network-interface.ts'
 import type { Ec2, Ec2Options } from '../../../sim/ec2/new-ec2.ts'
+import type { ActionName } from '../../../sim/ec2/wire/actions.ts'
+import type { CallLog } from '../../../sim/ec2/wire/call-log.ts'
 import { type Claim, terminalFailure } from '../../../src/api/eni-attachment.ts'
 import type { NodeENISpec } from '../../../src/api/node-eni.ts'
 import { resource } from '../attacher-world.ts'
@@ -24,6 +26,8 @@ export interface Story {
   readonly slug: string
   readonly name: string
   readonly ec2?: Partial<Ec2Options>
+  /** What the calls show when the story has happened as its name says, without a death: else it would tell of nothing. */
+  readonly happened?: (calls: CallLog) => boolean
   readonly tell: (tools: StoryTools) => Promise<void>
 }
 
@@ -94,6 +98,14 @@ function fill({ scene, ec2 }: StoryTools, subnetId: string, but: number): void {
   while (addresses.free > but) scene.foreign.leave(createNetworkInterface(ec2.state, { subnetId }).eniId)
 }
 
+function wasRefused(calls: CallLog, action: ActionName, code: string): boolean {
+  return calls.of(action).some(({ error }) => error === code)
+}
+
+function wasDone(calls: CallLog, action: ActionName): boolean {
+  return calls.of(action).some(({ error }) => error === undefined)
+}
+
 export const stories: readonly Story[] = [
   {
     slug: 'one-pod',
@@ -111,6 +123,7 @@ export const stories: readonly Story[] = [
     slug: 'throttled',
     name: 'two pods at once, and a throttled account',
     ec2: { throttling: { scale: 1, overrides: { AttachNetworkInterface: { bucket: 1, refillPerSecond: 0.2 } } } },
+    happened: (calls) => wasRefused(calls, 'AttachNetworkInterface', 'RequestLimitExceeded'),
     async tell({ scene, until }) {
       addUpf(scene)
       const pods = [addPod(scene, '0', 'a1'), addPod(scene, '1', 'b1')]
@@ -122,6 +135,7 @@ export const stories: readonly Story[] = [
   {
     slug: 'reuse',
     name: 'a pod that takes the idle ENI of another',
+    happened: (calls) => calls.count('CreateNetworkInterface') === 1,
     async tell({ scene, until }) {
       addUpf(scene, { releaseAfter: '1m' })
       const first = addPod(scene, '0', 'a1')
@@ -164,6 +178,8 @@ export const stories: readonly Story[] = [
   {
     slug: 'terminated-in-use',
     name: 'an instance that is terminated under its pod',
+    // It went with its instance.
+    happened: (calls) => calls.count('DetachNetworkInterface') + calls.count('DeleteNetworkInterface') === 0,
     async tell({ scene, until }) {
       addUpf(scene)
       const pod = addPod(scene, '0', 'a1')
@@ -177,6 +193,8 @@ export const stories: readonly Story[] = [
   {
     slug: 'terminated-attaching',
     name: 'an instance that is terminated while its ENI is being attached',
+    // Nobody had said yet that it goes with its instance, which let go of it.
+    happened: (calls) => calls.count('DetachNetworkInterface') === 0 && wasDone(calls, 'DeleteNetworkInterface'),
     async tell({ scene, until }) {
       addUpf(scene)
       const pod = addPod(scene, '0', 'a1')
@@ -201,6 +219,7 @@ export const stories: readonly Story[] = [
   {
     slug: 'index-taken',
     name: 'a device index that somebody else takes first',
+    happened: (calls) => wasRefused(calls, 'AttachNetworkInterface', 'InvalidParameterValue'),
     async tell(tools) {
       const { scene, until } = tools
       takeIndexAtCreate(tools)
@@ -214,6 +233,7 @@ export const stories: readonly Story[] = [
   {
     slug: 'subnet-exhausted',
     name: 'a subnet that is exhausted meanwhile',
+    happened: (calls) => wasRefused(calls, 'CreateNetworkInterface', 'InsufficientFreeAddressesInSubnet'),
     async tell(tools) {
       const { scene, ec2, until } = tools
       addUpf(scene, { subnetIDs: ['subnet-a2', 'subnet-a3'] })
@@ -232,6 +252,7 @@ export const stories: readonly Story[] = [
   {
     slug: 'deleted-by-hand',
     name: 'an ENI that somebody deletes by hand while it is released',
+    happened: (calls) => !wasDone(calls, 'DeleteNetworkInterface'),
     async tell({ scene, ec2, until }) {
       addUpf(scene)
       const pod = addPod(scene, '0', 'a1')
@@ -287,6 +308,8 @@ export const stories: readonly Story[] = [
     slug: 'last-attachment',
     name: 'two pods on an instance with one attachment left, of which EC2 does not show the primary interface yet',
     ec2: { consistency: { newIdMs: [500, 8_000], listMs: [1_500, 2_000] } },
+    // The other pod gets none, not even one that is not attached.
+    happened: (calls) => calls.count('CreateNetworkInterface') === 1,
     async tell({ scene, ec2, until }) {
       scene.addNode('volumes')
       addUpf(scene)
