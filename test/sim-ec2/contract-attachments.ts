@@ -148,11 +148,4 @@ export const attachmentBehaviours: readonly Behaviour[] = [
       await isRefused(both, 'InvalidParameterCombination')
     },
   },
-  {
-    title: 'a subnet in which an instance runs cannot be deleted',
-    async check(account) {
-      const { SubnetId } = await account.instance()
-      await isRefused(account.ec2.deleteSubnet({ SubnetId }), 'DependencyViolation')
-    },
-  },
 ]

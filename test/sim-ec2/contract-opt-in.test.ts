@@ -70,9 +70,9 @@ test('whatever fails in it, it deletes all that it has made', async (t) => {
   const before = ec2.state.enis().map(({ eniId }) => eniId)
   // The SDK repeats the attach, and EC2 says that the interface is in use: it stays attached.
   ec2.faults.add({ action: 'AttachNetworkInterface', nth: 2, when: 'after', kind: 'reset' })
-  // Of all that is to be deleted, the first ones are not, for as long as the SDK tries.
-  ec2.calls.on(({ action }) => {
-    if (action === 'DeleteSubnet')
+  // Of all that is to be deleted, the first ones are not, for as long as the SDK tries: the last behaviour asks for pages of instances.
+  ec2.calls.on(({ action, parameters }) => {
+    if (action === 'DescribeInstances' && 'MaxResults' in parameters)
       ec2.faults.add({ action: 'DeleteNetworkInterface', when: 'before', kind: 'http500', times: 40 })
   })
   const wanted = { AWS_CONTRACT_TEST: '1', CONTRACT_SUBNET_ID: 'subnet-a', CONTRACT_INSTANCE_ID: 'i-large' }

@@ -4,9 +4,9 @@
 //
 // with credentials and region as the SDK finds them. It needs a subnet with 30 free addresses, which nobody else should use meanwhile,
 // and for what is about attachments a running instance in the same zone with two free indexes on card 0, and a subnet in another
-// zone of its VPC. It makes 25 interfaces with the VPC's default security group, all tagged jit-eni-contract, attaches some of them
+// zone of its VPC. It makes 26 interfaces with the VPC's default security group, all tagged jit-eni-contract, attaches some of them
 // for seconds, and deletes all of them at the end, whatever has failed; what it could not delete it names. It takes some minutes and
-// costs nothing: interfaces and calls are free. Rights: the actions of sim/ec2/wire/actions.ts but DeleteSecurityGroup.
+// costs nothing: interfaces and calls are free. Rights: the actions of sim/ec2/wire/actions.ts but those that delete groups and subnets.
 
 import assert from 'node:assert/strict'
 import { type TestContext, after, describe, test } from 'node:test'

@@ -239,7 +239,13 @@ describe('what an interface is in cannot be deleted before it', () => {
     await refused(client.deleteSecurityGroup({ GroupId: group?.groupId ?? '' }), 'CannotDelete')
   })
 
-  test('a subnet', async (t) => {
+  test('a subnet, in which an instance runs', async (t) => {
+    const { client } = await ec2UnderTest(t)
+    const words = "The subnet 'subnet-a' has dependencies and cannot be deleted."
+    await refused(client.deleteSubnet({ SubnetId: 'subnet-a' }), 'DependencyViolation', words)
+  })
+
+  test('a subnet, with an interface of its own', async (t) => {
     const { client, create } = await ec2UnderTest(t)
     const NetworkInterfaceId = await create('subnet-b')
     const words = "The subnet 'subnet-b' has dependencies and cannot be deleted."
