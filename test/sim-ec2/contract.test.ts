@@ -5,8 +5,9 @@
 // with credentials and region as the SDK finds them. It needs a subnet with 30 free addresses, which nobody else should use meanwhile,
 // and for what is about attachments a running instance in the same zone with two free indexes on card 0, and a subnet in another
 // zone of its VPC. It makes 26 interfaces with the VPC's default security group, all tagged jit-eni-contract, attaches some of them
-// for seconds, and deletes all of them at the end, whatever has failed; what it could not delete it names. It takes some minutes and
-// costs nothing: interfaces and calls are free. Rights: the actions of sim/ec2/wire/actions.ts but those that delete groups and subnets.
+// for seconds, and deletes all of them at the end, whatever has failed; what it could not delete it names. It looks every 2 s
+// (CONTRACT_POLL_MS), takes some minutes and costs nothing: interfaces and calls are free. Rights: the actions of
+// sim/ec2/wire/actions.ts but those that delete groups and subnets.
 
 import assert from 'node:assert/strict'
 import { type TestContext, after, describe, test } from 'node:test'
@@ -33,7 +34,7 @@ describe('the simulation', () => {
 
 const isWanted = process.env['AWS_CONTRACT_TEST'] === '1'
 
-const { CONTRACT_SUBNET_ID: subnetId = '', CONTRACT_INSTANCE_ID: instanceId } = process.env
+const { CONTRACT_SUBNET_ID: subnetId = '', CONTRACT_INSTANCE_ID: instanceId, CONTRACT_POLL_MS: pollMs } = process.env
 const ec2 = new EC2({})
 const missing = isWanted ? await missingFrom(ec2, subnetId, instanceId) : undefined
 
@@ -42,7 +43,7 @@ describe('real EC2', { skip: !isWanted && 'AWS_CONTRACT_TEST is not 1' }, () => 
     test('has all that the contract needs', () => assert.fail(missing))
     return
   }
-  const account = new ContractAccount(ec2, subnetId, instanceId, 2000)
+  const account = new ContractAccount(ec2, subnetId, instanceId, Number(pollMs ?? 2000))
   test('says how its interfaces are found', (t) =>
     t.diagnostic(`all have the tag ${Object.values(account.mark).join('=')}`))
   after(async () => {
