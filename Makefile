@@ -63,9 +63,9 @@ crash: $(modules) $(generated)
 model: $(modules) $(generated)
 	@RUNS=$(RUNS) SEED=$(SEED) RUN=$(RUN) ABOUT="$(ABOUT)" $(NODE) test/attacher/model/explore.ts
 
-## Faults put into a copy of the attacher on purpose: each must be caught by a test.
+## Faults put into a copy of the attacher on purpose: each must be caught by a test. ONLY="..." are those with this in their name.
 mutants: $(modules) $(generated)
-	$(NODE) test/mutants/main.ts $(ONLY)
+	$(NODE) test/mutants/main.ts "$(ONLY)"
 
 ## Real etcd, API server, schedulers, kubelets and containerd; needs root.
 test-cluster: setup
