@@ -174,8 +174,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a delete of what EC2 does not know yet counts as done',
     file: release,
-    find: 'if (!(await isKnown(ec2.deleteEni(found.id)))) return lookAgainMs',
-    replace: 'await isKnown(ec2.deleteEni(found.id))',
+    find: 'if (!(await isKnown(this.#delete(found, signal)))) return lookAgainMs',
+    replace: 'await isKnown(this.#delete(found, signal))',
     caughtBy: test('malformed-answers'),
   },
   {
@@ -209,8 +209,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'the collection deletes in one pass',
     file: 'src/attacher/garbage-collector.ts',
-    find: 'const again = orphans.filter(({ id }) => this.#suspects.has(id))',
-    replace: 'const again = orphans',
+    find: 'const again = [...this.#suspects].flatMap((id) => byID.get(id) ?? [])',
+    replace: 'const again = [...byID.values()]',
     caughtBy: test('garbage-collector'),
   },
   {
