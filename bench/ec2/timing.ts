@@ -2,7 +2,7 @@
 import type { Delays } from '../../sim/ec2/state/delays.ts'
 
 export const changeMs = 300
-export const describeMs = 100
+const describeMs = 100
 /** From the attach call until the card is in the guest and EC2 says `attached`. */
 export const attachMs = 2000
 
