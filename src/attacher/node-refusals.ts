@@ -8,7 +8,7 @@ import type { Clock } from '../process/clock.ts'
 
 /** A driver may be installed at any time, and nothing tells us. */
 const restMs = 5 * 60_000
-/** What only a change of the NodeENI can put right (design.md, section 2). */
+/** What only a change of the NodeENI can put right. */
 const lasting: ReadonlySet<string> = new Set(['PCIAddressMismatch'])
 
 interface Refusal extends RefusedNodeENI {

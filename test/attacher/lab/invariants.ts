@@ -1,4 +1,4 @@
-// What must be true of the account at every moment (design.md, section 5), and what at the end of a story when all work is done.
+// What must be true of the account at every moment, and what at the end of a story when all work is done.
 import type { NetworkInterface } from '../../../sim/ec2/state/network-interface.ts'
 import type { ENIAttachment } from '../../../src/api/eni-attachment.ts'
 import { attachmentTag, clusterTag, noManageTag } from '../../../src/api/names.ts'

@@ -1,5 +1,5 @@
-// What must be true at every moment, whatever has happened (design.md, section 5): looked at after every change of EC2 and after every
-// step of the model, and for every call that the attacher makes.
+// What must be true at every moment, whatever has happened: looked at after every change of EC2 and after every step of the model,
+// and for every call that the attacher makes.
 import { simulatedCredentials } from '../../../sim/ec2/credentials.ts'
 import type { Call } from '../../../sim/ec2/wire/call-log.ts'
 import type { OtherCluster } from '../../../sim/ec2/rivals/other-cluster.ts'
