@@ -60,6 +60,7 @@ async function toTheEnd(trial: Trial): Promise<void> {
   for (const { metadata } of pods.list()) pods.delete(`${metadata.namespace}/${metadata.name}`)
   trial.tell('all pods are deleted')
   await clock.advance(idlingMs)
+  trial.addBroken(await brokenWhileQuiet(trial), 'when all pods are gone')
   trial.addBroken(await brokenWhenHealed(trial), 'when all pods are gone')
   if (trial.violations.length > 0) return
   for (const { metadata } of trial.lab.api.store('nodeenis').list())
