@@ -104,7 +104,11 @@ describe('under the shipped policy every story of the crash exploration', () => 
         { circumstance: 'lag', seed: 1 },
       )
       assert.deepEqual(violations, [])
-      assert.deepEqual(refused(told ?? assert.fail()), [])
+      const calls = refused(told ?? assert.fail())
+      // What somebody else has deleted has no tags by which the policy could allow its delete.
+      const ofWhatHasGone =
+        story.slug === 'deleted-by-hand' ? calls.filter(({ action }) => action.startsWith('Delete')) : []
+      assert.deepEqual(calls, ofWhatHasGone)
     })
 
     test(`${story.name}: ends well when IAM lags too`, async () => {
