@@ -2,7 +2,6 @@
 // NodeENI: so one of them asks for the others, ever more rarely, until EC2 takes the change or somebody edits the NodeENI.
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Clock } from '../process/clock.ts'
-import { aborted } from '../process/lifecycle.ts'
 import { type Ec2Error, isEc2 } from './ec2-error.ts'
 import type { EniChange } from './eni-drift.ts'
 
@@ -91,7 +90,7 @@ export class ChangeRefusals {
   ): Promise<NotDone | undefined> {
     const attempts = this.#attempt(nodeENI, attribute)
     while (!attempts.isTaken && attempts.asking !== undefined) {
-      await Promise.race([attempts.asking, aborted(signal)])
+      await attempts.asking
       signal.throwIfAborted()
     }
     const leftMs = attempts.untilMs - this.#clock.now()

@@ -92,14 +92,14 @@ export class EniCreate {
     const { clock } = this.#parts
     const eni = eniStatusOf(planned)
     // EC2 may not answer the token with that ENI any more.
-    if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, eni, signal)
+    if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, network, signal)
     try {
       return await this.#create(planned, nodeENI, network, signal)
     } catch (error) {
-      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)
+      if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, network, signal)
       if (!isEc2(error, 'SubnetExhausted', 'Configuration')) throw error
       // Rights and parameters are looked at before the token.
-      const found = await this.#adoptShown(planned, eni, signal)
+      const found = await this.#adoptShown(planned, network, signal)
       if (found !== undefined) return found
       await this.#forgetPlan(planned, eni.plannedTime)
       throw error
@@ -129,8 +129,8 @@ export class EniCreate {
   }
 
   /** The token of a plan is used up or old: the ENI of its first try exists, or will show, or never was; and it is ours. */
-  async #adopt(planned: ENIAttachment, eni: EniStatus, signal: AbortSignal): Promise<Made> {
-    const found = await this.#adoptShown(planned, eni, signal)
+  async #adopt(planned: ENIAttachment, network: Network, signal: AbortSignal): Promise<Made> {
+    const found = await this.#adoptShown(planned, network, signal)
     const isGone = this.#parts.absences.isGone(tryOf(planned), found)
     if (found !== undefined) return found
     if (!isGone)
@@ -139,11 +139,16 @@ export class EniCreate {
     throw new Error(`ENI of ${planned.metadata.name}: the client token is used up, trying with the next`)
   }
 
-  async #adoptShown(planned: ENIAttachment, eni: EniStatus, signal: AbortSignal): Promise<Made | undefined> {
+  async #adoptShown(planned: ENIAttachment, network: Network, signal: AbortSignal): Promise<Made | undefined> {
     const { store, watch, clock } = this.#parts
+    const { cidr: _, ...eni } = eniStatusOf(planned)
     const [found] = await ourEnis(watch, planned, lookOf(planned, signal))
     if (found === undefined) return undefined
-    return { attachment: await store.writeEni(planned, createdStatus(eni, found, timestamp(clock))), eni: found }
+    // It may be of a plan of before, in another subnet.
+    const cidr = network.subnets.find(({ id }) => id === found.subnetID)?.cidr
+    const place = { subnetID: found.subnetID, ...(cidr !== undefined && { cidr }) }
+    const status = createdStatus({ ...eni, ...place }, found, timestamp(clock))
+    return { attachment: await store.writeEni(planned, status), eni: found }
   }
 
   /** `plannedTime` stays where an ENI may still show: the release goes on looking for it. */

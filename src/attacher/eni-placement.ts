@@ -37,7 +37,8 @@ export class EniPlacement {
     const plan = await this.#plan(intent, nodeENI, network)
     if (!('reason' in plan)) {
       const attempt = nextAttempt(intent)
-      networks.debit(plan.subnet.id, addressesOf(nodeENI), () => this.#takenAtMs(intent, attempt))
+      const takenAtMs = () => this.#takenAtMs(intent, attempt)
+      networks.debit(plan.subnet.id, addressesOf(nodeENI), takenAtMs, `${intent.metadata.uid}/${attempt}`)
     }
     return plan
   }

@@ -52,7 +52,8 @@ export class Networks {
   readonly #exhaustedUntil = new Map<string, number>()
   /** By subnet, what EC2 said last: NodeENIs that share one are not asked for at the same time. */
   readonly #counts = new Map<string, { readonly free: number; readonly askedAtMs: number }>()
-  #debits: Debit[] = []
+  /** By plan. */
+  readonly #debits = new Map<unknown, Debit>()
 
   constructor(ec2: Ec2ByUrgency, clock: Clock) {
     this.#ec2 = ec2
@@ -64,17 +65,18 @@ export class Networks {
     const wanted = wantedOf(spec)
     const key = JSON.stringify([wanted, vpcID])
     const known = this.#answers.get(key)
-    const goodMs = known === undefined ? 0 : this.#goodMs(known, spec, need)
-    if (known !== undefined && known.askedAtMs + goodMs > this.#clock.monotonic()) return known.answer
+    if (known !== undefined && this.#isGood(known, spec, need)) return known.answer
     const asking = this.#asking.get(key) ?? this.#askOnce(key, wanted, vpcID, need)
     this.#asking.set(key, asking)
     return asking
   }
 
-  #goodMs({ answer, problems }: Answer, spec: NodeENISpec, need: Need): number {
-    if ('reason' in answer) return Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
-    const isExhausted = answer.subnets.some((subnet) => this.isExhausted(subnet, addressesOf({ spec })))
-    return need === 'resting' && !isExhausted ? restingMs : freshMs
+  #isGood({ answer, problems, askedAtMs }: Answer, spec: NodeENISpec, need: Need): boolean {
+    const ageMs = this.#clock.monotonic() - askedAtMs
+    if ('reason' in answer) return ageMs < Math.min(firstProblemMs * 2 ** (problems - 1), lastProblemMs)
+    if (ageMs < freshMs) return true
+    const isExhausted = () => answer.subnets.some((subnet) => this.isExhausted(subnet, addressesOf({ spec })))
+    return need === 'resting' && ageMs < restingMs && !isExhausted()
   }
 
   async #askOnce(key: string, wanted: Wanted, vpcID: string, need: Need): Promise<Network | NetworkProblem> {
@@ -96,10 +98,11 @@ export class Networks {
     for (const { id, freeAddresses } of newest) this.#counts.set(id, { free: freeAddresses, askedAtMs })
     const counted = new Set(newest.map(({ id }) => id))
     const countedAtMs = this.#clock.now() - (this.#clock.monotonic() - askedAtMs)
-    this.#debits = this.#debits.filter(
+    for (const [plan, { subnetID, takenAtMs }] of this.#debits) {
       // No answer that is still good is older than that.
-      ({ subnetID, takenAtMs }) => takenAtMs() > countedAtMs - (counted.has(subnetID) ? countLagMs : restingMs),
-    )
+      const stillMs = counted.has(subnetID) ? countLagMs : restingMs
+      if (takenAtMs() <= countedAtMs - stillMs) this.#debits.delete(plan)
+    }
   }
 
   async #ask(ec2: Ec2, wanted: Wanted, vpcID: string): Promise<Network | NetworkProblem> {
@@ -123,15 +126,18 @@ export class Networks {
     )
   }
 
-  /** An ENI with so many IPv4 addresses is planned; `takenAtMs` says later when EC2 has made it, which is now unless given. */
-  debit(subnetID: string, addresses: number, takenAtMs?: () => number): void {
+  /**
+   * An ENI with so many IPv4 addresses is planned; `takenAtMs` says later when EC2 has made it, which is now unless given. The same
+   * `plan` once more, as after a write of it that failed, takes the place of the first.
+   */
+  debit(subnetID: string, addresses: number, takenAtMs?: () => number, plan: unknown = {}): void {
     const now = this.#clock.now()
-    this.#debits.push({ subnetID, addresses, takenAtMs: takenAtMs ?? (() => now) })
+    this.#debits.set(plan, { subnetID, addresses, takenAtMs: takenAtMs ?? (() => now) })
   }
 
   /** What EC2 said, less what we have planned since. */
   freeAddresses({ id, freeAddresses }: Subnet): number {
-    const planned = this.#debits
+    const planned = [...this.#debits.values()]
       .filter(({ subnetID, takenAtMs }) => subnetID === id && takenAtMs() !== -Infinity)
       .reduce((sum, { addresses }) => sum + addresses, 0)
     return (this.#counts.get(id)?.free ?? freeAddresses) - planned

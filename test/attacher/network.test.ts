@@ -98,6 +98,15 @@ test('what is planned in a subnet is not free any more, until EC2 counts it itse
   assert.equal(await free(), 99, 'EC2 may not have counted the last one yet')
 })
 
+test('a plan that is made once more, since it could not be written, is counted once', async () => {
+  const { networks, find } = networksUnderTest(4)
+  const [subnet = assert.fail()] = (await find('resting')).subnets
+  for (let i = 0; i < 3; i++) networks.debit(subnet.id, 2, () => Infinity, 'uid/1')
+  assert.equal(networks.freeAddresses(subnet), 2)
+  networks.debit('subnet-b1', 2, () => Infinity, 'uid/1')
+  assert.equal(networks.freeAddresses(subnet), 4, 'it is in another subnet now')
+})
+
 test('a subnet is exhausted when all of it is planned, or when EC2 says so, for a while', async () => {
   const { clock, networks, find } = networksUnderTest(2)
   const [subnet = assert.fail()] = (await find('resting')).subnets

@@ -144,3 +144,15 @@ test('what one generation was refused says nothing of the next', async () => {
   assert.deepEqual(many.refusals.of(edited), [])
   assert.equal(await many.refusals.try(edited, 'eni-0', 'tags', signal, async () => undefined), undefined)
 })
+
+test('thousands of ENIs whose change is not even asked for fail without holding up all else', async () => {
+  const many = new Many()
+  const notAsked = () =>
+    Promise.reject(new Ec2Error('CreateTags', 'Credentials', 'AuthFailure', 'not asked', undefined))
+  const tries = Array.from({ length: 2_000 }, (_, i) =>
+    many.refusals.try(many.nodeENI, `eni-${i}`, 'tags', signal, notAsked),
+  )
+  const outcomes = await Promise.allSettled(tries)
+  assert.ok(outcomes.every(({ status }) => status === 'rejected'))
+  assert.deepEqual(many.refusals.of(many.nodeENI)?.length ?? 0, 0)
+})

@@ -90,7 +90,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a used-up client token is given up without looking for the ENI that it made',
     file: create,
-    find: "if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, eni, signal)",
+    find: "if (isEc2(error, 'TokenMismatch')) return this.#adopt(planned, network, signal)",
     replace: "if (isEc2(error, 'TokenMismatch')) await this.#forgetPlan(planned)",
     caughtBy: test('lost-answers'),
   },
@@ -104,7 +104,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'a client token that EC2 has forgotten is used again',
     file: create,
-    find: "if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, eni, signal)",
+    find: "if (clock.now() - Date.parse(eni.plannedTime ?? '') > tokenGoodMs) return this.#adopt(planned, network, signal)",
     replace: '',
     caughtBy: test('storms'),
   },
@@ -343,8 +343,8 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'who backs off does not hear that EC2 answers again',
     file: 'src/attacher/controllers.ts',
-    find: 'for (const { metadata } of store.all()) attachmentQueue.add(metadata.name)\n      requeueNodeENIs()',
-    replace: 'requeueNodeENIs()',
+    find: 'for (const { metadata } of store.all()) attachmentQueue.add(metadata.name)\n      requeueNodeENIs()\n      sweep.retry()\n      survey.retry()',
+    replace: 'requeueNodeENIs()\n      sweep.retry()',
     caughtBy: test('storms'),
   },
 ]
