@@ -28,6 +28,11 @@ function tell(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Ou
   return runStory(story, { circumstance, seed: seed + stories.indexOf(story) }, fate)
 }
 
+/** The SDK loads parts of itself at its first calls, in real time: these may come in another order than all that follow. */
+async function warmUp(): Promise<void> {
+  for (const story of stories.slice(0, 1)) await tell(story, 'prompt')
+}
+
 async function run(story: Story, circumstance: Circumstance, fate: Fate): Promise<Run> {
   const { violations } = await tell(story, circumstance, fate)
   return { story: story.slug, circumstance, fate, violations }
@@ -35,6 +40,7 @@ async function run(story: Story, circumstance: Circumstance, fate: Fate): Promis
 
 /** This process's share: each run whose number leaves the rest `index`. */
 async function* explore(told: readonly Story[], index: number, of: number): AsyncGenerator<Run> {
+  await warmUp()
   let number = 0
   const isMine = () => number++ % of === index
   for (const story of told) {
@@ -83,6 +89,7 @@ async function replay(key: string): Promise<boolean> {
   if (named === undefined) return exploreStory(story)
   const circumstance = circumstances.find((one) => one === named)
   if (circumstance === undefined) throw new Error(`there is no ${named}: ${circumstances.join(', ')}`)
+  await warmUp()
   const alive = await tell(story, circumstance)
   const fate = when === undefined ? undefined : fateOf(alive, when, Number(at))
   const { violations } = fate === undefined ? alive : await tell(story, circumstance, fate)
