@@ -7,7 +7,7 @@ import { attachmentParser, type NodeFacts, nodeENIParser, parseNode, parsePod } 
 import { attachmentsPath, nodeENIsPath, nodesPath, podsPath } from '../kube/resource.ts'
 import { WorkQueue } from '../kube/work-queue.ts'
 import type { Clock } from '../process/clock.ts'
-import { aborted, runTogether } from '../process/lifecycle.ts'
+import { runTogether } from '../process/lifecycle.ts'
 import type { Log } from '../process/log.ts'
 import { Absences } from './absences.ts'
 import { AheadEnis } from './ahead-enis.ts'
@@ -271,4 +271,11 @@ function withoutNote(attachment: ENIAttachment | undefined) {
   const { failure, ...eni } = status?.eni ?? {}
   const { uid, deletionTimestamp, finalizers } = metadata ?? {}
   return [uid, deletionTimestamp, finalizers, spec, status?.device, eni, failure?.terminal === true && failure]
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  if (signal.aborted) resolve()
+  else signal.addEventListener('abort', () => resolve(), { once: true })
+  return promise
 }

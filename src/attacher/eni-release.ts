@@ -84,7 +84,7 @@ export class EniRelease {
     const { life } = this.#parts
     if (on.instanceID !== spec.instanceID) return false
     const state = await life.stateNow(spec)
-    return state === 'shutting-down' || (state === 'terminated' && !(await life.isLongOver(spec)))
+    return state === 'shutting-down' || (state === 'terminated' && !life.isLongOver(spec))
   }
 
   async #detach(

@@ -60,11 +60,11 @@ export class InstanceLife {
     return ['shutting-down', 'terminated'].includes(await this.#state(place, lookMs))
   }
 
-  /** EC2 has called it terminated for so long that it shows all that has come of it. @throws Ec2Error */
-  async isLongOver(place: Place): Promise<boolean> {
-    if ((await this.stateNow(place)) !== 'terminated') return false
+  /** EC2 has called it terminated, at the last look, for so long that it shows all that has come of it. */
+  isLongOver({ instanceID }: Place): boolean {
     const { inventory, clock } = this.#parts
-    return clock.monotonic() - (inventory.lastLook(place.instanceID)?.sinceMs ?? Infinity) >= consistencyMs
+    const last = inventory.lastLook(instanceID)
+    return last?.state === 'terminated' && clock.monotonic() - last.sinceMs >= consistencyMs
   }
 
   async #state({ instanceID }: Place, goodMs: number): Promise<string> {

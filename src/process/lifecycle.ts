@@ -27,14 +27,6 @@ export async function runTogether(signal: AbortSignal, loops: readonly Loop[]): 
   if (failures.length > 0) throw failures[0]
 }
 
-/** Resolves when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  if (signal.aborted) resolve()
-  else signal.addEventListener('abort', () => resolve(), { once: true })
-  return promise
-}
-
 /** Runs a program's main; the only place that handles signals and exits. */
 export async function runProgram(log: Log, main: (signal: AbortSignal) => Promise<void>): Promise<never> {
   const stop = new AbortController()

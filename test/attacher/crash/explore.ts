@@ -30,7 +30,8 @@ function tell(story: Story, circumstance: Circumstance, fate?: Fate): Promise<Ou
 
 /** The SDK loads parts of itself at its first calls, in real time: these may come in another order than all that follow. */
 async function warmUp(): Promise<void> {
-  for (const story of stories.slice(0, 1)) await tell(story, 'prompt')
+  const [first] = stories
+  if (first !== undefined) await tell(first, 'prompt')
 }
 
 async function run(story: Story, circumstance: Circumstance, fate: Fate): Promise<Run> {
