@@ -4,10 +4,10 @@ import { clusterTag } from '../api/names.ts'
 import { type Clock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { Ec2, Eni } from './ec2.ts'
+import { RetryPause } from './retry-pause.ts'
 
 /** Together with the sweep of instances and the look at subnets (node-sweep.ts, network.ts): less than one describe a minute. */
 const surveyMs = 120_000
-const firstRetryMs = 5_000
 
 export interface EniSurveyParts {
   readonly ec2: Ec2
@@ -20,13 +20,13 @@ export interface EniSurveyParts {
 export class EniSurvey {
   readonly #parts: EniSurveyParts
   readonly #enis = new Map<string, Eni>()
+  readonly #pause: RetryPause
   #startedAtMs: number | undefined
   #firstAtMs: number | undefined
-  #failures = 0
-  #retried = Promise.withResolvers<void>()
 
   constructor(parts: EniSurveyParts) {
     this.#parts = parts
+    this.#pause = new RetryPause(parts.clock, surveyMs)
   }
 
   /** When EC2 was asked, in milliseconds since the epoch. */
@@ -41,7 +41,7 @@ export class EniSurvey {
 
   /** EC2 answers again, so that a survey that failed need not wait. */
   retry(): void {
-    this.#retried.resolve()
+    this.#pause.end()
   }
 
   /** As the last survey showed it, and as we have changed it since. */
@@ -57,16 +57,15 @@ export class EniSurvey {
   async run(signal: AbortSignal): Promise<void> {
     const { log, clock } = this.#parts
     while (!signal.aborted) {
-      this.#retried = Promise.withResolvers()
+      this.#pause.beginTry()
       try {
         await this.#pass(signal)
-        this.#failures = 0
+        this.#pause.succeeded()
         await sleep(clock, surveyMs, signal)
       } catch (error) {
         if (signal.aborted) return
         log.warn({ err: error }, 'survey of our ENIs failed, trying again')
-        const retryMs = Math.min(firstRetryMs * 2 ** this.#failures++, surveyMs)
-        await Promise.race([sleep(clock, retryMs, signal), this.#retried.promise])
+        await this.#pause.afterFailure(signal)
       }
     }
   }

@@ -15,10 +15,10 @@ import type { AttachmentStore } from './attachment-store.ts'
 import { Ec2Error } from './ec2-error.ts'
 import type { Inventory } from './inventory.ts'
 import type { NodeRefusals } from './node-refusals.ts'
+import { RetryPause } from './retry-pause.ts'
 
 /** In between, EC2 itself says no to an attach for which there is no room any more, and the sweep that follows tells the extender. */
 const sweepMs = 240_000
-const firstRetryMs = 5_000
 const lastRetryMs = 60_000
 /** As many as the annotation may name. */
 const refusedMax = 64
@@ -46,18 +46,18 @@ export interface NodeSweepParts {
 
 export class NodeSweep {
   readonly #parts: NodeSweepParts
+  readonly #pause: RetryPause
   #asked = Promise.withResolvers<void>()
-  #retried = Promise.withResolvers<void>()
   #contradicted = Promise.withResolvers<void>()
   #isContradicted = false
   /** When the last sweep after a contradiction ended. */
   #answeredAtMs = -Infinity
   #spacingMs = 0
-  #failures = 0
   #trouble: Ec2Error | undefined
 
   constructor(parts: NodeSweepParts) {
     this.#parts = parts
+    this.#pause = new RetryPause(parts.clock, lastRetryMs)
   }
 
   /** Why EC2 does not say what the instances are: no credentials, no right, no answer. */
@@ -78,7 +78,7 @@ export class NodeSweep {
 
   /** EC2 answers again, so that a sweep that failed need not wait. */
   retry(): void {
-    this.#retried.resolve()
+    this.#pause.end()
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -87,11 +87,11 @@ export class NodeSweep {
       const isAnswer = this.#isContradicted
       this.#isContradicted = false
       this.#contradicted = Promise.withResolvers()
-      this.#retried = Promise.withResolvers()
+      this.#pause.beginTry()
       const isDone = await this.#trySweep()
       if (isAnswer) this.#answeredAtMs = clock.monotonic()
       if (!isDone) {
-        await Promise.race([sleep(clock, this.#retryMs(), signal), this.#retried.promise])
+        await this.#pause.afterFailure(signal)
       } else if (!this.#hasUnknownInstances()) {
         // Who asked for instances while EC2 was describing them has his answer.
         this.#asked = Promise.withResolvers()
@@ -115,19 +115,13 @@ export class NodeSweep {
     const { log } = this.#parts
     try {
       await this.#sweep()
-      this.#failures = 0
+      this.#pause.succeeded()
       return true
     } catch (error) {
-      this.#failures++
       log.warn({ err: error }, 'describing the instances of our nodes failed, trying again')
       if (error instanceof Ec2Error) this.#setTrouble(error)
       return false
     }
-  }
-
-  /** With jitter: whatever is down is down for many. */
-  #retryMs(): number {
-    return Math.min(firstRetryMs * 2 ** (this.#failures - 1), lastRetryMs) * (0.75 + Math.random() / 2)
   }
 
   #setTrouble(trouble: Ec2Error | undefined): void {
