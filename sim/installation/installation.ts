@@ -35,6 +35,8 @@ export interface Installation extends AsyncDisposable {
   readonly attacher: Program
   devicePlugin(nodeName: string): Program
   bus(nodeName: string): PciBus
+  /** Where the node's device plugin keeps its journal. */
+  stateDir(nodeName: string): string
   instanceId(nodeName: string): string
   /** ENIs that were there before us. */
   readonly primaryEnis: readonly string[]
@@ -86,6 +88,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     attacher: programs.attacher,
     devicePlugin: (nodeName) => found(programs.devicePlugins, nodeName),
     bus: (nodeName) => found(buses, nodeName),
+    stateDir: (nodeName) => stateDirOf(found(buses, nodeName)),
     instanceId: (nodeName) => instanceIdOf(nodes.findIndex(({ name }) => name === nodeName)),
     primaryEnis,
     programs: () => programs.all,
@@ -177,8 +180,9 @@ async function createPrograms(
   const devicePlugins = new Map<string, Program>()
   for (const { name } of nodes) {
     const node = cluster.node(name)
-    const { root } = found(buses, name)
-    const stateDir = path.join(root, 'state')
+    const bus = found(buses, name)
+    const { root } = bus
+    const stateDir = stateDirOf(bus)
     await mkdir(stateDir)
     const env = {
       ...common,
@@ -221,6 +225,10 @@ async function notListening(program: Program, signal?: AbortSignal): Promise<nev
     }),
   ])
   throw new Error(`${program.name} ${why}; the end of its log:\n${program.recentLines.join('\n')}`)
+}
+
+function stateDirOf({ root }: PciBus): string {
+  return path.join(root, 'state')
 }
 
 function found<T>(map: ReadonlyMap<string, T>, key: string): T {

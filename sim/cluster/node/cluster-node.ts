@@ -16,6 +16,7 @@ import { podNetworkConfig } from './pod-network.ts'
 
 const readyDeadlineMs = 60_000
 const kubeletGraceMs = 10_000
+const containerdGraceMs = 10_000
 
 export interface NodeSpec {
   readonly name: string
@@ -81,7 +82,7 @@ export class ClusterNode {
     await createCgroup(this.#surroundings.cgroup)
     this.#namespace = await NodeNamespace.open()
     await this.#mount(this.#namespace)
-    await this.#startContainerd(signal)
+    await this.startContainerd(signal)
     await this.importImages(imageArchive, signal)
   }
 
@@ -144,6 +145,50 @@ export class ClusterNode {
     await this.startKubelet()
   }
 
+  /** A crash of the container runtime. The shims are no children of it (the node's first process is their parent), so containers keep running. */
+  async killContainerd(): Promise<void> {
+    await this.#containerd?.kill()
+  }
+
+  async stopContainerd(): Promise<void> {
+    await this.#containerd?.terminate(containerdGraceMs)
+  }
+
+  /** Also starts it again after `killContainerd`; it then finds its shims by what is in its state directory. */
+  async startContainerd(signal?: AbortSignal): Promise<void> {
+    const { tools, podSubnet } = this.#surroundings
+    const directory = this.#directory
+    const network = podNetworkConfig({
+      name: this.name,
+      subnet: podSubnet,
+      leaseDir: directory.cniLeases,
+    })
+    directory.write('cni/10-pods.conflist', JSON.stringify(network, undefined, 2))
+    const config = containerdConfig({
+      root: directory.containerdRoot,
+      state: directory.containerdState,
+      socket: directory.containerdSocket,
+      cniPluginDir: tools.cniPluginDir,
+      cniConfigDir: directory.cniConfig,
+      cdiSpecDir: directory.cdiSpecs,
+      runc: tools.runc,
+      pauseImage: pauseImage.name,
+      snapshotter: directory.snapshotter,
+    })
+    this.#containerd = this.#component(
+      'containerd',
+      path.join(directory.containerdBinaries, 'containerd'),
+      ['--config', directory.write('containerd.toml', config)],
+      this.containerdLog,
+    )
+    const ready = () =>
+      this.ctr(['version']).then(
+        () => true,
+        () => false,
+      )
+    await this.#containerd.waitUntil('ready', ready, readyDeadlineMs, signal)
+  }
+
   get kubeletPid(): number | undefined {
     return this.#kubelet?.pid
   }
@@ -180,40 +225,6 @@ export class ClusterNode {
     for (const { standIn, target } of directory.kernelSettings()) {
       await namespace.bindMount(standIn, target)
     }
-  }
-
-  async #startContainerd(signal?: AbortSignal): Promise<void> {
-    const { tools, podSubnet } = this.#surroundings
-    const directory = this.#directory
-    const network = podNetworkConfig({
-      name: this.name,
-      subnet: podSubnet,
-      leaseDir: directory.cniLeases,
-    })
-    directory.write('cni/10-pods.conflist', JSON.stringify(network, undefined, 2))
-    const config = containerdConfig({
-      root: directory.containerdRoot,
-      state: directory.containerdState,
-      socket: directory.containerdSocket,
-      cniPluginDir: tools.cniPluginDir,
-      cniConfigDir: directory.cniConfig,
-      cdiSpecDir: directory.cdiSpecs,
-      runc: tools.runc,
-      pauseImage: pauseImage.name,
-      snapshotter: directory.snapshotter,
-    })
-    this.#containerd = this.#component(
-      'containerd',
-      path.join(directory.containerdBinaries, 'containerd'),
-      ['--config', directory.write('containerd.toml', config)],
-      this.containerdLog,
-    )
-    const ready = () =>
-      this.ctr(['version']).then(
-        () => true,
-        () => false,
-      )
-    await this.#containerd.waitUntil('ready', ready, readyDeadlineMs, signal)
   }
 
   #component(name: string, binary: string, args: readonly string[], logFile: string): Component {
