@@ -101,3 +101,73 @@ test('an attachment that is gone is forgotten: one that comes again starts from 
   writer.retain(new Set())
   assert.equal(writer.lastOf(attachment), undefined)
 })
+
+const shows = (driver: string | undefined) => attachmentOf(driver === undefined ? {} : { device: withDriver(driver) })
+
+test('a status that somebody else has changed is written again', async () => {
+  const { writer, writes, drivers } = rig()
+  writer.want(shows('ena'), withDriver('vfio-pci'), settled)
+  await writes[0]?.answer()
+  writer.want(shows('vfio-pci'), withDriver('vfio-pci'), settled)
+  writer.want(shows('forged'), withDriver('vfio-pci'), settled)
+  assert.deepEqual(drivers(), ['vfio-pci', 'vfio-pci'])
+})
+
+test('a watch that is behind our own writes is no other writer', async () => {
+  const { clock, writer, writes, drivers } = rig()
+  writer.want(shows(undefined), withDriver('one'), settled)
+  await writes[0]?.answer()
+  writer.want(shows(undefined), withDriver('two'), settled)
+  await writes[1]?.answer()
+  writer.want(shows(undefined), withDriver('two'), settled)
+  writer.want(shows('one'), withDriver('two'), settled)
+  clock.now = 29_999
+  writer.want(shows('one'), withDriver('two'), settled)
+  writer.want(shows('two'), withDriver('two'), settled)
+  assert.deepEqual(drivers(), ['one', 'two'])
+})
+
+test('a write that the watch never shows was undone before the watch came to it, and is made again', async () => {
+  const { clock, writer, writes, drivers } = rig()
+  const undone = shows('ena')
+  writer.want(undone, withDriver('vfio-pci'), settled)
+  await writes[0]?.answer()
+  clock.now = 30_000
+  writer.want(undone, withDriver('vfio-pci'), settled)
+  assert.deepEqual(drivers(), ['vfio-pci', 'vfio-pci'])
+})
+
+test('while it waits to repair a status, a new one is written at once', async () => {
+  const { writer, writes, drivers } = rig()
+  for (const nth of [0, 1]) {
+    writer.want(shows('forged'), withDriver('one'), settled)
+    await writes[nth]?.answer()
+    writer.want(shows('one'), withDriver('one'), settled)
+  }
+  writer.want(shows('forged'), withDriver('one'), settled)
+  assert.deepEqual(drivers(), ['one', 'one'])
+  writer.want(shows('forged'), withDriver('two'), settled)
+  assert.deepEqual(drivers(), ['one', 'one', 'two'])
+})
+
+test('against a writer that does not give in it writes ever more seldom, once a minute in the end', async () => {
+  const { clock, writer, writes } = rig()
+  const hourMs = 3_600_000
+  writer.want(shows(undefined), withDriver('ours'), settled)
+  const times: number[] = []
+  for (; clock.now < hourMs; clock.now += 100) {
+    if (writes.length > times.length) {
+      times.push(clock.now)
+      await writes.at(-1)?.answer()
+      writer.want(shows('ours'), withDriver('ours'), settled)
+      writer.want(shows('theirs'), withDriver('ours'), settled)
+    }
+    writer.want(shows('theirs'), withDriver('ours'), settled)
+  }
+  const [firstMs, secondMs, thirdMs] = times.slice(1).map((at, nth) => at - (times[nth] ?? 0))
+  assert.deepEqual(
+    [firstMs, secondMs, thirdMs].map((ms) => (ms ?? 0) >= 900),
+    [false, true, true],
+  )
+  assert.ok(times.length > 50 && times.length <= 70, `${times.length} writes in an hour`)
+})
