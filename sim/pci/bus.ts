@@ -1,12 +1,14 @@
 // The PCI bus of one simulated node: a tree of plain files below `root` that reacts to writes as sysfs does.
 // Modelled: hot-plug of ENA cards at the next free address; drivers ena, vfio-pci, igb_uio with bind, unbind, drivers_probe and
-//   driver_override; interfaces and their renaming; IOMMU groups with and without an IOMMU; device nodes; unbind and unplug of a
-//   card in use, which wait, an unplug holding up all hot-plug behind it; routes and addresses of the node; reboot.
+//   driver_override; interfaces and their renaming; IOMMU groups with and without an IOMMU, of one card or of several functions;
+//   other functions of a card's slot, with any class and driver; `enable`, which under vfio-pci is 1 only while a process has the
+//   card open; device nodes; unbind and unplug of a card in use, which wait, an unplug holding up all hot-plug behind it; routes
+//   and addresses of the node; reboot.
 // Not modelled: the writer. A write to a control file returns at once and well: no errno (the effect 'write-refused' has it), no
 //   blocking while the card is in use, and reading is not refused. driver_override is read when a probe comes; end its text with
-//   a newline. No uevents, no netlink. The links of a card that vanishes go one after the other, not in one step. `enable` is 1 under every
-//   driver (vfio-pci enables a card only while it is open). IOMMU groups of several cards, several buses, functions that are no
-//   network cards, addresses of the primary.
+//   a newline. No uevents, no netlink. The links of a card that vanishes go one after the other, not in one step. Other functions
+//   keep their driver whatever is written, and stay when their card goes. Whether all members of a group let a process open it.
+//   Several buses, addresses of the primary.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -19,6 +21,7 @@ import { DeviceNodes } from './device-node.ts'
 import { EffectFeed } from './effect-feed.ts'
 import type { PciEffectFeed, PciEffects } from './effects.ts'
 import { EnaDriver } from './ena-driver.ts'
+import { type NewFunction, OtherFunctions } from './other-functions.ts'
 import { HeldCards } from './held-cards.ts'
 import { HostNetwork } from './host-network.ts'
 import { Lane } from './lane.ts'
@@ -42,7 +45,12 @@ export interface PciBusOptions {
   readonly renameDelayMs?: number
 }
 
-export type NewCard = Pick<Card, 'mac' | 'eniId' | 'deviceIndex'>
+export interface NewCard extends Pick<Card, 'mac' | 'eniId' | 'deviceIndex'> {
+  /** PCI address of a card whose IOMMU group it joins, as behind a bridge that does not keep them apart. */
+  readonly inGroupOf?: string
+  /** "1d0f:ec21", vendor and device as lspci -n writes them; 1d0f:ec20 unless said otherwise. */
+  readonly deviceID?: string
+}
 
 export async function startPciBus(options: PciBusOptions): Promise<PciBus> {
   const bus = new PciBus(options)
@@ -61,6 +69,7 @@ export class PciBus {
   readonly #binding: DriverBinding
   readonly #held: HeldCards
   readonly #network: HostNetwork
+  readonly #others: OtherFunctions
   readonly #primary: PluggedCard
   readonly #cards = new Map<string, PluggedCard>()
   /** The machine's one hot-plug thread: a removal that waits stalls all that come after it. */
@@ -80,6 +89,7 @@ export class PciBus {
       'vfio-pci': new VfioDriver(this.#tree, this.#nodes, options.iommu),
       igb_uio: new UioDriver(this.#tree, this.#nodes),
     }
+    this.#others = new OtherFunctions(this.#tree, this.#drivers['vfio-pci'])
     this.#primary = new PluggedCard({
       bdf: bdfOfSlot(primarySlot),
       mac: options.primaryMac,
@@ -124,7 +134,8 @@ export class PciBus {
     if (plugDelayMs > 0) await delay(plugDelayMs, undefined, { signal: this.#stop.signal })
     const plugged = await this.#hotplug.run(async () => {
       const arrival = new PluggedCard({ ...card, bdf: this.#nextFreeAddress() })
-      await this.#appear(arrival)
+      const mate = card.inGroupOf === undefined ? undefined : this.#cardAt(card.inGroupOf)
+      await this.#appear(arrival, mate)
       return arrival
     })
     await this.#named(plugged)
@@ -142,13 +153,22 @@ export class PciBus {
     })
   }
 
+  /** Another function of the card's slot, and with an IOMMU of its group. Returns its PCI address. */
+  addFunction(bdf: string, options: NewFunction): string {
+    return this.#others.add(this.#cardAt(bdf), options)
+  }
+
   /** As if a process opened the card's device. */
   hold(bdf: string): void {
     this.#held.hold(bdf)
+    const card = this.#cards.get(bdf)
+    if (card !== undefined) this.#binding.showUse(card)
   }
 
   release(bdf: string): void {
     this.#held.release(bdf)
+    const card = this.#cards.get(bdf)
+    if (card !== undefined) this.#binding.showUse(card)
   }
 
   /** As if the node sent through the card: its route table names the card's interface from now on. */
@@ -188,12 +208,12 @@ export class PciBus {
     for (const file of this.#controlFiles) file.close()
   }
 
-  async #appear(card: PluggedCard): Promise<void> {
+  async #appear(card: PluggedCard, groupMate?: PluggedCard): Promise<void> {
     await this.#nodes.makeFor(this.#cards.size + 1)
     await card.lock.run(() => {
       const directory = deviceDirectory(this.#tree, card.bdf)
-      this.#tree.placeDirectory(directory, deviceEntries(this.#tree))
-      this.#drivers['vfio-pci'].plugged(card)
+      this.#tree.placeDirectory(directory, deviceEntries(this.#tree, card.deviceID))
+      this.#drivers['vfio-pci'].plugged(card, groupMate)
       this.#tree.link(this.#busLink(card), directory)
       this.#cards.set(card.bdf, card)
       this.effects.report('plugged', card.snapshot())

@@ -26,6 +26,7 @@ export class PluggedCard implements Card {
   readonly mac: string
   readonly eniId: string
   readonly deviceIndex: number
+  readonly deviceID: string
   driver: DriverName | null = null
   ifname: string | null = null
   iommuGroup: number | null = null
@@ -33,11 +34,12 @@ export class PluggedCard implements Card {
   /** The device lock: the kernel does one bind, unbind or removal of a device at a time. */
   readonly lock = new Lane()
 
-  constructor(identity: Pick<Card, 'bdf' | 'mac' | 'eniId' | 'deviceIndex'>) {
+  constructor(identity: Pick<Card, 'bdf' | 'mac' | 'eniId' | 'deviceIndex'> & { readonly deviceID?: string }) {
     this.bdf = identity.bdf
     this.mac = identity.mac
     this.eniId = identity.eniId
     this.deviceIndex = identity.deviceIndex
+    this.deviceID = identity.deviceID ?? ena
   }
 
   /** PCI device number on bus 0: 5 for 0000:00:05.0. */
@@ -59,19 +61,33 @@ export function deviceDirectory(tree: SysfsTree, bdf: string): string {
   return tree.at('sys/devices/pci0000:00', bdf)
 }
 
-/** Amazon's ENA (1d0f:ec20), an Ethernet controller; virtual machines report no NUMA node. */
-export function deviceEntries(tree: SysfsTree): Entries {
+/** Amazon's ENA. */
+const ena = '1d0f:ec20'
+const ethernetClass = '0x020000'
+
+/** An Ethernet controller unless said otherwise; virtual machines report no NUMA node. */
+export function deviceEntries(tree: SysfsTree, deviceID: string, pciClass = ethernetClass): Entries {
+  const [vendor = '', device = ''] = deviceID.split(':')
   return {
-    vendor: '0x1d0f\n',
-    device: '0xec20\n',
-    subsystem_vendor: '0x1d0f\n',
-    subsystem_device: '0xec20\n',
-    class: '0x020000\n',
+    vendor: `0x${vendor}\n`,
+    device: `0x${device}\n`,
+    subsystem_vendor: `0x${vendor}\n`,
+    subsystem_device: `0x${device}\n`,
+    class: `${pciClass}\n`,
+    modalias: `${modalias(vendor, device, pciClass)}\n`,
     numa_node: '-1\n',
     enable: '0\n',
     driver_override: noOverride,
     subsystem: { link: tree.at('sys/bus/pci') },
   }
+}
+
+/** As modalias_show in drivers/pci/pci-sysfs.c. */
+function modalias(vendor: string, device: string, pciClass: string): string {
+  const id = (text: string) => text.toUpperCase().padStart(8, '0')
+  const [base, sub, programming] = [2, 4, 6].map((at) => pciClass.slice(at, at + 2).toUpperCase())
+  const subsystem = `sv${id(vendor)}sd${id(device)}`
+  return `pci:v${id(vendor)}d${id(device)}${subsystem}bc${base}sc${sub}i${programming}`
 }
 
 const noOverride = '(null)\n'

@@ -81,8 +81,17 @@ export class DriverBinding {
     }
     this.#drivers[driver].unbind(card)
     card.driver = null
-    this.#tree.write(join(deviceDirectory(this.#tree, card.bdf), 'enable'), '0\n')
+    this.showUse(card)
     this.#effects.report('unbound', card.snapshot(), driver)
+  }
+
+  /**
+   * Any time: `enable` counts who has enabled the card. Network drivers and igb_uio do so in their probe, vfio-pci while a process
+   * has the card open (vfio_pci_core_enable).
+   */
+  showUse(card: PluggedCard): void {
+    const isEnabled = card.driver !== null && (card.driver !== 'vfio-pci' || this.#held.has(card.bdf))
+    this.#tree.write(join(deviceDirectory(this.#tree, card.bdf), 'enable'), isEnabled ? '1\n' : '0\n')
   }
 
   /** Any time: a write that names a card which is not there, say. */
@@ -98,7 +107,7 @@ export class DriverBinding {
       return failure
     }
     card.driver = driver
-    this.#tree.write(join(deviceDirectory(this.#tree, card.bdf), 'enable'), '1\n')
+    this.showUse(card)
     this.#effects.report('bound', card.snapshot())
     return null
   }

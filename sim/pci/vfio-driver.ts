@@ -15,7 +15,10 @@ export class VfioDriver {
   readonly #tree: SysfsTree
   readonly #nodes: DeviceNodes
   readonly #iommu: IommuMode
-  readonly #groupsInUse = new Set<number>()
+  /** Members by group number. */
+  readonly #groups = new Map<number, Set<string>>()
+  /** How many cards vfio-pci has, by group. */
+  readonly #bound = new Map<number, number>()
 
   constructor(tree: SysfsTree, nodes: DeviceNodes, iommu: IommuMode) {
     this.#tree = tree
@@ -33,9 +36,15 @@ export class VfioDriver {
     await this.#nodes.makeVfioContainer()
   }
 
-  plugged(card: PluggedCard): void {
+  plugged(card: PluggedCard, groupMate?: PluggedCard): void {
     if (this.#iommu !== 'vfio') return
-    this.#join(card, this.#lowestFreeGroup(), {})
+    this.#join(card, groupMate?.iommuGroup ?? this.#lowestFreeGroup(), {})
+  }
+
+  /** Another function, which has the card's group for as long as that exists. */
+  addMember(card: PluggedCard, bdf: string): void {
+    if (card.iommuGroup === null) return
+    this.#addTo(card.iommuGroup, bdf)
   }
 
   unplugged(card: PluggedCard): void {
@@ -50,19 +59,25 @@ export class VfioDriver {
     }
     const group = card.iommuGroup ?? 0
     card.deviceNode = this.#iommu === 'vfio' ? `/dev/vfio/${group}` : `/dev/vfio/noiommu-${group}`
-    this.#nodes.placeVfioGroup(card.deviceNode, group)
+    if (!this.#bound.has(group)) this.#nodes.placeVfioGroup(card.deviceNode, group)
+    this.#bound.set(group, (this.#bound.get(group) ?? 0) + 1)
     return null
   }
 
+  /** The group's device node goes with the last of its cards that vfio-pci has. */
   unbind(card: PluggedCard): void {
-    if (card.deviceNode !== null) this.#nodes.remove(card.deviceNode)
+    const group = card.iommuGroup ?? 0
+    const left = (this.#bound.get(group) ?? 1) - 1
+    if (left > 0) this.#bound.set(group, left)
+    else this.#bound.delete(group)
+    if (card.deviceNode !== null && left === 0) this.#nodes.remove(card.deviceNode)
     card.deviceNode = null
     if (this.#iommu === 'noiommu') this.#leave(card)
   }
 
   #lowestFreeGroup(): number {
     let group = 0
-    while (this.#groupsInUse.has(group)) group++
+    while (this.#groups.has(group)) group++
     return group
   }
 
@@ -71,22 +86,34 @@ export class VfioDriver {
   }
 
   #join(card: PluggedCard, group: number, files: Entries): void {
-    const directory = this.#groupDirectory(group)
-    this.#tree.placeDirectory(directory, files)
-    this.#tree.placeDirectory(join(directory, 'devices'), {
-      [card.bdf]: { link: deviceDirectory(this.#tree, card.bdf) },
-    })
-    this.#tree.link(join(deviceDirectory(this.#tree, card.bdf), 'iommu_group'), directory)
-    this.#groupsInUse.add(group)
+    if (!this.#groups.has(group)) {
+      this.#tree.placeDirectory(this.#groupDirectory(group), files)
+      this.#tree.makeDirectory(join(this.#groupDirectory(group), 'devices'))
+      this.#groups.set(group, new Set())
+    }
+    this.#addTo(group, card.bdf)
     card.iommuGroup = group
   }
 
+  #addTo(group: number, bdf: string): void {
+    const directory = this.#groupDirectory(group)
+    this.#tree.link(join(directory, 'devices', bdf), deviceDirectory(this.#tree, bdf))
+    this.#tree.link(join(deviceDirectory(this.#tree, bdf), 'iommu_group'), directory)
+    this.#groups.get(group)?.add(bdf)
+  }
+
   #leave(card: PluggedCard): void {
-    if (card.iommuGroup === null) return
+    const group = card.iommuGroup
+    if (group === null) return
+    const directory = this.#groupDirectory(group)
     this.#tree.unlink(join(deviceDirectory(this.#tree, card.bdf), 'iommu_group'))
-    this.#tree.removeDirectory(this.#groupDirectory(card.iommuGroup))
-    this.#groupsInUse.delete(card.iommuGroup)
+    this.#tree.unlink(join(directory, 'devices', card.bdf))
     card.iommuGroup = null
+    const members = this.#groups.get(group)
+    members?.delete(card.bdf)
+    if (members !== undefined && members.size > 0) return
+    this.#tree.removeDirectory(directory)
+    this.#groups.delete(group)
   }
 
   #groupDirectory(group: number): string {

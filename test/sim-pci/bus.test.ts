@@ -1,7 +1,7 @@
 // The simulated PCI bus: what appears in sysfs when cards come and go, and what writes to the control files do.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { constants, existsSync, readFileSync, readlinkSync, statSync, watch } from 'node:fs'
+import { constants, existsSync, readdirSync, readFileSync, readlinkSync, statSync, watch } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, isAbsolute, join } from 'node:path'
@@ -282,6 +282,42 @@ test('an unbind of a card in use takes its link and then waits for its release',
   bus.release(bdf)
   await unbound
   assert.ok(!existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
+})
+
+test('enable is 1 under a network driver, and under vfio-pci only while a process has the card open', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  assert.equal(read(device(bus, 'enable')), '1\n')
+  await moveTo(bus, 'vfio-pci')
+  assert.equal(read(device(bus, 'enable')), '0\n')
+  bus.hold(bdf)
+  assert.equal(read(device(bus, 'enable')), '1\n')
+  bus.release(bdf)
+  assert.equal(read(device(bus, 'enable')), '0\n')
+  await moveTo(bus, 'igb_uio')
+  assert.equal(read(device(bus, 'enable')), '1\n')
+})
+
+test('an IOMMU group can have several cards, one device node, and functions of somebody else', async (t) => {
+  const bus = await start(t, { iommu: 'vfio' })
+  await bus.plug(first)
+  await bus.plug({ ...second, inGroupOf: bdf })
+  const disk = bus.addFunction(bdf, { pciClass: '0x010802', deviceID: '1d0f:8061', driver: 'nvme' })
+  assert.equal(disk, '0000:00:06.1')
+  const group = linkName(device(bus, 'iommu_group'))
+  const members = readdirSync(join(bus.root, 'sys/kernel/iommu_groups', group, 'devices'))
+  assert.deepEqual(members.toSorted(), [bdf, disk, '0000:00:07.0'])
+  assert.equal(linkName(device(bus, 'driver', disk)), 'nvme')
+  assert.equal(read(device(bus, 'modalias', disk)), 'pci:v00001D0Fd00008061sv00001D0Fsd00008061bc01sc08i02\n')
+
+  const node = join(bus.root, 'dev/vfio', group)
+  await moveTo(bus, 'vfio-pci')
+  await moveTo(bus, 'vfio-pci', '0000:00:07.0')
+  await moveTo(bus, 'ena')
+  assert.ok(existsSync(node))
+  await bus.unplug(second)
+  assert.ok(!existsSync(node))
+  assert.equal(linkName(device(bus, 'iommu_group', disk)), group)
 })
 
 test('an unplug of a card in use stalls all hot-plug of the machine until the release', async (t) => {
