@@ -50,7 +50,8 @@ export class DeviceNodes {
   }
 
   remove(path: string): void {
-    rmSync(this.#tree.at(path))
+    // Somebody may have removed it by hand.
+    rmSync(this.#tree.at(path), { force: true })
   }
 
   #made({ major, minor }: DeviceNumber): string {

@@ -1,7 +1,7 @@
 // vfio-pci and the IOMMU groups. With an IOMMU a card has its group from plug on; without one it gets a new group at each bind,
 // and only if unsafe no-IOMMU mode is on (drivers/vfio/group.c). Both take the lowest free number (ida_alloc, iommu.c).
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 
 import { deviceDirectory, type PluggedCard } from './card.ts'
 import type { DeviceNodes } from './device-node.ts'
@@ -28,7 +28,12 @@ export class VfioDriver {
 
   async start(): Promise<void> {
     const tree = this.#tree
-    for (const directory of ['sys/kernel/iommu_groups', 'sys/class/iommu', 'sys/module/vfio/parameters']) {
+    for (const directory of [
+      'sys/kernel/iommu_groups',
+      'sys/class/iommu',
+      'sys/class/vfio',
+      'sys/module/vfio/parameters',
+    ]) {
       tree.makeDirectory(tree.at(directory))
     }
     tree.write(tree.at(unsafeModeFile), this.#iommu === 'noiommu' ? 'Y\n' : 'N\n')
@@ -59,7 +64,7 @@ export class VfioDriver {
     }
     const group = card.iommuGroup ?? 0
     card.deviceNode = this.#iommu === 'vfio' ? `/dev/vfio/${group}` : `/dev/vfio/noiommu-${group}`
-    if (!this.#bound.has(group)) this.#nodes.placeVfioGroup(card.deviceNode, group)
+    if (!this.#bound.has(group)) this.#register(card.deviceNode, group)
     this.#bound.set(group, (this.#bound.get(group) ?? 0) + 1)
     return null
   }
@@ -70,9 +75,21 @@ export class VfioDriver {
     const left = (this.#bound.get(group) ?? 1) - 1
     if (left > 0) this.#bound.set(group, left)
     else this.#bound.delete(group)
-    if (card.deviceNode !== null && left === 0) this.#nodes.remove(card.deviceNode)
+    if (card.deviceNode !== null && left === 0) this.#unregister(card.deviceNode)
     card.deviceNode = null
     if (this.#iommu === 'noiommu') this.#leave(card)
+  }
+
+  /** devtmpfs makes the node of what the class shows. */
+  #register(deviceNode: string, group: number): void {
+    const name = basename(deviceNode)
+    this.#tree.placeDirectory(this.#tree.at('sys/class/vfio', name), {})
+    this.#nodes.placeVfioGroup(deviceNode, group)
+  }
+
+  #unregister(deviceNode: string): void {
+    this.#nodes.remove(deviceNode)
+    this.#tree.removeDirectory(this.#tree.at('sys/class/vfio', basename(deviceNode)))
   }
 
   #lowestFreeGroup(): number {

@@ -3,7 +3,7 @@
 import type { ContainerAllocateResponse } from './gen/v1beta1/ContainerAllocateResponse.ts'
 import type { DeviceSpec } from './gen/v1beta1/DeviceSpec.ts'
 import type { OfferedDevice } from './device-lists.ts'
-import type { IommuGroup, PciCard } from './pci-scan.ts'
+import { groupNodeName, type IommuGroup, type PciCard } from './pci-scan.ts'
 
 /** Read and write without mknod, as upstream since its PR 491. */
 const permissions = 'rw'
@@ -58,7 +58,7 @@ function deviceNodes(card: PciCard, dev: string): readonly DeviceSpec[] {
   const group = vfioGroup(card)
   if (group !== undefined) {
     // Upstream maps a no-IOMMU group to the plain name; DPDK looks for that one first (lib/eal/linux/eal_vfio.c).
-    const hostName = group.noIommu ? `noiommu-${group.number}` : group.number
+    const hostName = groupNodeName(group)
     return [
       { containerPath: '/dev/vfio/vfio', hostPath: `${dev}/vfio/vfio`, permissions },
       { containerPath: `/dev/vfio/${group.number}`, hostPath: `${dev}/vfio/${hostName}`, permissions },

@@ -62,7 +62,7 @@ export class DevicePlugin {
     const allocator = new Allocator({ lists, occupancy, podResources, gate, clock, dev: settings.dev, log, onAnswer })
     const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook: poke })
     const binding = new DriverBinding({ ...options, sys: settings.sys, writes: options.controlWrites })
-    const scanner = new PciScanner(settings.sys)
+    const scanner = new PciScanner(settings.sys, settings.dev)
     const work = new CardWork(clock, log, poke)
 
     this.#podResources = podResources

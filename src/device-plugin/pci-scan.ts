@@ -1,6 +1,6 @@
 // The network cards on the PCI bus as sysfs shows them now. Only links, directories and plain attributes are read: reading
 // driver_override takes the device lock and blocks for ever behind a stuck unbind (seen on Linux 6.1).
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 
 export interface PciCard {
@@ -8,10 +8,21 @@ export interface PciCard {
   readonly pciAddress: string
   /** Inode of its sysfs directory: another one when a card was plugged anew at the same address. */
   readonly inode: string
+  /** Vendor and device as lspci -n writes them: "1d0f:ec20". */
+  readonly deviceID: string
   readonly driver: string | undefined
+  /**
+   * A process has the card open. vfio-pci enables a card only while one has (vfio_pci_core_enable), so its count tells; of any other
+   * driver it tells nothing.
+   */
+  readonly isOpen: boolean
   /** Empty while a userspace driver has the card, or when its interface is in another network namespace. */
   readonly interfaces: readonly NetworkInterface[]
   readonly iommuGroup: IommuGroup | undefined
+  /** The other functions of its IOMMU group, without bridges: who opens the group has them all. */
+  readonly groupMates: readonly GroupMate[]
+  /** vfio-pci has the card, and the device node of its group is seen to be missing. */
+  readonly isNodeMissing: boolean
   /** uio0, while igb_uio has the card. */
   readonly uio: string | undefined
   /** undefined when the platform names none (-1 on most virtual machines). */
@@ -31,22 +42,38 @@ export interface IommuGroup {
   readonly noIommu: boolean
 }
 
+export interface GroupMate {
+  readonly pciAddress: string
+  readonly driver: string | undefined
+}
+
+/** Its device node is /dev/vfio/<name> (drivers/vfio/group.c, vfio_create_group). */
+export function groupNodeName({ number, noIommu }: IommuGroup): string {
+  return noIommu ? `noiommu-${number}` : number
+}
+
 /** PCI base class 02: network controller (pci.ids). */
 const networkClass = '0x02'
+/** PCI bridges: they do no DMA of their own. */
+const bridgeClass = '0x0604'
 
 interface FixedFacts {
   readonly inode: string
   readonly isNetwork: boolean
+  readonly deviceID: string
   readonly numaNode: number | undefined
 }
 
 export class PciScanner {
   readonly #devices: string
+  /** Directories in which the kernel shows a group's device node; the second only where the host's /dev is mounted. */
+  readonly #groupNodes: readonly string[]
   /** What cannot change while the directory has the same inode; a machine can have hundreds of other PCI functions. */
   readonly #fixed = new Map<string, FixedFacts>()
 
-  constructor(sys: string) {
+  constructor(sys: string, dev: string) {
     this.#devices = `${sys}/bus/pci/devices`
+    this.#groupNodes = [`${sys}/class/vfio`, `${dev}/vfio`]
   }
 
   /** A card that vanishes while it is read is left out. */
@@ -62,14 +89,33 @@ export class PciScanner {
     const { isNetwork, ...fixed } = this.#fixedFacts(pciAddress, directory)
     if (!isNetwork) return undefined
     const driver = linkTarget(`${directory}/driver`)
+    const iommuGroup = iommuGroupOf(directory)
     return {
       pciAddress,
       ...fixed,
       driver,
+      isOpen: driver === 'vfio-pci' && isEnabled(directory),
       interfaces: interfacesOf(directory),
-      iommuGroup: iommuGroupOf(directory),
+      iommuGroup,
+      groupMates: iommuGroup === undefined ? [] : this.#groupMates(pciAddress, directory),
+      isNodeMissing: driver === 'vfio-pci' && iommuGroup !== undefined && this.#isNodeMissing(iommuGroup),
       uio: driver === 'igb_uio' ? namesIn(`${directory}/uio`).find((name) => name.startsWith('uio')) : undefined,
     }
+  }
+
+  #groupMates(pciAddress: string, directory: string): readonly GroupMate[] {
+    return namesIn(`${directory}/iommu_group/devices`)
+      .filter((name) => name !== pciAddress && !this.#isBridge(name))
+      .map((name) => ({ pciAddress: name, driver: linkTarget(`${this.#devices}/${name}/driver`) }))
+  }
+
+  #isBridge(pciAddress: string): boolean {
+    return ifThere(() => readLine(`${this.#devices}/${pciAddress}/class`))?.startsWith(bridgeClass) === true
+  }
+
+  #isNodeMissing(group: IommuGroup): boolean {
+    const name = groupNodeName(group)
+    return this.#groupNodes.some((nodes) => existsSync(nodes) && !existsSync(`${nodes}/${name}`))
   }
 
   #fixedFacts(pciAddress: string, directory: string): FixedFacts {
@@ -80,6 +126,7 @@ export class PciScanner {
     const facts = {
       inode,
       isNetwork: readLine(`${directory}/class`).startsWith(networkClass),
+      deviceID: `${hexOf(`${directory}/vendor`)}:${hexOf(`${directory}/device`)}`,
       numaNode: numaNode >= 0 ? numaNode : undefined,
     }
     this.#fixed.set(pciAddress, facts)
@@ -100,6 +147,16 @@ function iommuGroupOf(directory: string): IommuGroup | undefined {
   // Groups of a real IOMMU have no name file.
   const name = ifThere(() => readLine(`${directory}/iommu_group/name`))
   return { number, noIommu: name === 'vfio-noiommu' }
+}
+
+/** Read without any lock (enable_show in drivers/pci/pci-sysfs.c). */
+function isEnabled(directory: string): boolean {
+  return Number.parseInt(ifThere(() => readLine(`${directory}/enable`)) ?? '0', 10) > 0
+}
+
+/** "0x1d0f" as "1d0f". */
+function hexOf(path: string): string {
+  return readLine(path).replace(/^0x/, '').toLowerCase()
 }
 
 function linkTarget(path: string): string | undefined {

@@ -8,7 +8,7 @@ export function isKernelDriver(driver: string | undefined): boolean {
 }
 
 /** vfio-pci makes an IOMMU group's device node and igb_uio one of its own: without it a pod could not open the card. */
-export function hasDeviceNode({ driver, iommuGroup, uio }: PciCard): boolean {
-  if (driver === 'vfio-pci') return iommuGroup !== undefined
+export function hasDeviceNode({ driver, iommuGroup, isNodeMissing, uio }: PciCard): boolean {
+  if (driver === 'vfio-pci') return iommuGroup !== undefined && !isNodeMissing
   return driver !== 'igb_uio' || uio !== undefined
 }

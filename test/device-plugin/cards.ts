@@ -11,9 +11,13 @@ export function cardAt(pciAddress: string, more: Partial<KnownCard> = {}): Known
   return {
     pciAddress,
     inode: '100',
+    deviceID: '1d0f:ec20',
     driver: 'ena',
+    isOpen: false,
     interfaces: [],
     iommuGroup: undefined,
+    groupMates: [],
+    isNodeMissing: false,
     uio: undefined,
     numaNode: undefined,
     entry: undefined,

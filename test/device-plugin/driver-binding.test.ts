@@ -36,7 +36,7 @@ async function rigWith(t: TestContext, options: Partial<PciBusOptions> = {}): Pr
   })
   const { bdf } = await bus.plug({ mac, eniId: 'eni-1', deviceIndex: 1 })
   const sys = join(root, 'sys')
-  const scanner = new PciScanner(sys)
+  const scanner = new PciScanner(sys, join(root, 'dev'))
   const card = () => {
     const found = scanner.scan().find(({ pciAddress }) => pciAddress === bdf)
     assert.ok(found)

@@ -6,12 +6,16 @@ import { test, type TestContext } from 'node:test'
 
 import { PciScanner } from '../../src/device-plugin/pci-scan.ts'
 
+const scannerOf = (sys: string) => new PciScanner(sys, join(sys, 'dev'))
+
 function sysWithCard(t: TestContext): { readonly sys: string; readonly card: string } {
   const sys = mkdtempSync('/tmp/scan-')
   t.after(() => rmSync(sys, { recursive: true }))
   const card = join(sys, 'bus/pci/devices/0000:00:06.0')
   mkdirSync(join(card, 'net/ens6'), { recursive: true })
   writeFileSync(join(card, 'class'), '0x020000\n')
+  writeFileSync(join(card, 'vendor'), '0x1d0f\n')
+  writeFileSync(join(card, 'device'), '0xec20\n')
   writeFileSync(join(card, 'numa_node'), '-1\n')
   writeFileSync(join(card, 'net/ens6/address'), '02:00:00:00:00:66\n')
   return { sys, card }
@@ -19,7 +23,7 @@ function sysWithCard(t: TestContext): { readonly sys: string; readonly card: str
 
 test('a card is found with its interface, also without driver, group and NUMA node', (t) => {
   const { sys } = sysWithCard(t)
-  const [card] = new PciScanner(sys).scan()
+  const [card] = scannerOf(sys).scan()
   assert.deepEqual(card?.interfaces, [{ name: 'ens6', mac: '02:00:00:00:00:66' }])
   assert.deepEqual([card.driver, card.iommuGroup, card.numaNode], [undefined, undefined, undefined])
 })
@@ -28,7 +32,9 @@ test('a card of which nothing is left but its name is left out', (t) => {
   const { sys } = sysWithCard(t)
   symlinkSync('/nonexistent', join(sys, 'bus/pci/devices/0000:00:07.0'))
   assert.deepEqual(
-    new PciScanner(sys).scan().map(({ pciAddress }) => pciAddress),
+    scannerOf(sys)
+      .scan()
+      .map(({ pciAddress }) => pciAddress),
     ['0000:00:06.0'],
   )
 })
@@ -38,5 +44,61 @@ test('a card that is there and cannot be read is not taken for one that has gone
   rmSync(join(card, 'net/ens6/address'))
   // Reading a directory is EISDIR; on a real node it would be EACCES or EIO.
   mkdirSync(join(card, 'net/ens6/address'))
-  assert.throws(() => new PciScanner(sys).scan(), /EISDIR/)
+  assert.throws(() => scannerOf(sys).scan(), /EISDIR/)
+})
+
+/** The card with vfio-pci, alone in a group of a real IOMMU. */
+function sysWithBoundCard(t: TestContext): { readonly sys: string; readonly card: string } {
+  const { sys, card } = sysWithCard(t)
+  rmSync(join(card, 'net'), { recursive: true })
+  mkdirSync(join(sys, 'bus/pci/drivers/vfio-pci'), { recursive: true })
+  symlinkSync('../../drivers/vfio-pci', join(card, 'driver'))
+  const group = join(sys, 'kernel/iommu_groups/3/devices')
+  mkdirSync(group, { recursive: true })
+  symlinkSync('../../../../kernel/iommu_groups/3', join(card, 'iommu_group'))
+  symlinkSync('../../../../bus/pci/devices/0000:00:06.0', join(group, '0000:00:06.0'))
+  writeFileSync(join(card, 'enable'), '0\n')
+  return { sys, card }
+}
+
+function addFunction(sys: string, pciAddress: string, pciClass: string): void {
+  const directory = join(sys, 'bus/pci/devices', pciAddress)
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'class'), `${pciClass}\n`)
+  symlinkSync(directory, join(sys, 'kernel/iommu_groups/3/devices', pciAddress))
+}
+
+test('a card is open while vfio-pci has it enabled; what another driver enables tells nothing', (t) => {
+  const { sys, card } = sysWithBoundCard(t)
+  assert.equal(scannerOf(sys).scan()[0]?.isOpen, false)
+  writeFileSync(join(card, 'enable'), '1\n')
+  assert.equal(scannerOf(sys).scan()[0]?.isOpen, true)
+  rmSync(join(card, 'driver'))
+  symlinkSync('../../drivers/ena', join(card, 'driver'))
+  assert.equal(scannerOf(sys).scan()[0]?.isOpen, false)
+})
+
+test('a card is told with its group mates, of which bridges are none', (t) => {
+  const { sys } = sysWithBoundCard(t)
+  addFunction(sys, '0000:00:06.1', '0x010802')
+  addFunction(sys, '0000:00:01.0', '0x060400')
+  const [card] = scannerOf(sys).scan()
+  assert.deepEqual(
+    [card?.deviceID, card?.groupMates],
+    ['1d0f:ec20', [{ pciAddress: '0000:00:06.1', driver: undefined }]],
+  )
+})
+
+test("the device node of a group is missing when sysfs or the host's /dev, where it is mounted, shows others and not this one", (t) => {
+  const { sys } = sysWithBoundCard(t)
+  const missing = () => scannerOf(sys).scan()[0]?.isNodeMissing
+  assert.equal(missing(), false)
+  mkdirSync(join(sys, 'class/vfio/3'), { recursive: true })
+  assert.equal(missing(), false)
+  mkdirSync(join(sys, 'dev/vfio/4'), { recursive: true })
+  assert.equal(missing(), true)
+  mkdirSync(join(sys, 'dev/vfio/3'))
+  assert.equal(missing(), false)
+  rmSync(join(sys, 'class/vfio/3'), { recursive: true })
+  assert.equal(missing(), true)
 })
