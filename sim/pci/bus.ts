@@ -1,18 +1,20 @@
 // The PCI bus of one simulated node: a tree of plain files below `root` that reacts to writes as sysfs does.
 // Modelled: hot-plug of ENA cards at the next free address; drivers ena, vfio-pci, igb_uio with bind, unbind, drivers_probe and
-//   driver_override; interfaces and their renaming; IOMMU groups with and without an IOMMU, of one card or of several functions;
+//   driver_override; interfaces, their renaming and their way into a pod and back; IOMMU groups with and without an IOMMU, of one card or of
+//   several functions;
 //   other functions of a card's slot, with any class and driver; `enable`, which under vfio-pci is 1 only while a process has the
 //   card open; device nodes; unbind and unplug of a card in use, which wait, an unplug holding up all hot-plug behind it; routes
 //   and addresses of the node; reboot.
 // Not modelled: the writer. A write to a control file returns at once and well: no errno (the effect 'write-refused' has it), no
 //   blocking while the card is in use, and reading is not refused. driver_override is read when a probe comes; end its text with
-//   a newline. No uevents, no netlink. The links of a card that vanishes go one after the other, not in one step. Other functions
+//   a newline. No uevents. The links of a card that vanishes go one after the other, not in one step. Other functions
 //   keep their driver whatever is written, and stay when their card goes. Whether all members of a group let a process open it.
 //   Several buses, addresses of the primary.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
+import type { HostLinks } from '../../src/device-plugin/host-links.ts'
 import { bdfOfSlot, deviceDirectory, deviceEntries, PluggedCard, type Card } from './card.ts'
 import type { ControlFile } from './control-file.ts'
 import { DriverBinding, driverNames, type Drivers } from './driver-binding.ts'
@@ -25,6 +27,10 @@ import { type NewFunction, OtherFunctions } from './other-functions.ts'
 import { HeldCards } from './held-cards.ts'
 import { HostNetwork } from './host-network.ts'
 import { Lane } from './lane.ts'
+import { NetTree } from './net-tree.ts'
+import type { GivenBack, NetworkStack } from './network-stack.ts'
+import { SimulatedStack } from './simulated-stack.ts'
+import { VethStack } from './veth-stack.ts'
 import { SysfsTree } from './sysfs-tree.ts'
 import { UioDriver } from './uio-driver.ts'
 import { VfioDriver, type IommuMode } from './vfio-driver.ts'
@@ -43,6 +49,11 @@ export interface PciBusOptions {
   /** Whether udev renames interfaces (eth0 to ens6), and how long after they appear. */
   readonly rename?: boolean
   readonly renameDelayMs?: number
+  /**
+   * Interfaces in memory, unless said otherwise; or real ones, in a network namespace of this node alone, or in that of the
+   * machine for a plugin that cannot enter another one.
+   */
+  readonly interfaces?: 'simulated' | 'veth' | 'veth-in-machine-namespace'
 }
 
 export interface NewCard extends Pick<Card, 'mac' | 'eniId' | 'deviceIndex'> {
@@ -70,6 +81,7 @@ export class PciBus {
   readonly #held: HeldCards
   readonly #network: HostNetwork
   readonly #others: OtherFunctions
+  readonly #stack: NetworkStack
   readonly #primary: PluggedCard
   readonly #cards = new Map<string, PluggedCard>()
   /** The machine's one hot-plug thread: a removal that waits stalls all that come after it. */
@@ -84,8 +96,9 @@ export class PciBus {
     this.#nodes = new DeviceNodes(this.#tree)
     this.#held = new HeldCards(this.#stop.signal)
     this.#network = new HostNetwork(this.#tree)
+    this.#stack = this.#newStack(new NetTree(this.#tree))
     this.#drivers = {
-      ena: new EnaDriver(this.#tree),
+      ena: new EnaDriver(this.#stack),
       'vfio-pci': new VfioDriver(this.#tree, this.#nodes, options.iommu),
       igb_uio: new UioDriver(this.#tree, this.#nodes),
     }
@@ -104,7 +117,8 @@ export class PciBus {
       (card) => card === this.#primary,
     )
     // Routes and addresses go by interface name, and each of these changes names.
-    for (const kind of ['bound', 'unbound', 'net-renamed'] as const) this.effects.on(kind, () => this.#writeNetwork())
+    for (const kind of ['bound', 'unbound', 'net-renamed', 'net-left', 'net-came-back'] as const)
+      this.effects.on(kind, () => this.#writeNetwork())
     this.effects.on('bound', (card) => {
       if (card.driver === 'ena' && options.rename !== false) this.#supervise(this.#renameByUdev(card.bdf))
     })
@@ -117,6 +131,7 @@ export class PciBus {
       tree.makeDirectory(tree.at(directory))
     }
     await this.#drivers['vfio-pci'].start()
+    await this.#stack.start()
     this.#newBootId()
     this.#controlFiles = await openDriverControls({
       tree,
@@ -126,6 +141,11 @@ export class PciBus {
     })
     await this.#appear(this.#primary)
     await this.#named(this.#primary)
+  }
+
+  /** The node's interfaces as netlink shows them. */
+  get links(): HostLinks {
+    return this.#stack.links
   }
 
   /** Resolves when the card has its driver and its final interface name. */
@@ -180,7 +200,23 @@ export class PciBus {
   /** As if somebody gave the card an address, IPv4 or IPv6, and put its routes in a table of their own. */
   addressByHost(bdf: string, address: string): void {
     this.#network.address(this.#cardAt(bdf), address)
+    this.#stack.addAddress(this.#cardAt(bdf), address)
     this.#writeNetwork()
+  }
+
+  /** Of the node, when its interfaces are real and do not live in the machine's own. */
+  get networkNamespace(): string | undefined {
+    return this.#stack instanceof VethStack ? this.#stack.namespace : undefined
+  }
+
+  /** As if a CNI put the card's interface into a pod's network namespace, under the name that it is to have there. */
+  moveToPod(bdf: string, nameInPod: string): void {
+    this.#stack.moveToPod(this.#cardAt(bdf), nameInPod)
+  }
+
+  /** As if the pod's network namespace came to its end. */
+  moveBack(bdf: string, given: GivenBack = {}): void {
+    this.#stack.moveBack(this.#cardAt(bdf), given)
   }
 
   /** The primary is one of them, the first. */
@@ -206,6 +242,7 @@ export class PciBus {
     this.#stop.abort(new Error(`the PCI bus at ${this.root} has stopped`))
     this.#held.releaseAll()
     for (const file of this.#controlFiles) file.close()
+    this.#stack.stop()
   }
 
   async #appear(card: PluggedCard, groupMate?: PluggedCard): Promise<void> {
@@ -232,16 +269,35 @@ export class PciBus {
 
   /** udev names each new interface; resolves when this one has its final name, or none any more. */
   #named(card: PluggedCard): Promise<void> {
-    return this.effects.until(() => this.#options.rename === false || !card.ifname?.startsWith('eth'))
+    return this.effects.until(() => this.#options.rename === false || !/eth\d+$/.test(card.ifname ?? ''))
   }
 
   async #renameByUdev(bdf: string): Promise<void> {
     await delay(this.#options.renameDelayMs ?? 0, undefined, { signal: this.#stop.signal })
     const card = this.#cards.get(bdf)
     await card?.lock.run(() => {
-      const from = card.ifname
-      if (from !== null && this.#drivers.ena.rename(card)) this.effects.report('net-renamed', card.snapshot(), from)
+      this.#drivers.ena.rename(card)
     })
+  }
+
+  #newStack(tree: NetTree): NetworkStack {
+    const onChange = (card: PluggedCard, before: string | null) => this.#interfaceChanged(card, before)
+    switch (this.#options.interfaces ?? 'simulated') {
+      case 'simulated':
+        return new SimulatedStack(tree, onChange)
+      case 'veth':
+        return new VethStack({ tree, place: 'own-namespace', onChange })
+      case 'veth-in-machine-namespace':
+        return new VethStack({ tree, place: 'machine', onChange })
+    }
+  }
+
+  /** What the driver's probe and removal do to it is told by 'bound' and 'unbound'. */
+  #interfaceChanged(card: PluggedCard, before: string | null): void {
+    if (card.driver !== 'ena') return
+    if (card.ifname === null) this.effects.report('net-left', card.snapshot())
+    else if (before === null) this.effects.report('net-came-back', card.snapshot())
+    else this.effects.report('net-renamed', card.snapshot(), before)
   }
 
   #cardAt(bdf: string): PluggedCard {

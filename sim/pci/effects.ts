@@ -6,6 +6,9 @@ export interface PciEffects {
   plugged: [card: Card]
   bound: [card: Card]
   'net-renamed': [card: Card, from: string]
+  /** Its interface has gone to another network namespace, or has come back. */
+  'net-left': [card: Card]
+  'net-came-back': [card: Card]
   /** A probe found no driver willing; drivers_probe tells its writer nothing. */
   'probe-failed': [card: Card, reason: string]
   unbound: [card: Card, from: DriverName]

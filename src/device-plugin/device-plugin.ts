@@ -11,6 +11,7 @@ import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
 import { DeviceLists } from './device-lists.ts'
 import { DriverBinding } from './driver-binding.ts'
+import type { HostLinks } from './host-links.ts'
 import { readHostNetwork } from './host-network.ts'
 import type { Journal } from './journal.ts'
 import { KubeletSockets } from './kubelet-sockets.ts'
@@ -32,6 +33,7 @@ export interface DevicePluginOptions {
   readonly state: () => ClusterState | undefined
   readonly writes: AttachmentWrites
   readonly controlWrites: ControlWrites
+  readonly links: HostLinks
   readonly podResources: PodResources
   readonly journal: Journal
   readonly clock: MonotonicClock

@@ -12,6 +12,7 @@ import { ClusterAttachmentWrites } from './attachment-writes.ts'
 import { systemClock } from './monotonic-clock.ts'
 import { WriterProcess } from './control-writes.ts'
 import { DevicePlugin } from './device-plugin.ts'
+import { IprouteLinks } from './iproute-links.ts'
 import { Journal } from './journal.ts'
 import { PodResourcesClient } from './pod-resources.ts'
 import { devicePluginSettings } from './settings.ts'
@@ -56,6 +57,7 @@ await runProgram(programLog, async (signal) => {
         : undefined,
     writes: new ClusterAttachmentWrites(cluster),
     controlWrites: writer,
+    links: new IprouteLinks(),
     podResources: new PodResourcesClient(settings.podResourcesSocket),
     journal,
     clock: systemClock,

@@ -12,6 +12,7 @@ import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
 import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
+import type { HostLinks } from '../../src/device-plugin/host-links.ts'
 import { Journal } from '../../src/device-plugin/journal.ts'
 import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
 import type { Status } from '../../src/process/status-server.ts'
@@ -23,6 +24,10 @@ export interface NodeOptions {
   readonly iommu?: IommuMode
   /** Stands between the plugin and the writer process. */
   readonly controlWrites?: (real: ControlWrites) => ControlWrites
+  /** Stands between the plugin and the node's interfaces. */
+  readonly links?: (real: HostLinks) => HostLinks
+  /** Real network interfaces in a network namespace of this node alone, instead of such in memory. */
+  readonly interfaces?: 'simulated' | 'veth'
   readonly settleDeadlineMs?: number
   readonly podSourceDelayMs?: number
 }
@@ -35,7 +40,12 @@ export interface LogLine {
 export async function startNode(t: TestContext, options: NodeOptions = {}): Promise<NodeUnderTest> {
   // /tmp, because the path of a socket must fit 107 bytes.
   const root = mkdtempSync('/tmp/jp-')
-  const bus = await startPciBus({ root: join(root), iommu: options.iommu ?? 'vfio', primaryMac })
+  const bus = await startPciBus({
+    root: join(root),
+    iommu: options.iommu ?? 'vfio',
+    primaryMac,
+    interfaces: options.interfaces ?? 'simulated',
+  })
   const { podSourceDelayMs = 0 } = options
   const kubelet = await startKubelet({ dir: join(root, 'k'), podSourceDelayMs })
   const node = new NodeUnderTest(root, bus, kubelet, options)
@@ -87,6 +97,7 @@ export class NodeUnderTest {
       },
       writes: this.cluster,
       controlWrites: this.#options.controlWrites?.(this.#writer) ?? this.#writer,
+      links: this.#options.links?.(this.bus.links) ?? this.bus.links,
       podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
       journal,
       clock: systemClock,
