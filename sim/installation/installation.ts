@@ -1,17 +1,20 @@
 // jit-eni installed on a real cluster over a simulated EC2: an attach plugs a card into the node's simulated PCI bus.
-// The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows.
+// The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows. The
+// device plugins run as processes or, when told so, in the pods of their DaemonSet.
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { zoneLabel } from '../../src/api/names.ts'
 import { allUndone, CleanUp } from '../cluster/clean-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
+import type { ClusterNode } from '../cluster/node/cluster-node.ts'
 import { startCluster } from '../cluster/start-cluster.ts'
 import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
 import type { Ec2Options } from '../ec2/new-ec2.ts'
 import type { Hypervisor } from '../ec2/state/hypervisor.ts'
 import { type PciBus, startPciBus } from '../pci/bus.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
+import { machineRoot, startDevicePluginPods } from './device-plugin-pods.ts'
 import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
 import { Program, type ProgramCode } from './program.ts'
 
@@ -24,6 +27,8 @@ export interface InstallationOptions {
   readonly ec2?: Pick<Ec2Options, 'delays' | 'throttling' | 'consistency'>
   /** What the programs are started from; src unless said otherwise. */
   readonly code?: ProgramCode
+  /** Where the device plugins run; `pods` have the code of dist, whatever `code` says. Processes unless said otherwise. */
+  readonly devicePlugins?: 'processes' | 'pods'
   readonly log: (line: string) => void
   readonly signal?: AbortSignal
 }
@@ -33,6 +38,7 @@ export interface Installation extends AsyncDisposable {
   readonly ec2: SimulatedEc2
   readonly extender: Program
   readonly attacher: Program
+  /** Of device plugins that run as processes. */
   devicePlugin(nodeName: string): Program
   bus(nodeName: string): PciBus
   /** Where the node's device plugin keeps its journal. */
@@ -74,9 +80,11 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 
   await applyManifests(cluster, signal)
   log('CRDs, roles and admission policies of deploy/ are applied')
-  const programs = await createPrograms(cluster, ec2, nodes, buses, options.code ?? 'src')
+  const asProcesses = options.devicePlugins === 'pods' ? [] : nodes
+  const programs = await createPrograms(cluster, ec2, asProcesses, buses, options.code ?? 'src')
   cleanUp.defer(() => allUndone(programs.all.map((program) => program.stop())))
   await startPrograms(cluster, programs, signal)
+  if (options.devicePlugins === 'pods') await startDevicePluginPods(cluster, signal)
   log('extender, attacher, device plugins and their scheduler are running')
 
   const kept = cleanUp.move()
@@ -88,7 +96,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     attacher: programs.attacher,
     devicePlugin: (nodeName) => found(programs.devicePlugins, nodeName),
     bus: (nodeName) => found(buses, nodeName),
-    stateDir: (nodeName) => stateDirOf(found(buses, nodeName)),
+    stateDir: (nodeName) => stateDirOf(cluster.node(nodeName)),
     instanceId: (nodeName) => instanceIdOf(nodes.findIndex(({ name }) => name === nodeName)),
     primaryEnis,
     programs: () => programs.all,
@@ -104,7 +112,8 @@ async function startBuses(
 ): Promise<Map<string, PciBus>> {
   const buses = new Map<string, PciBus>()
   for (const [index, { name }] of nodes.entries()) {
-    const root = path.join(cluster.runDir, `pci${index}`)
+    // Where a pod of the node has it by hostPath too.
+    const root = path.join(cluster.node(name).varLib, path.relative('/var/lib', machineRoot))
     await mkdir(root)
     const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: primaryMacOf(index) })
     cleanUp.defer(() => bus.stop())
@@ -180,9 +189,8 @@ async function createPrograms(
   const devicePlugins = new Map<string, Program>()
   for (const { name } of nodes) {
     const node = cluster.node(name)
-    const bus = found(buses, name)
-    const { root } = bus
-    const stateDir = stateDirOf(bus)
+    const { root } = found(buses, name)
+    const stateDir = stateDirOf(node)
     await mkdir(stateDir)
     const env = {
       ...common,
@@ -192,6 +200,10 @@ async function createPrograms(
       JIT_ENI_DEV: path.join(root, 'dev'),
       JIT_ENI_PROC: path.join(root, 'proc'),
       JIT_ENI_STATE_DIR: stateDir,
+      JIT_ENI_CDI_DIR: node.cdiSpecsDir,
+      JIT_ENI_DEVICE_INFO_DIR: path.join(node.varLib, 'device-info'),
+      // Nobody serves it here.
+      JIT_ENI_INSTANCE_METADATA: 'off',
       JIT_ENI_DEVICE_PLUGINS_DIR: node.devicePluginsDir,
       JIT_ENI_POD_RESOURCES_SOCKET: node.podResourcesSocket,
     }
@@ -227,8 +239,8 @@ async function notListening(program: Program, signal?: AbortSignal): Promise<nev
   throw new Error(`${program.name} ${why}; the end of its log:\n${program.recentLines.join('\n')}`)
 }
 
-function stateDirOf({ root }: PciBus): string {
-  return path.join(root, 'state')
+function stateDirOf({ varLib }: ClusterNode): string {
+  return path.join(varLib, 'jit-eni')
 }
 
 function found<T>(map: ReadonlyMap<string, T>, key: string): T {

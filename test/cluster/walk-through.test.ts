@@ -1,4 +1,5 @@
-// The main job, end to end on real Kubernetes: the walk-through of a 5G UPF with its own manifests, by the compiled programs.
+// The main job, end to end on real Kubernetes: the walk-through of a 5G UPF with its own manifests, by the compiled programs,
+// the device plugin in the pods of its DaemonSet.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, afterEach, before, describe, it } from 'node:test'
@@ -22,7 +23,7 @@ describe('the UPF walk-through', () => {
   let scenario: Scenario
   before(async () => {
     await runCommand('npm', ['run', 'build'], { cwd: fileURLToPath(new URL('../..', import.meta.url)) })
-    scenario = await Scenario.start({ code: 'dist', nodes: twoNodes })
+    scenario = await Scenario.start({ code: 'dist', devicePlugins: 'pods', nodes: twoNodes })
   })
   afterEach(() => scenario.check())
   after(() => scenario[Symbol.asyncDispose]())

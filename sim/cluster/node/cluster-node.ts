@@ -51,7 +51,11 @@ export class ClusterNode {
   readonly spec: NodeSpec
   /** Its InternalIP. */
   readonly address: string
-  /** Seen from outside of the node: what is /var/lib/kubelet inside. */
+  /** Seen from outside of the node: what is /var/lib inside. */
+  readonly varLib: string
+  /** What is /run/cdi inside. */
+  readonly cdiSpecsDir: string
+  /** What is /var/lib/kubelet inside. */
   readonly rootDir: string
   readonly devicePluginsDir: string
   readonly podResourcesSocket: string
@@ -69,6 +73,8 @@ export class ClusterNode {
     this.address = surroundings.address
     this.#surroundings = surroundings
     this.#directory = new NodeDirectory(surroundings.directory)
+    this.varLib = this.#directory.varLib
+    this.cdiSpecsDir = this.#directory.cdiSpecs
     this.rootDir = this.#directory.kubeletRoot
     this.devicePluginsDir = path.join(this.rootDir, 'device-plugins')
     this.podResourcesSocket = path.join(this.rootDir, 'pod-resources', 'kubelet.sock')
@@ -222,6 +228,9 @@ export class ClusterNode {
     await namespace.bindMount(directory.varLog, '/var/log')
     // runc's state and the sockets of the shims are below /run, whatever containerd's configuration says.
     await namespace.mountMemory('/run')
+    // Where a program on the node, or a pod by hostPath, writes CDI specs for containerd.
+    await namespace.makeDirectory('/run/cdi')
+    await namespace.bindMount(directory.cdiSpecs, '/run/cdi')
     for (const { standIn, target } of directory.kernelSettings()) {
       await namespace.bindMount(standIn, target)
     }

@@ -58,6 +58,11 @@ export class NodeNamespace {
     await this.#mount(['--bind', source, target])
   }
 
+  async makeDirectory(directory: string): Promise<void> {
+    const inside = this.inside('mkdir', ['-p', directory])
+    await runCommand(inside.command, inside.args)
+  }
+
   async mountMemory(target: string): Promise<void> {
     await this.#mount(['-t', 'tmpfs', 'tmpfs', target])
   }
