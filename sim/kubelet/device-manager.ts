@@ -58,6 +58,13 @@ export class DeviceManager {
     this.countAllocatedFromPods()
   }
 
+  /** A restart without its checkpoint: it knows of no resource, and not what running pods have. */
+  loseCheckpoint(): void {
+    this.#listed.clear()
+    this.#held = []
+    this.countAllocatedFromPods()
+  }
+
   /** isDevicePluginResource: of any other resource in a pod's limits the kubelet takes no notice. */
   knows(resource: string): boolean {
     return this.#listed.has(resource) || [...this.#allocated].some((key) => key.startsWith(`${resource}=`))

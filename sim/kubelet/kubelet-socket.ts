@@ -1,5 +1,7 @@
 // A gRPC service of the kubelet on its unix socket, and the wipe of sockets with which a kubelet begins.
-import { lstatSync, readdirSync, unlinkSync } from 'node:fs'
+import { once } from 'node:events'
+import { linkSync, lstatSync, readdirSync, unlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 
 import { Server, ServerCredentials, type UntypedServiceImplementation } from '@grpc/grpc-js'
@@ -17,6 +19,16 @@ export async function serve(
   )
   await promise
   return server
+}
+
+/** A socket file whose server is gone; connect(2) answers ECONNREFUSED. */
+export async function leaveStaleSocket(path: string): Promise<void> {
+  const closing = `${path}.closing`
+  const server = createServer().listen(closing)
+  await once(server, 'listening')
+  linkSync(closing, path)
+  server.close()
+  await once(server, 'close')
 }
 
 /** Only sockets: the checkpoint and directories stay (server.go, cleanupPluginDirectory). */

@@ -3,7 +3,8 @@
 //   admission one pod at a time, free healthy devices in random order, refusals with the kubelet's words; pods of an unknown
 //   resource admitted without a device; devices of ended pods freed only at the next admission or List; the count of allocated
 //   devices that a List may reset during Allocate; the panic over a device that vanishes during Allocate; restart with checkpoint,
-//   after which no pods are listed and none collected until their source has delivered; the rate limit of PodResources.
+//   after which no pods are listed and none collected until their source has delivered; the rate limit of PodResources; a lost
+//   checkpoint, after which running pods are listed without the devices that they hold; sockets left by a kill.
 // Not modelled: Node.status and its 10 s period (see counts()); the 5 minutes after which a stopped plugin's capacity is dropped;
 //   GetPreferredAllocation, PreStartContainer, topology and CPU manager; pods of several containers or resources, so neither the
 //   devices of init containers, which app containers use again, nor their absence from List; the plugin watcher; the checkpoint
@@ -11,7 +12,13 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { status, type sendUnaryData, type Server, type UntypedServiceImplementation } from '@grpc/grpc-js'
+import {
+  status,
+  type sendUnaryData,
+  type Server,
+  type ServiceError,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js'
 
 import { devicePluginApi, podResourcesApi } from '../../src/device-plugin/kubelet-api.ts'
 import type { Empty } from '../../src/device-plugin/gen/v1beta1/Empty.ts'
@@ -20,7 +27,7 @@ import { EffectFeed } from '../pci/effect-feed.ts'
 import { Admission, type AdmissionResult, type PodDemand } from './admission.ts'
 import { DeviceManager, type Pod, type ResourceCount } from './device-manager.ts'
 import type { KubeletEffects } from './effects.ts'
-import { removeSockets, serve } from './kubelet-socket.ts'
+import { leaveStaleSocket, removeSockets, serve } from './kubelet-socket.ts'
 import { podResourcesService } from './pod-resources-server.ts'
 import { RateLimit } from './rate-limit.ts'
 import { Registration } from './registration.ts'
@@ -58,6 +65,7 @@ export class Kubelet {
   readonly #podSourceDelayMs: number
   #servers: readonly Server[] = []
   #listAfter: Promise<void> | null = null
+  #podResourcesFailure: Partial<ServiceError> | null = null
 
   constructor({
     dir,
@@ -89,11 +97,7 @@ export class Kubelet {
       removeSockets(this.#at(name))
     }
     this.#servers = [
-      await serve(
-        this.#at('pod-resources/kubelet.sock'),
-        podResourcesApi.PodResourcesLister.service,
-        this.#podResources(),
-      ),
+      await this.#servePodResources(),
       await serve(this.#at('device-plugins/kubelet.sock'), devicePluginApi.Registration.service, this.#registrations()),
     ]
     this.effects.report('started')
@@ -111,6 +115,18 @@ export class Kubelet {
   async restart(): Promise<void> {
     this.stop()
     await this.start()
+  }
+
+  /** While it is stopped kubelet_internal_checkpoint goes: the next life does not know what the running pods have. */
+  loseCheckpoint(): void {
+    this.#devices.loseCheckpoint()
+  }
+
+  /** As stop(), and its sockets stay on the disk, as after SIGKILL or a reboot. */
+  async kill(): Promise<void> {
+    this.stop()
+    await leaveStaleSocket(this.#at('device-plugins/kubelet.sock'))
+    await leaveStaleSocket(this.#at('pod-resources/kubelet.sock'))
   }
 
   /** For good: what waits for an effect is refused. */
@@ -137,6 +153,11 @@ export class Kubelet {
     return this.#devices.counts()
   }
 
+  /** Open ListAndWatch streams of this resource. */
+  streams(resource: string): number {
+    return this.#registration.streams(resource)
+  }
+
   /** Null: Register works again. */
   refuseRegister(reason: string | null): void {
     this.#registration.faults.refuseWith = reason
@@ -159,6 +180,37 @@ export class Kubelet {
     return () => {
       this.#registration.faults.answerAfter = null
       resolve()
+    }
+  }
+
+  /** Register is answered well, but the list is not watched, until the returned function is called. */
+  watchNothing(): () => void {
+    this.#registration.faults.watchesNothing = true
+    return () => {
+      this.#registration.faults.watchesNothing = false
+    }
+  }
+
+  /** The kubelet notices the end of a stream only when the returned function is called. */
+  holdStreamEnds(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#registration.faults.endAfter = promise
+    return () => {
+      this.#registration.faults.endAfter = null
+      resolve()
+    }
+  }
+
+  /** Every call of PodResources fails so; null: it works again. */
+  failPodResources(failure: Partial<ServiceError> | null): void {
+    this.#podResourcesFailure = failure
+  }
+
+  /** PodResources is not served, and its socket is gone, until the returned function is called. */
+  removePodResources(): () => Promise<void> {
+    this.#servers[0]?.forceShutdown()
+    return async () => {
+      this.#servers = [await this.#servePodResources(), ...this.#servers.slice(1)]
     }
   }
 
@@ -209,8 +261,14 @@ export class Kubelet {
     }
   }
 
+  #servePodResources(): Promise<Server> {
+    const socket = this.#at('pod-resources/kubelet.sock')
+    return serve(socket, podResourcesApi.PodResourcesLister.service, this.#podResources())
+  }
+
   #podResources() {
     return podResourcesService({
+      failure: () => this.#podResourcesFailure,
       allows: () => this.#limit.allows(),
       listAfter: async () => {
         if (this.#listAfter !== null) this.effects.report('list-held')

@@ -10,6 +10,8 @@ import type { PodResourcesListerHandlers } from '../../src/device-plugin/gen/v1/
 import type { HeldDevices, ListedDevice, Pod } from './device-manager.ts'
 
 export interface PodResourcesSource {
+  /** Every call fails so. */
+  failure(): Partial<ServiceError> | null
   /** Counts the call against the server's limit. */
   allows(): boolean
   /** List waits for this. */
@@ -24,12 +26,18 @@ export interface PodResourcesSource {
   healthy(): readonly { readonly resource: string; readonly device: ListedDevice }[]
 }
 
+/** Why a call is refused before it is looked at. */
+function refusalOf(source: PodResourcesSource): Partial<ServiceError> | null {
+  return source.failure() ?? (source.allows() ? null : limitExceeded())
+}
+
 export function podResourcesService(
   source: PodResourcesSource,
 ): UntypedServiceImplementation & PodResourcesListerHandlers {
   return {
     List(_call, answer: sendUnaryData<ListPodResourcesResponse>) {
-      if (!source.allows()) return answer(limitExceeded())
+      const refusal = refusalOf(source)
+      if (refusal !== null) return answer(refusal)
       void source.listAfter().then(() => {
         const pods = source.activePods()
         source.collectEnded()
@@ -39,7 +47,8 @@ export function podResourcesService(
     },
     // Unlike List it collects no ended pods (server_v1.go).
     Get({ request }, answer: sendUnaryData<GetPodResourcesResponse>) {
-      if (!source.allows()) return answer(limitExceeded())
+      const refusal = refusalOf(source)
+      if (refusal !== null) return answer(refusal)
       const { podNamespace, podName } = request
       const pod = source.activePods().find(({ namespace, name }) => namespace === podNamespace && name === podName)
       if (pod === undefined) {
@@ -48,7 +57,8 @@ export function podResourcesService(
       answer(null, { podResources: podResources(pod, source.held()) })
     },
     GetAllocatableResources(_call, answer: sendUnaryData<AllocatableResourcesResponse>) {
-      if (!source.allows()) return answer(limitExceeded())
+      const refusal = refusalOf(source)
+      if (refusal !== null) return answer(refusal)
       answer(null, { devices: source.healthy().map(({ resource, device }) => containerDevices(resource, device)) })
     },
   }

@@ -18,15 +18,27 @@ export interface RegistrationFaults {
   dialAfter: Promise<void> | null
   /** Register is answered only after this; the list is watched before. */
   answerAfter: Promise<void> | null
+  /** Register is answered well, and the list never watched (kubernetes/kubernetes#92958). */
+  watchesNothing: boolean
+  /** The kubelet is told only after this that a stream has ended. */
+  endAfter: Promise<void> | null
 }
 
 export class Registration {
-  readonly faults: RegistrationFaults = { refuseWith: null, dialAfter: null, answerAfter: null }
+  readonly faults: RegistrationFaults = {
+    refuseWith: null,
+    dialAfter: null,
+    answerAfter: null,
+    watchesNothing: false,
+    endAfter: null,
+  }
   readonly #pluginDirectory: string
   readonly #dialDeadlineMs: number
   readonly #devices: DeviceManager
   readonly #effects: EffectFeed<KubeletEffects>
   readonly #current = new Map<string, PluginEndpoint>()
+  /** Whose stream is open. */
+  readonly #watched = new Set<PluginEndpoint>()
   /** One for each life of the kubelet: what an earlier life began has no effect on the next. */
   #process = Symbol('kubelet process')
 
@@ -58,13 +70,18 @@ export class Registration {
       throw new Error('the kubelet has ended')
     }
     this.#current.set(resourceName, plugin)
-    void this.#run(plugin)
+    if (!this.faults.watchesNothing) void this.#run(plugin)
     await this.faults.answerAfter
     this.#effects.report('registered', resourceName, endpoint)
   }
 
   plugin(resource: string): PluginEndpoint | undefined {
     return this.#current.get(resource)
+  }
+
+  /** Open ListAndWatch streams of this resource. */
+  streams(resource: string): number {
+    return [...this.#watched].filter((plugin) => plugin.resource === resource).length
   }
 
   cancelWatches(): void {
@@ -93,10 +110,13 @@ export class Registration {
   async #run(plugin: PluginEndpoint): Promise<void> {
     const { resource } = plugin
     const process = this.#process
+    this.#watched.add(plugin)
     await plugin.watch((devices) => {
       this.#devices.list(resource, devices)
       this.#effects.report('listed', resource, devices)
     })
+    this.#watched.delete(plugin)
+    await this.faults.endAfter
     plugin.close()
     if (process !== this.#process) return
     const current = this.#current.get(resource)

@@ -1,9 +1,10 @@
-// Watches the kubelet's device plugin directory: a kubelet that starts removes all sockets in it and makes its own anew.
+// Watches the kubelet's device plugin directory: a kubelet that starts removes all sockets in it and makes its own anew. The
+// directory itself may go and come again; while it is away there is no kubelet, and nothing fails.
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
-import { watch } from 'chokidar'
+import { type FSWatcher, watch } from 'chokidar'
 
 import type { Log } from '../process/log.ts'
 import { socketPrefix } from './plugin-server.ts'
@@ -24,6 +25,9 @@ export class KubeletSockets {
   readonly #kubeletListeners = new Set<() => void>()
   readonly #ours = new Set<Lost>()
   #identity: string | undefined
+  #watcher: FSWatcher | undefined
+  /** The directory that the watcher was made for. */
+  #watched: string | undefined
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -49,28 +53,47 @@ export class KubeletSockets {
     return () => this.#ours.delete(lost)
   }
 
-  /** Sockets of an earlier process that was killed. */
+  /** Sockets of an earlier process that was killed: whoever holds the lock (instance-lock.ts) is the only one alive. */
   removeLeftovers(): void {
-    for (const name of readdirSync(this.#directory)) {
+    for (const name of namesIn(this.#directory)) {
       if (name.startsWith(socketPrefix)) rmSync(join(this.#directory, name), { force: true })
     }
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const watcher = watch(this.#directory, { depth: 0, ignoreInitial: true })
-    // A quick replacement of the socket comes as 'change', not as 'add'.
-    watcher.on('all', () => this.#check())
-    watcher.on('error', (error) =>
-      this.#log.warn({ err: error }, 'watch of the plugin directory failed, still polling'),
-    )
     try {
       while (!signal.aborted) {
+        await this.#watchDirectory()
         this.#check()
         await delay(pollMs, undefined, { signal }).catch(() => undefined)
       }
     } finally {
-      await watcher.close()
+      await this.#watcher?.close()
     }
+  }
+
+  /** A watcher goes with the directory that it was made for. */
+  async #watchDirectory(): Promise<void> {
+    const directory = directoryAt(this.#directory)
+    if (directory === this.#watched) return
+    await this.#watcher?.close()
+    this.#watcher = undefined
+    this.#watched = directory
+    if (directory === undefined) {
+      this.#log.warn({ directory: this.#directory }, 'plugin directory is gone, waiting for it')
+      return
+    }
+    this.#log.info({ directory: this.#directory }, 'plugin directory watched')
+    this.#watcher = watch(this.#directory, { depth: 0, ignoreInitial: true })
+    this.#watcher.on('all', (event, path) => {
+      // The next one may get the same inode number.
+      if (event === 'unlinkDir' && path === this.#directory) this.#watched = undefined
+      // A quick replacement of a socket comes as 'change', not as 'add'.
+      this.#check()
+    })
+    this.#watcher.on('error', (error) =>
+      this.#log.warn({ err: error }, 'watch of the plugin directory failed, still polling'),
+    )
   }
 
   #check(): void {
@@ -91,4 +114,19 @@ export class KubeletSockets {
 function identityOf(path: string): string | undefined {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
   return found === undefined ? undefined : `${found.ino}:${found.ctimeNs}`
+}
+
+/** By device too: another mount may lie over it. */
+function directoryAt(path: string): string | undefined {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found && `${found.dev}:${found.ino}`
+}
+
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }

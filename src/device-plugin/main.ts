@@ -1,5 +1,6 @@
 // The device plugin: finds the ENIs of its node, gives them to their drivers, offers them to the kubelet, acknowledges claims.
 import { mkdirSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
 
 import { Cluster } from '../kube/cluster.ts'
 import { Informer } from '../kube/informer.ts'
@@ -7,15 +8,17 @@ import { attachmentParser, nodeENIParser, parseNode } from '../kube/objects.ts'
 import { attachmentsPath, nodeENIsPath, nodesPath } from '../kube/resource.ts'
 import { runProgram, runTogether } from '../process/lifecycle.ts'
 import { createLog } from '../process/log.ts'
-import { serveStatus } from '../process/status-server.ts'
 import { ClusterAttachmentWrites } from './attachment-writes.ts'
 import { systemClock } from './monotonic-clock.ts'
 import { WriterProcess } from './control-writes.ts'
+import { watchForDeadMounts } from './dead-mount.ts'
 import { DevicePlugin } from './device-plugin.ts'
+import { InstanceLock } from './instance-lock.ts'
 import { IprouteLinks } from './iproute-links.ts'
 import { Journal } from './journal.ts'
 import { PodResourcesClient } from './pod-resources.ts'
 import { devicePluginSettings } from './settings.ts'
+import { serveStatusInTurn } from './standby-status.ts'
 
 const programLog = createLog('device-plugin', process.env['LOG_LEVEL'])
 
@@ -28,7 +31,7 @@ await runProgram(programLog, async (signal) => {
   mkdirSync(stateDir, { recursive: true })
   const bootID = readFileSync(`${proc}/sys/kernel/random/boot_id`, 'utf8').trim()
   const journal = new Journal(`${stateDir}/cards`, bootID, log)
-  await journal.load()
+  const lock = new InstanceLock(stateDir, log)
 
   const nodes = new Informer({
     cluster,
@@ -48,7 +51,6 @@ await runProgram(programLog, async (signal) => {
   const caches = [nodes, nodeENIs, attachments]
 
   const writer = new WriterProcess()
-  writer.warmUp()
   const plugin = new DevicePlugin({
     settings,
     state: () =>
@@ -69,10 +71,17 @@ await runProgram(programLog, async (signal) => {
   // An empty list is no change, and yet the last thing to be waited for.
   void Promise.all(caches.map(({ synced }) => synced)).then(() => plugin.poke())
 
+  const kubeletDirs = [settings.devicePluginsDir, dirname(settings.podResourcesSocket)]
   await runTogether(signal, [
+    (stop) => watchForDeadMounts(kubeletDirs, stop),
     ...caches.map((cache) => (stop: AbortSignal) => cache.run(stop)),
-    (stop) => plugin.run(stop),
-    ...(listen === undefined ? [] : [(stop: AbortSignal) => serveStatus(plugin.status, listen, stop)]),
+    (stop) =>
+      lock.during(stop, async (ours) => {
+        await journal.load()
+        writer.warmUp()
+        await plugin.run(ours)
+      }),
+    ...(listen === undefined ? [] : [(stop: AbortSignal) => serveStatusInTurn(plugin.status, listen, lock, stop)]),
   ])
   writer.stop()
 })

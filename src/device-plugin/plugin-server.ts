@@ -56,7 +56,7 @@ export class PluginServer {
     return this.#watched.promise
   }
 
-  /** Resolves when the kubelet has ended its last ListAndWatch; it never opens another by itself. */
+  /** Resolves when a ListAndWatch has ended: it may have been the kubelet's, which never opens another by itself. */
   get abandoned(): Promise<void> {
     return this.#abandoned.promise
   }
@@ -105,7 +105,7 @@ export class PluginServer {
     this.#streams.add(stream)
     const forget = () => {
       this.#streams.delete(stream)
-      if (this.#streams.size === 0) this.#abandoned.resolve()
+      this.#abandoned.resolve()
     }
     stream.once('cancelled', forget)
     stream.once('close', forget)

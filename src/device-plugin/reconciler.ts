@@ -56,12 +56,12 @@ export class Reconciler {
   /** Attachments whose finalizer we have ended; the cache may show it a little longer. */
   readonly #finished = new Set<string>()
   readonly #warned = new Set<string>()
-  readonly #startedAt: number
+  /** Of the work, not of the process, which may have stood by for days before. */
+  #startedAt = Number.NEGATIVE_INFINITY
   #hasPassed = false
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
-    this.#startedAt = options.clock.monotonic()
   }
 
   /** Whether a whole pass has been made. */
@@ -70,7 +70,8 @@ export class Reconciler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { waker, work, log } = this.#options
+    const { waker, work, clock, log } = this.#options
+    this.#startedAt = clock.monotonic()
     while (!signal.aborted) {
       let waitMs = slowMs
       try {

@@ -1,8 +1,7 @@
 // Keeps one resource registered with the kubelet: serve, register, watch for loss, and start over with a new server.
-import { setTimeout as delay } from 'node:timers/promises'
-
 import { credentials } from '@grpc/grpc-js'
 
+import { type Clock, realClock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import { devicePluginApi, devicePluginVersion } from './kubelet-api.ts'
 import type { KubeletSockets } from './kubelet-sockets.ts'
@@ -24,17 +23,22 @@ export interface RegistrationOptions extends Omit<PluginServerOptions, 'director
   readonly log: Log
   /** After each change of `isRegistered`. */
   readonly onChange: () => void
+  /** Of the waits between tries. */
+  readonly clock?: Clock
 }
 
 export class Registration {
   readonly #options: RegistrationOptions
   readonly #log: Log
+  readonly #clock: Clock
   #server: PluginServer | undefined
   #isRegistered = false
+  #told: string | undefined
 
   constructor(options: RegistrationOptions) {
     this.#options = options
     this.#log = options.log.child({ resource: options.resource })
+    this.#clock = options.clock ?? realClock
   }
 
   /** The kubelet has this resource from us, and a stream on which it hears of changes. */
@@ -50,27 +54,35 @@ export class Registration {
   async run(signal: AbortSignal): Promise<void> {
     let backoffMs = firstBackoffMs
     while (!signal.aborted) {
-      const startedAt = performance.now()
-      try {
-        const why = await this.#registerOnce(signal)
-        if (!signal.aborted) this.#log.warn({ why }, 'registration lost, registering again')
-      } catch (error) {
-        if (!signal.aborted) this.#log.warn({ err: error, retryMs: backoffMs }, 'registration failed, trying again')
-      }
+      const startedAt = this.#clock.monotonic()
+      const trouble = await this.#registerOnce(signal).catch(asError)
+      if (!signal.aborted) this.#tell(trouble, backoffMs)
       this.#setRegistered(false)
-      if (performance.now() - startedAt > goodAfterMs) backoffMs = firstBackoffMs
-      await this.#kubeletOr(backoffMs, signal)
-      backoffMs = Math.min(backoffMs * 2, lastBackoffMs)
+      if (this.#clock.monotonic() - startedAt > goodAfterMs) backoffMs = firstBackoffMs
+      const isNewKubelet = await this.#kubeletOr(backoffMs, signal)
+      backoffMs = isNewKubelet ? firstBackoffMs : Math.min(backoffMs * 2, lastBackoffMs)
     }
     this.#server?.close()
+  }
+
+  /** A kubelet can be away for hours: the same trouble is told once. */
+  #tell(trouble: string | Error, retryMs: number): void {
+    if (typeof trouble === 'string') {
+      this.#told = undefined
+      this.#log.warn({ why: trouble }, 'registration lost, registering again')
+    } else if (trouble.message !== this.#told) {
+      this.#told = trouble.message
+      this.#log.warn({ err: trouble, retryMs }, 'registration failed, trying again')
+    }
   }
 
   /** Returns why the registration is no longer good. */
   async #registerOnce(signal: AbortSignal): Promise<string> {
     const { sockets } = this.#options
+    const kubelet = sockets.kubelet
+    if (kubelet === undefined) throw new Error(`there is no kubelet: ${sockets.kubeletSocket} does not exist`)
     const old = this.#server
     const server = new PluginServer(this.#options)
-    const kubelet = sockets.kubelet
     try {
       await server.listen()
       // Up to 1.36 a stream that ends disconnects whichever client has the resource's name by then (kubernetes#127803).
@@ -79,7 +91,7 @@ export class Registration {
       // devicemanager/plugin/v1beta1/handler.go), and what it misses there it never hears of.
       this.#server = server
       await this.#register(server, signal)
-      await watchedBy(server, signal)
+      await this.#watchedBy(server, signal)
     } catch (error) {
       server.close()
       throw error
@@ -91,7 +103,7 @@ export class Registration {
     return this.#loss(server, kubelet, signal)
   }
 
-  async #loss(server: PluginServer, kubelet: string | undefined, signal: AbortSignal): Promise<string> {
+  async #loss(server: PluginServer, kubelet: string, signal: AbortSignal): Promise<string> {
     const { sockets } = this.#options
     const { promise, resolve } = Promise.withResolvers<string>()
     const onAbort = () => resolve('stopping')
@@ -131,13 +143,28 @@ export class Registration {
     }
   }
 
-  /** Waits for the backoff, or for a change of the kubelet's socket, whichever comes first. */
-  async #kubeletOr(ms: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return
+  async #watchedBy(server: PluginServer, signal: AbortSignal): Promise<void> {
+    const late = Promise.withResolvers<never>()
+    const noStream = () => late.reject(new Error('the kubelet registered the resource but does not watch its list'))
+    const onAbort = () => late.reject(signal.reason)
+    const cancel = this.#clock.after(watchDeadlineMs, noStream)
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    try {
+      await Promise.race([server.watched, late.promise])
+    } finally {
+      cancel()
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Waits for the backoff, or for a change of the kubelet's socket, whichever comes first; true for the latter. */
+  async #kubeletOr(ms: number, signal: AbortSignal): Promise<boolean> {
     const changed = new AbortController()
     const unlisten = this.#options.sockets.onKubelet(() => changed.abort())
-    await delay(ms, undefined, { signal: AbortSignal.any([signal, changed.signal]) }).catch(() => undefined)
+    await sleep(this.#clock, ms, AbortSignal.any([signal, changed.signal]))
     unlisten()
+    return changed.signal.aborted
   }
 
   #setRegistered(is: boolean): void {
@@ -147,15 +174,6 @@ export class Registration {
   }
 }
 
-async function watchedBy(server: PluginServer, signal: AbortSignal): Promise<void> {
-  const done = new AbortController()
-  const late = delay(watchDeadlineMs, undefined, { signal: AbortSignal.any([signal, done.signal]) }).then(
-    () => {
-      throw new Error('the kubelet registered the resource but does not watch its list')
-    },
-    () => undefined,
-  )
-  await Promise.race([server.watched, late])
-  done.abort()
-  signal.throwIfAborted()
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
