@@ -10,10 +10,13 @@ import type { Journal } from './journal.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
 import type { StepFailure } from './plan.ts'
+import { cardInUse } from './refusals.ts'
+import type { SignsOfUse } from './signs-of-use.ts'
 
 export interface CardStepsOptions {
   readonly journal: Journal
   readonly binding: DriverBinding
+  readonly signs: SignsOfUse
   readonly writes: AttachmentWrites
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
@@ -34,6 +37,8 @@ export class CardSteps {
 
   async bind(attachment: ENIAttachment, card: KnownCard, driver: string): Promise<WorkOutcome> {
     const { binding, clock, journal, metrics, log } = this.#options
+    const inUse = await this.#whoHas(card)
+    if (inUse !== undefined) return inUse
     const startedAt = clock.monotonic()
     const notNoted = await this.#note(attachment, card, driver)
     if (notNoted !== undefined) return notNoted
@@ -50,6 +55,8 @@ export class CardSteps {
 
   async restore(attachment: ENIAttachment, card: KnownCard): Promise<WorkOutcome> {
     const { binding, clock, metrics, log } = this.#options
+    const inUse = await this.#whoHas(card)
+    if (inUse !== undefined) return inUse
     const startedAt = clock.monotonic()
     const change = await binding.restore(card)
     const ms = Math.round(clock.monotonic() - startedAt)
@@ -66,6 +73,12 @@ export class CardSteps {
     await writes.endFinalizer(attachment)
     log.info({ ...logFields(attachment), pciAddress }, 'card released')
     return { kind: 'done' }
+  }
+
+  /** Only a card with a userspace driver can be open in a process. */
+  async #whoHas(card: KnownCard): Promise<WorkOutcome | undefined> {
+    const sign = await this.#options.signs.of(card)
+    return sign === undefined ? undefined : { kind: 'failed', failure: cardInUse(card.pciAddress, sign) }
   }
 
   async #note(attachment: ENIAttachment, card: KnownCard, wantedDriver: string): Promise<WorkOutcome | undefined> {
@@ -115,7 +128,7 @@ function outcomeOf(reason: StepFailure['reason'], change: DriverChange): WorkOut
     case 'done':
       return change
     case 'failed':
-      return failed(reason, change.message)
+      return failed(change.isInUse === true ? 'CardInUse' : reason, change.message)
     case 'stuck':
       return { ...change, failure: { reason: 'SysfsStuck', message: change.message, terminal: false } }
   }

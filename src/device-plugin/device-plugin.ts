@@ -24,11 +24,15 @@ import type { PodResources } from './pod-resources.ts'
 import { Reconciler } from './reconciler.ts'
 import { Registrations } from './registrations.ts'
 import type { DevicePluginSettings } from './settings.ts'
+import { SignsOfUse } from './signs-of-use.ts'
 import { StatusWriter } from './status-writer.ts'
 import { LoopWaker } from './loop-waker.ts'
 
 export interface DevicePluginOptions {
-  readonly settings: Pick<DevicePluginSettings, 'resources' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir'>
+  readonly settings: Pick<
+    DevicePluginSettings,
+    'resources' | 'allowedDevices' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir'
+  >
   /** undefined until the caches have synced. */
   readonly state: () => ClusterState | undefined
   readonly writes: AttachmentWrites
@@ -87,7 +91,8 @@ export class DevicePlugin {
       scan: () => scanner.scan(),
       host: () => readHostNetwork(settings.proc),
       hasDriver: (driver) => binding.hasDriver(driver),
-      steps: new CardSteps({ journal, binding, writes, clock, metrics, log }),
+      allowedDevices: settings.allowedDevices,
+      steps: new CardSteps({ journal, binding, signs: new SignsOfUse(settings.proc), writes, clock, metrics, log }),
       statuses: new StatusWriter(writes, clock, log),
       registrations: this.#registrations,
       waker: this.#waker,

@@ -20,7 +20,13 @@ export interface BoundCard {
 export type DriverChange =
   | { readonly kind: 'done' }
   /** `driver` is what the card has now. */
-  | { readonly kind: 'failed'; readonly message: string; readonly driver: string | undefined }
+  | {
+      readonly kind: 'failed'
+      readonly message: string
+      readonly driver: string | undefined
+      /** It was not tried, because a process has the card open. */
+      readonly isInUse?: true
+    }
   | { readonly kind: 'stuck'; readonly message: string; readonly ended: Promise<void> }
 
 /** drivers_probe has finished when its write returns; this is for drivers that probe asynchronously. */
@@ -79,7 +85,7 @@ export class DriverBinding {
     const back = await this.#rollBack(card)
     if (back.kind === 'stuck') return back
     const after = back.kind === 'done' ? 'the kernel has the card again' : `and the way back failed: ${back.message}`
-    return { kind: 'failed', message: `${change.message}; ${after}`, driver: this.driverOf(card) }
+    return { ...change, message: `${change.message}; ${after}`, driver: this.driverOf(card) }
   }
 
   /** Gives the card to whichever driver the kernel chooses by itself. */
@@ -124,7 +130,10 @@ export class DriverBinding {
       case 'written':
         return { kind: 'done' }
       case 'refused':
-        return this.#failed(card, `write to ${outcome.path}: ${outcome.code}`)
+        return {
+          ...this.#failed(card, `write to ${outcome.path}: ${outcome.code}`),
+          ...(outcome.isInUse && { isInUse: true }),
+        }
       case 'stuck':
         return {
           ...outcome,
@@ -133,7 +142,7 @@ export class DriverBinding {
     }
   }
 
-  #failed(card: BoundCard, message: string): DriverChange {
+  #failed(card: BoundCard, message: string): DriverChange & { readonly kind: 'failed' } {
     return { kind: 'failed', message, driver: this.driverOf(card) }
   }
 

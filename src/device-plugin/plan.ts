@@ -4,6 +4,8 @@ import { deviceFinalizer } from '../api/names.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { KnownCard, Match } from './match.ts'
 import { macOf } from './match.ts'
+import type { GroupMate } from './pci-scan.ts'
+import { refusalOfGroup, refusalOfOpenCard, refusalToTake } from './refusals.ts'
 import { hasDeviceNode, isKernelDriver } from './userspace-driver.ts'
 
 export interface StepFailure {
@@ -11,8 +13,12 @@ export interface StepFailure {
     | 'AmbiguousMAC'
     | 'PCIAddressMismatch'
     | 'InterfaceInUse'
+    | 'DeviceNotAllowed'
+    | 'GroupInUse'
+    | 'CardInUse'
     | 'DriverMissing'
     | 'DriverChanged'
+    | 'DeviceNodeMissing'
     | 'CardMissing'
     | 'BindFailed'
     | 'RestoreFailed'
@@ -43,6 +49,10 @@ export interface Situation {
   /** Of the NodeENI; undefined while that is not known. */
   readonly generation: number | undefined
   readonly host: HostNetwork
+  /** Its vendor and device are among those that the setting allows. */
+  readonly isAllowed: boolean
+  /** Functions of the card's IOMMU group that somebody else uses. */
+  readonly foreignMates: readonly GroupMate[]
   /** Whose device is in the kubelet's list at this card's address. */
   readonly listed: 'nobody' | 'ours' | 'another'
   readonly occupancy: 'unknown' | 'free' | 'taken'
@@ -91,18 +101,19 @@ function useStep(situation: Situation): Step {
     const message = `the card with MAC ${macOf(attachment)} is at ${card.pciAddress}, dpdkPCIAddress says ${expectedAddress}`
     return refuseForGood(situation, 'PCIAddressMismatch', message)
   }
+  if (card.entry === undefined && !situation.isAllowed) {
+    const message = `${card.pciAddress} is a ${card.deviceID}, which JIT_ENI_ALLOWED_DEVICES does not name; it is left alone`
+    return refuseForGood(situation, 'DeviceNotAllowed', message)
+  }
   return wanted === 'kernel' ? kernelStep(situation, card) : userspaceStep(situation, card, wanted.userspace)
 }
 
 function userspaceStep(situation: Situation, card: KnownCard, driver: string): Step {
   const { work } = situation
-  if (card.driver === driver && !hasDeviceNode(card)) {
-    return refuse('BindFailed', `${driver} has ${card.pciAddress} and has made no device node for it`)
-  }
-  if (card.driver === driver) return offerStep(situation, card)
+  if (card.driver === driver) return boundStep(situation, card, driver)
   if (situation.listed === 'ours') return { kind: 'leave-list' }
-  const inUse = useByHost(situation, card)
-  if (inUse !== undefined) return refuse('InterfaceInUse', inUse)
+  const refusal = refusalToTake(situation, card)
+  if (refusal !== undefined) return { kind: 'refuse', failure: refusal }
   if (!situation.driverExists) {
     const message = `the kernel has no driver ${driver}; load its module on the node`
     return refuseForGood(situation, 'DriverMissing', message)
@@ -111,6 +122,18 @@ function userspaceStep(situation: Situation, card: KnownCard, driver: string): S
   if (work.kind === 'backing-off') return wait('backing off')
   if (mayBeInAPod(situation, card)) return wait(`the device is ${situation.occupancy} in the kubelet`)
   return { kind: 'bind', card, driver }
+}
+
+/** The card is where it should be; whether a pod could open it is another thing. */
+function boundStep(situation: Situation, card: KnownCard, driver: string): Step {
+  if (card.isNodeMissing) {
+    return refuse('DeviceNodeMissing', `the device node of IOMMU group ${card.iommuGroup?.number} is not there`)
+  }
+  if (!hasDeviceNode(card)) {
+    return refuse('BindFailed', `${driver} has ${card.pciAddress} and has made no device node for it`)
+  }
+  const refusal = refusalOfGroup(situation, card)
+  return refusal === undefined ? offerStep(situation, card) : { kind: 'refuse', failure: refusal }
 }
 
 /**
@@ -166,6 +189,8 @@ function releaseStep(situation: Situation): Step {
   if (match.kind !== 'found' || match.card.entry === undefined) return { kind: 'finish' }
   if (isKernelDriver(match.card.driver)) return { kind: 'finish' }
   if (hasResource(situation) && occupancy !== 'free') return wait(`the device is ${occupancy} in the kubelet`)
+  const inUse = refusalOfOpenCard(match.card)
+  if (inUse !== undefined) return { kind: 'refuse', failure: inUse }
   return { kind: 'restore', card: match.card }
 }
 
@@ -185,18 +210,6 @@ function refuse(reason: StepFailure['reason'], message: string): Step {
 function refuseForGood({ generation }: Situation, reason: StepFailure['reason'], message: string): Step {
   const judgedBy = generation === undefined ? {} : { observedGeneration: generation }
   return { kind: 'refuse', failure: { reason, message, terminal: true, ...judgedBy } }
-}
-
-/** What the node itself uses of the card, in one line. */
-function useByHost({ attachment, host }: Situation, card: KnownCard): string | undefined {
-  const used = card.interfaces.find(({ name }) => host.used.has(name))
-  if (used !== undefined) {
-    return `interface ${used.name} of ${card.pciAddress} has a route or an IPv6 address of the node itself; it is left alone`
-  }
-  // With routes in another table than the main one (policy routing) an address of the ENI is all that shows.
-  const address = attachment.status?.eni?.addresses?.find((own) => host.addresses.has(own))
-  if (address === undefined || card.interfaces.length === 0) return undefined
-  return `the node itself has address ${address} of ${card.pciAddress}; it is left alone`
 }
 
 function ambiguity(attachment: ENIAttachment, pciAddresses: readonly string[]): string {

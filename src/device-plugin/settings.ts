@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { z } from 'zod'
 
 import { listenAddress, logLevel, readSettings, resourceList, SettingsError } from '../process/settings.ts'
+import { allowedDevices, enaDevices } from './allowed-devices.ts'
 
 /** sun_path of a unix socket has 108 bytes, one of them the terminator (unix(7)). */
 const socketPathMaxBytes = 107
@@ -22,6 +23,8 @@ const schema = z
     JIT_ENI_DEVICE_PLUGINS_DIR: z.string().min(1).default('/var/lib/kubelet/device-plugins'),
     JIT_ENI_POD_RESOURCES_SOCKET: z.string().min(1).default('/var/lib/kubelet/pod-resources/kubelet.sock'),
     JIT_ENI_STATE_DIR: z.string().min(1).default('/var/lib/jit-eni'),
+    /** PCI devices that may be taken. */
+    JIT_ENI_ALLOWED_DEVICES: allowedDevices.default(allowedDevices.parse(enaDevices)),
     JIT_ENI_STATUS_LISTEN: listenAddress.optional(),
     LOG_LEVEL: logLevel,
   })
@@ -34,6 +37,7 @@ const schema = z
     proc: env.JIT_ENI_PROC,
     devicePluginsDir: env.JIT_ENI_DEVICE_PLUGINS_DIR,
     podResourcesSocket: env.JIT_ENI_POD_RESOURCES_SOCKET,
+    allowedDevices: env.JIT_ENI_ALLOWED_DEVICES,
     stateDir: env.JIT_ENI_STATE_DIR,
     statusListen: env.JIT_ENI_STATUS_LISTEN,
   }))

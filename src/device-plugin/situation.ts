@@ -5,9 +5,10 @@ import type { CardWork } from './card-work.ts'
 import type { DeviceLists } from './device-lists.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { Journal, JournalEntry } from './journal.ts'
-import type { Match } from './match.ts'
+import type { KnownCard, Match } from './match.ts'
 import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
+import type { GroupMate } from './pci-scan.ts'
 import type { Situation } from './plan.ts'
 
 /** What one pass has found on the node and in the cluster. */
@@ -24,6 +25,8 @@ export interface Knowledge {
   readonly occupancy: Occupancy
   readonly work: CardWork
   readonly hasDriver: (driver: string) => boolean
+  /** Vendor and device, as "1d0f:ec20". */
+  readonly allowedDevices: ReadonlySet<string>
 }
 
 export interface PlacedSituation extends Situation {
@@ -50,6 +53,8 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     expectedAddress: nodeENI?.spec.dpdkPCIAddress,
     generation: nodeENI?.metadata.generation,
     host: findings.host,
+    isAllowed: match.kind === 'found' && knowledge.allowedDevices.has(match.card.deviceID),
+    foreignMates: match.kind === 'found' ? foreignMates(match.card, findings) : [],
     listed: listedFor(uid, resourceName, address, knowledge.lists),
     occupancy: occupancyOf(key, knowledge.occupancy),
     isJournaled: entry !== undefined,
@@ -69,6 +74,22 @@ function wantedDriver(
   }
   if (ofNodeENI === undefined) return 'unknown'
   return ofNodeENI === 'kernel' ? 'kernel' : { userspace: ofNodeENI }
+}
+
+/** Drivers that leave a group to whoever opens it (driver_managed_dma in the kernel). */
+const harmlessDrivers: ReadonlySet<string | undefined> = new Set([undefined, 'vfio-pci', 'pci-stub', 'pcieport'])
+
+/** Another card that an ENIAttachment gives to a userspace driver leaves the kernel's, too. */
+function foreignMates({ groupMates }: KnownCard, { demand, matches }: Findings): readonly GroupMate[] {
+  if (groupMates.length === 0) return []
+  const ours = demand.attachments.map((attachment) => {
+    const match = matches.get(attachment.metadata.uid)
+    if (match?.kind !== 'found') return undefined
+    const nodeENI = demand.nodeENIs.get(attachment.spec.nodeENI)
+    const wanted = wantedDriver(match.card.entry, nodeENI && (userspaceDriverOf(nodeENI.spec) ?? 'kernel'))
+    return typeof wanted === 'string' ? undefined : match.card.pciAddress
+  })
+  return groupMates.filter(({ pciAddress, driver }) => !harmlessDrivers.has(driver) && !ours.includes(pciAddress))
 }
 
 /** The last address of a vanished card counts only until another card has it. */

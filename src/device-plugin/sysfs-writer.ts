@@ -1,6 +1,6 @@
 // A child process that does nothing but write to sysfs control files, one list of writes per request. It can block for ever
 // in the kernel (unbind of a card in use) without stopping the device plugin, which control-writes.ts guards it for.
-import { closeSync, constants, openSync, statSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 
 export interface ControlWrite {
   readonly path: string
@@ -29,6 +29,8 @@ export interface WriteRefusal {
   readonly path: string
   /** errno name, such as ENODEV, or in words what is wrong. */
   readonly code: string
+  /** Not tried: it would not have returned before a process closes the card. */
+  readonly isInUse?: true
 }
 
 /** Control files name a card by its PCI address; since the scan another card, of somebody else, may have come there. */
@@ -38,10 +40,20 @@ function replaced({ directory, inode }: CardAppearance): WriteRefusal | undefine
   return String(now.ino) === inode ? undefined : { path: directory, code: 'another card is there now' }
 }
 
+/**
+ * An unbind from vfio-pci does not return while a process has the card open, and only then the card is enabled. Asked here, with
+ * nothing between the question and the write.
+ */
+function wouldWait({ directory }: CardAppearance, path: string): boolean {
+  if (!path.endsWith('/drivers/vfio-pci/unbind')) return false
+  return Number.parseInt(readFileSync(`${directory}/enable`, 'utf8'), 10) > 0
+}
+
 /** Stops at the first write that the kernel refuses. */
-function writeAll(writes: readonly ControlWrite[]): WriteRefusal | undefined {
+function writeAll(card: CardAppearance, writes: readonly ControlWrite[]): WriteRefusal | undefined {
   for (const { path, value } of writes) {
     try {
+      if (wouldWait(card, path)) return { path, code: 'a process has the card open', isInUse: true }
       // bind, unbind and drivers_probe are write-only: "r+" is EACCES even for root.
       const file = openSync(path, constants.O_WRONLY)
       try {
@@ -57,7 +69,7 @@ function writeAll(writes: readonly ControlWrite[]): WriteRefusal | undefined {
 }
 
 process.on('message', ({ id, card, writes }: WriteRequest) => {
-  const refused = replaced(card) ?? writeAll(writes)
+  const refused = replaced(card) ?? writeAll(card, writes)
   process.send?.({ id, ...(refused && { refused }) } satisfies WriteAnswer)
 })
 process.on('disconnect', () => process.exit(0))

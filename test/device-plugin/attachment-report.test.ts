@@ -40,6 +40,8 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       host: { used: new Set(), uplinks: new Set(), addresses: new Set() },
       listed: 'ours',
       occupancy: held ? 'taken' : 'free',
+      isAllowed: true,
+      foreignMates: [],
       isJournaled: true,
       work: { kind: 'none' },
       address,

@@ -97,6 +97,22 @@ test('nothing is written when another card is at the address of the one that was
   assert.equal(readFileSync(join(directory, 'plain'), 'utf8'), 'x')
 })
 
+test('a card that a process has open is not unbound from vfio-pci: that would not return', async (t) => {
+  const directory = scratch(t)
+  const drivers = join(directory, 'drivers/vfio-pci')
+  mkdirSync(drivers, { recursive: true })
+  const unbind = join(drivers, 'unbind')
+  writeFileSync(unbind, '')
+  writeFileSync(join(directory, 'enable'), '1\n')
+  const writer = writerWith(t, patientMs)
+  const writes = [{ path: unbind, value: '0000:00:06.0' }]
+  const refused = { kind: 'refused', path: unbind, code: 'a process has the card open', isInUse: true }
+  assert.deepEqual(await writer.write(cardIn(directory), writes), refused)
+  assert.equal(readFileSync(unbind, 'utf8'), '')
+  writeFileSync(join(directory, 'enable'), '0\n')
+  assert.deepEqual(await writer.write(cardIn(directory), writes), { kind: 'written' })
+})
+
 const brokenStarts: Readonly<Record<string, () => ChildProcess>> = {
   'cannot be started': () => {
     throw new Error('spawn EAGAIN')

@@ -9,6 +9,7 @@ import { pino } from 'pino'
 import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
 import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
+import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devices.ts'
 import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
@@ -84,6 +85,7 @@ export class NodeUnderTest {
     const plugin = new DevicePlugin({
       settings: {
         resources: new Set([resource]),
+        allowedDevices: allowedDevices.parse(enaDevices),
         sys: join(this.root, 'sys'),
         dev: join(this.root, 'dev'),
         proc: join(this.root, 'proc'),

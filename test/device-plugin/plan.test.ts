@@ -24,6 +24,8 @@ function stepWhen(more: Partial<Situation>) {
     expectedAddress: undefined,
     generation: 3,
     host: unused,
+    isAllowed: true,
+    foreignMates: [],
     listed: 'nobody',
     occupancy: 'free',
     isJournaled: false,
@@ -128,6 +130,35 @@ suite('a card that is refused', () => {
     assert.deepEqual([reason, terminal], ['DriverMissing', true])
   })
 
+  test('is of another make than the setting allows: that ends the attachment; one that is ours already goes on', () => {
+    const { reason, terminal, message } = failureWhen({ isAllowed: false })
+    assert.deepEqual([reason, terminal], ['DeviceNotAllowed', true])
+    assert.match(message, /1d0f:ec20.*JIT_ENI_ALLOWED_DEVICES/)
+    assert.equal(failureWhen({ isAllowed: false, wanted: 'kernel' }).reason, 'DeviceNotAllowed')
+    assert.equal(stepWhen({ isAllowed: false, match: { kind: 'found', card: bound } }).kind, 'offer')
+  })
+
+  test('shares its IOMMU group with a function that somebody else uses: bound or not, and it names both', () => {
+    const foreignMates = [{ pciAddress: '0000:00:06.1', driver: 'nvme' }]
+    const { reason, message } = failureWhen({ foreignMates })
+    assert.equal(reason, 'GroupInUse')
+    assert.match(message, /0000:00:06\.0.*0000:00:06\.1.*nvme/)
+    assert.equal(failureWhen({ foreignMates, match: { kind: 'found', card: bound } }).reason, 'GroupInUse')
+    assert.equal(stepWhen({ foreignMates, wanted: 'kernel' }).kind, 'record')
+  })
+
+  test('is open in a process while it should change its driver', () => {
+    const open = { ...bound, isOpen: true }
+    const wanted = { userspace: 'igb_uio' }
+    assert.equal(failureWhen({ wanted, match: { kind: 'found', card: open } }).reason, 'CardInUse')
+    assert.equal(stepWhen({ match: { kind: 'found', card: open } }).kind, 'offer')
+  })
+
+  test('has no device node', () => {
+    const card = { ...bound, isNodeMissing: true }
+    assert.equal(failureWhen({ match: { kind: 'found', card } }).reason, 'DeviceNodeMissing')
+  })
+
   test('is ambiguous', () => {
     const match = { kind: 'ambiguous', pciAddresses: ['0000:00:06.0', '0000:00:07.0'] } as const
     assert.equal(failureWhen({ match }).reason, 'AmbiguousMAC')
@@ -182,6 +213,12 @@ suite('a release', () => {
 
   test('does nothing to a card that was never changed', () => {
     assert.equal(stepWhen({ attachment: deleting }).kind, 'finish')
+  })
+
+  test('withdraws a card that a process has open, and gives it back when that has closed it', () => {
+    const open = { kind: 'found', card: { ...bound, isOpen: true } } as const
+    assert.equal(stepWhen({ ...ours, match: open, listed: 'ours' }).kind, 'withdraw')
+    assert.equal(failureWhen({ ...ours, match: open }).reason, 'CardInUse')
   })
 
   test('leaves a card in quarantine alone', () => {

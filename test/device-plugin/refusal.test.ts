@@ -73,6 +73,54 @@ test('a card at another address than dpdkPCIAddress says is refused for good', a
   assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
 })
 
+test('a card whose vendor and device the setting does not name is refused for good', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { mac })
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1, deviceID: '8086:1889' })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'DeviceNotAllowed')
+  assert.equal(node.cluster.get('a')?.status?.phase, 'Failed')
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+})
+
+test('a card whose IOMMU group somebody else uses is refused, and the other function of the group is not touched', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  const disk = node.bus.addFunction(bdf, { pciClass: '0x010802', deviceID: '1d0f:8061', driver: 'nvme' })
+  const written: unknown[] = []
+  node.bus.effects.on('write-refused', (write) => written.push(write))
+  node.cluster.addAttachment('a', { mac })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'GroupInUse')
+  await node.passed()
+  assert.match(node.cluster.device('a')?.failure?.message ?? '', new RegExp(`${disk}.*nvme`))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+  assert.deepEqual(written, [])
+})
+
+test('two cards of ours in one IOMMU group with a bridge are both bound', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  node.bus.addFunction(bdf, { pciClass: '0x060400', deviceID: '1d0f:0200', driver: 'pcieport' })
+  await node.bus.plug({ mac: '02:00:00:00:00:67', eniId: 'eni-b', deviceIndex: 2, inGroupOf: bdf })
+  node.cluster.addAttachment('a', { mac })
+  node.cluster.addAttachment('b', { mac: '02:00:00:00:00:67' })
+  await node.cluster.until(() => ['a', 'b'].every((name) => node.cluster.device(name)?.health === 'Healthy'))
+  assert.deepEqual(
+    new Set(
+      node.bus
+        .cards()
+        .slice(1)
+        .map(({ driver }) => driver),
+    ),
+    new Set(['vfio-pci']),
+  )
+})
+
 test('a card that vfio-pci refuses goes back to the kernel, and is tried again until it works', async (t) => {
   const node = await startNode(t, { iommu: 'noiommu', settleDeadlineMs: 200 })
   const mode = join(node.root, 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode')

@@ -1,6 +1,8 @@
 // Release: out of the kubelet before out of the driver before out of the object, and never under a pod.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 
 import type { ControlWrites, WriteOutcome } from '../../src/device-plugin/control-writes.ts'
@@ -104,6 +106,46 @@ test('the next card at the address of one that vanished is another device', asyn
   assert.match(pod.response?.envs['PCIDEVICE_INTEL_COM_UPF_DATAPLANE_INFO'] ?? '', /"id":"eni-b"/)
   node.cluster.delete('a')
   node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
+test('a card that a process still has open, whatever the kubelet says, is unbound when that process has closed it', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  node.bus.hold(bdf)
+  const waited: string[] = []
+  node.bus.effects.on('waiting', (_card, operation) => waited.push(operation))
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'CardInUse')
+  await node.passed()
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
+  assert.equal(node.cluster.isReleased('a'), false)
+  await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.capacity === 0)
+
+  node.bus.release(bdf)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+  assert.deepEqual(waited, [])
+})
+
+test('a process that is seen with the device node only just before the unbind stops it too', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  const { deviceNode } = node.bus.cards().find((card) => card.bdf === bdf) ?? {}
+  const files = join(node.root, 'proc/4711/fd')
+  mkdirSync(files, { recursive: true })
+  symlinkSync(deviceNode ?? '', join(files, '7'))
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'CardInUse')
+  assert.match(node.cluster.device('a')?.failure?.message ?? '', /process 4711 has \/dev\/vfio/)
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
+  rmSync(files, { recursive: true })
   await node.cluster.until(() => node.cluster.isReleased('a'))
 })
 

@@ -34,3 +34,16 @@ test('without the name of its node', () => {
   assert.equal(status, 1)
   assert.equal(stderr, 'environment: NODE_NAME: set it to spec.nodeName of this pod\n')
 })
+
+test('with a PCI device that is none', () => {
+  const { status, stderr } = runWith({
+    NODE_NAME: 'node-a',
+    JIT_ENI_RESOURCES: 'intel.com/upf_dataplane',
+    JIT_ENI_ALLOWED_DEVICES: '1d0f:ec20,ena',
+  })
+  assert.equal(status, 1)
+  assert.equal(
+    stderr,
+    'environment: JIT_ENI_ALLOWED_DEVICES: must be PCI ids such as 1d0f:ec20, with commas between them\n',
+  )
+})

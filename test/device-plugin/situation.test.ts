@@ -27,6 +27,7 @@ function knowledge(): Knowledge {
     occupancy: new Occupancy(),
     work: new CardWork(systemClock, silent, () => undefined),
     hasDriver: () => true,
+    allowedDevices: new Set(['1d0f:ec20']),
   }
 }
 
@@ -74,4 +75,29 @@ test('the driver is that of the NodeENI, but a card that is ours keeps the one i
 
 test('of an attachment whose NodeENI is not known nothing is wanted', () => {
   assert.equal(situation(knowledge(), [shown], [{ spec: { nodeENI: 'other' } }]).wanted, 'unknown')
+})
+
+test('a card of another make than the setting names is not allowed', () => {
+  assert.equal(situation(knowledge(), [shown], [{}]).isAllowed, true)
+  assert.equal(situation(knowledge(), [{ ...shown, deviceID: '1d0f:efa2' }], [{}]).isAllowed, false)
+})
+
+const other = '0000:00:07.0'
+const withMate = (driver: string | undefined) => ({ ...shown, groupMates: [{ pciAddress: other, driver }] })
+
+for (const driver of [undefined, 'vfio-pci', 'pci-stub', 'pcieport']) {
+  test(`a function of the same IOMMU group with driver ${driver ?? 'none'} is in nobody's use`, () => {
+    assert.deepEqual(situation(knowledge(), [withMate(driver)], [{}]).foreignMates, [])
+  })
+}
+
+test("a card of the same group with the kernel's driver is foreign, unless it is to leave that driver too", () => {
+  const mate = { pciAddress: other, driver: 'ena' }
+  const otherMac = '02:00:00:00:00:67'
+  const sibling = cardAt(other, { interfaces: [{ name: 'ens7', mac: otherMac }] })
+  const cards = [withMate('ena'), sibling]
+  assert.deepEqual(situation(knowledge(), cards, [{}]).foreignMates, [mate])
+  assert.deepEqual(situation(knowledge(), cards, [{}, { uid: 'uid-b', mac: otherMac }]).foreignMates, [])
+  const elsewhere = { uid: 'uid-b', mac: otherMac, spec: { nodeENI: 'unknown' } }
+  assert.deepEqual(situation(knowledge(), cards, [{}, elsewhere]).foreignMates, [mate])
 })

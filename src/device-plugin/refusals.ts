@@ -1,0 +1,48 @@
+// Why a card must not be taken from whoever has it: the node itself, somebody else in its IOMMU group, or a process that has it
+// open. What is refused here is left untouched and asked again at each pass.
+import type { KnownCard } from './match.ts'
+import type { Situation, StepFailure } from './plan.ts'
+
+export function refusalToTake(situation: Situation, card: KnownCard): StepFailure | undefined {
+  const inUse = useByHost(situation, card)
+  if (inUse !== undefined) return passing('InterfaceInUse', inUse)
+  return refusalOfGroup(situation, card) ?? refusalOfOpenCard(card)
+}
+
+/** Who opens an IOMMU group has all its functions, and nobody can open one of which the kernel uses a function. */
+export function refusalOfGroup({ foreignMates }: Situation, card: KnownCard): StepFailure | undefined {
+  const [mate] = foreignMates
+  if (mate === undefined) return undefined
+  return passing(
+    'GroupInUse',
+    `${card.pciAddress} shares IOMMU group ${card.iommuGroup?.number} with ${mate.pciAddress}, which is in use by ${mate.driver}; both are left alone`,
+  )
+}
+
+/** An unbind would not return before that process ends. */
+export function refusalOfOpenCard({ isOpen, pciAddress }: KnownCard): StepFailure | undefined {
+  return isOpen ? cardInUse(pciAddress, 'its enable count is not 0') : undefined
+}
+
+export function cardInUse(pciAddress: string, sign: string): StepFailure {
+  return passing(
+    'CardInUse',
+    `a process has ${pciAddress} open (${sign}); it keeps its driver until that process closes it`,
+  )
+}
+
+/** What the node itself uses of the card, in one line. */
+function useByHost({ attachment, host }: Situation, card: KnownCard): string | undefined {
+  const used = card.interfaces.find(({ name }) => host.used.has(name))
+  if (used !== undefined) {
+    return `interface ${used.name} of ${card.pciAddress} has a route or an IPv6 address of the node itself; it is left alone`
+  }
+  // With routes in another table than the main one (policy routing) an address of the ENI is all that shows.
+  const address = attachment.status?.eni?.addresses?.find((own) => host.addresses.has(own))
+  if (address === undefined || card.interfaces.length === 0) return undefined
+  return `the node itself has address ${address} of ${card.pciAddress}; it is left alone`
+}
+
+function passing(reason: StepFailure['reason'], message: string): StepFailure {
+  return { reason, message, terminal: false }
+}
