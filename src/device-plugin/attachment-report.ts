@@ -56,7 +56,7 @@ export function reportOn(input: ReportInput): Report {
   const status = deviceStatus(
     before,
     {
-      card: match.kind === 'found' ? match.card : undefined,
+      card: match.kind === 'found' || match.kind === 'recovered' ? match.card : undefined,
       isBound: step.kind === 'offer' && situation.wanted !== 'kernel',
       health: healthOf(step),
       advertised,
@@ -93,6 +93,7 @@ function healthOf(step: Step): DeviceStatus['health'] {
       return 'Healthy'
     case 'wait':
     case 'record':
+    case 'adopt':
     case 'bind':
       return undefined
     case 'await-card':

@@ -35,6 +35,15 @@ export class CardSteps {
     return (await this.#note(attachment, card, card.driver ?? 'none')) ?? { kind: 'done' }
   }
 
+  /** The journal entry of a card that has its userspace driver still, again. */
+  async adopt(attachment: ENIAttachment, card: KnownCard, kernelDriver: string | undefined): Promise<WorkOutcome> {
+    const { driver = 'none' } = card
+    const notNoted = await this.#note(attachment, { ...card, driver: kernelDriver }, driver)
+    if (notNoted !== undefined) return notNoted
+    this.#options.log.warn({ ...logFields(attachment, card), driver }, 'card recognised without its journal entry')
+    return { kind: 'done' }
+  }
+
   async bind(attachment: ENIAttachment, card: KnownCard, driver: string): Promise<WorkOutcome> {
     const { binding, clock, journal, metrics, log } = this.#options
     const inUse = await this.#whoHas(card)

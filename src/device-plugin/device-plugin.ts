@@ -6,6 +6,7 @@ import { AllocateGate } from './allocate-gate.ts'
 import { Allocator } from './allocator.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
 import { CardSteps } from './card-steps.ts'
+import { CardVisits } from './card-visits.ts'
 import { CardWork } from './card-work.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
@@ -70,6 +71,8 @@ export class DevicePlugin {
     const binding = new DriverBinding({ ...options, sys: settings.sys, writes: options.controlWrites })
     const scanner = new PciScanner(settings.sys, settings.dev)
     const work = new CardWork(clock, log, poke)
+    const signs = new SignsOfUse(settings.proc)
+    const scan = () => scanner.scan()
 
     this.#podResources = podResources
     this.#sockets = new KubeletSockets(settings.devicePluginsDir, log)
@@ -88,11 +91,12 @@ export class DevicePlugin {
     this.#reconciler = new Reconciler({
       state: options.state,
       managed: settings.resources,
-      scan: () => scanner.scan(),
+      scan,
       host: () => readHostNetwork(settings.proc),
       hasDriver: (driver) => binding.hasDriver(driver),
       allowedDevices: settings.allowedDevices,
-      steps: new CardSteps({ journal, binding, signs: new SignsOfUse(settings.proc), writes, clock, metrics, log }),
+      visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
+      steps: new CardSteps({ journal, binding, signs, writes, clock, metrics, log }),
       statuses: new StatusWriter(writes, clock, log),
       registrations: this.#registrations,
       waker: this.#waker,

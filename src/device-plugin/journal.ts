@@ -32,6 +32,7 @@ export class Journal {
   readonly #directory: string
   readonly #log: Log
   readonly #entries = new Map<string, JournalEntry>()
+  readonly #unreadable = new Set<string>()
   #lastChange: Promise<unknown> = Promise.resolve()
 
   constructor(directory: string, bootID: string, log: Log) {
@@ -50,8 +51,10 @@ export class Journal {
       }
       const entry = await readEntry(join(this.#directory, name))
       if (entry instanceof Error) {
+        this.#unreadable.add(name.slice(0, -suffix.length))
         this.#log.warn({ file: name, err: entry }, 'journal file ignored: it cannot be read')
       } else if (entry === undefined || `${entry.pciAddress}${suffix}` !== name) {
+        this.#unreadable.add(name.slice(0, -suffix.length))
         this.#log.warn({ file: name }, 'journal file ignored: it is not a whole entry')
       } else if (entry.bootID === this.bootID) {
         this.#entries.set(entry.pciAddress, entry)
@@ -59,6 +62,11 @@ export class Journal {
         await rm(join(this.#directory, name), { force: true })
       }
     }
+  }
+
+  /** PCI addresses of cards that were ours once: there is something of them that cannot be read. */
+  get unreadable(): ReadonlySet<string> {
+    return this.#unreadable
   }
 
   /** The entry of this very card: same boot, same address, same appearance. */
@@ -81,6 +89,7 @@ export class Journal {
     return this.#inOrder(async () => {
       await this.#replace(this.#path(entry.pciAddress), JSON.stringify(entry))
       this.#entries.set(entry.pciAddress, entry)
+      this.#unreadable.delete(entry.pciAddress)
     })
   }
 

@@ -11,6 +11,10 @@ export interface KnownCard extends PciCard {
 export type Match =
   | { readonly kind: 'absent' }
   | { readonly kind: 'found'; readonly card: KnownCard }
+  /** Neither MAC nor journal says so, and yet there is no doubt (recovery.ts). */
+  | { readonly kind: 'recovered'; readonly card: KnownCard; readonly kernelDriver: string | undefined }
+  /** The card at this address may be the attachment's, and nothing proves it. */
+  | { readonly kind: 'unidentified'; readonly pciAddress: string }
   /** Several cards show the MAC, or several attachments name it: none of them is touched. */
   | { readonly kind: 'ambiguous'; readonly pciAddresses: readonly string[] }
 

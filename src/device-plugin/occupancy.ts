@@ -103,6 +103,13 @@ export class Occupancy {
     return this.#last?.holders.get(key) ?? this.#unconfirmed.get(key)
   }
 
+  /** Resources of which a pod has, or may have, the device of this ID. */
+  resourcesHolding(deviceID: string): readonly string[] {
+    const keys = [...(this.#last?.holders.keys() ?? []), ...this.#unconfirmed.keys(), ...this.#handedOut.keys()]
+    const suffix = ` ${deviceID}`
+    return [...new Set(keys.filter((key) => key.endsWith(suffix)).map((key) => key.slice(0, -suffix.length)))]
+  }
+
   isHandedOut(key: DeviceKey): boolean {
     return this.#handedOut.has(key)
   }

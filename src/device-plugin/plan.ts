@@ -11,6 +11,7 @@ import { hasDeviceNode, isKernelDriver } from './userspace-driver.ts'
 export interface StepFailure {
   readonly reason:
     | 'AmbiguousMAC'
+    | 'CardNotIdentified'
     | 'PCIAddressMismatch'
     | 'InterfaceInUse'
     | 'DeviceNotAllowed'
@@ -68,6 +69,8 @@ export type Step =
   | { readonly kind: 'refuse'; readonly failure: StepFailure }
   /** Note the card's identity before a pod can take its interface out of our sight. */
   | { readonly kind: 'record'; readonly card: KnownCard }
+  /** The same for a card whose journal entry was lost. */
+  | { readonly kind: 'adopt'; readonly card: KnownCard; readonly kernelDriver: string | undefined }
   | { readonly kind: 'bind'; readonly card: KnownCard; readonly driver: string }
   /** The card is as it should be; with a resource it is in the kubelet's list. */
   | { readonly kind: 'offer'; readonly card: KnownCard }
@@ -84,12 +87,30 @@ export function nextStep(situation: Situation): Step {
   return isDeleting(situation.attachment) ? releaseStep(situation) : useStep(situation)
 }
 
+/** A card that shows no MAC and has no journal entry: first its entry, then all else; without one it is left alone. */
+function recoveryStep(situation: Situation): Step | undefined {
+  const { attachment, match, work, occupancy } = situation
+  if (match.kind === 'unidentified') {
+    const { pciAddress } = match
+    const message = `the card at ${pciAddress} shows no MAC and nothing proves that it has ${macOf(attachment)}; it is looked at when no pod can have it`
+    return refuse('CardNotIdentified', message)
+  }
+  if (match.kind !== 'recovered') return undefined
+  if (work.kind === 'running') return wait('work under way')
+  if (work.kind === 'backing-off') return work.failure ? { kind: 'refuse', failure: work.failure } : wait('backing off')
+  // Who holds it may contradict.
+  if (hasResource(situation) && occupancy === 'unknown') return wait('the kubelet has not said who has what')
+  return { kind: 'adopt', card: match.card, kernelDriver: match.kernelDriver }
+}
+
 function useStep(situation: Situation): Step {
   const { attachment, match, work, wanted, expectedAddress } = situation
   const earlier = attachment.status?.device?.failure
   if (earlier?.terminal === true) return { kind: 'refuse', failure: earlier as StepFailure }
-  if (match.kind === 'absent') return { kind: 'await-card' }
+  const recovery = recoveryStep(situation)
+  if (recovery !== undefined) return recovery
   if (match.kind === 'ambiguous') return refuse('AmbiguousMAC', ambiguity(attachment, match.pciAddresses))
+  if (match.kind !== 'found') return { kind: 'await-card' }
   const { card } = match
   // Unbind takes the driver's link away before the driver gives up its interface (__device_release_driver, dd.c).
   if (card.driver === undefined && card.interfaces.length > 0) return wait('the card is being taken from its driver')
@@ -177,6 +198,8 @@ function releaseStep(situation: Situation): Step {
   const { attachment, match, work, listed, occupancy } = situation
   if (attachment.metadata.finalizers?.includes(deviceFinalizer) !== true) return { kind: 'finished' }
   if (work.kind === 'running') return wait('work under way')
+  const recovery = recoveryStep(situation)
+  if (recovery !== undefined) return recovery
   const neverThere = macOf(attachment) === undefined && listed !== 'ours' && !situation.isJournaled
   if (!neverThere) {
     if (attachment.spec.claim !== undefined) return useStep(situation)

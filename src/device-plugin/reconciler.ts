@@ -4,6 +4,7 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import { logChanges, reportOn } from './attachment-report.ts'
 import { logFields, type CardSteps } from './card-steps.ts'
+import type { CardVisits } from './card-visits.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
@@ -13,6 +14,7 @@ import { type ClusterState, nodeDemand } from './node-demand.ts'
 import { deviceKey } from './occupancy.ts'
 import type { PciCard } from './pci-scan.ts'
 import { nextStep, type Step } from './plan.ts'
+import { recover } from './recovery.ts'
 import type { Registrations } from './registrations.ts'
 import { type Findings, type Knowledge, type PlacedSituation, situationOf } from './situation.ts'
 import type { StatusWriter } from './status-writer.ts'
@@ -31,6 +33,7 @@ export interface ReconcilerOptions extends Knowledge {
   readonly scan: () => readonly PciCard[]
   readonly host: () => HostNetwork
   readonly steps: CardSteps
+  readonly visits: CardVisits
   readonly kubelet: KubeletWatch
   readonly registrations: Registrations
   readonly statuses: StatusWriter
@@ -70,7 +73,7 @@ export class Reconciler {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { waker, work, clock, log } = this.#options
+    const { waker, work, visits, clock, log } = this.#options
     this.#startedAt = clock.monotonic()
     while (!signal.aborted) {
       let waitMs = slowMs
@@ -81,7 +84,7 @@ export class Reconciler {
       }
       await waker.wait(waitMs, signal)
     }
-    await work.settled()
+    await Promise.all([work.settled(), visits.settled()])
   }
 
   /** Returns milliseconds after which it wants to run again. */
@@ -92,7 +95,7 @@ export class Reconciler {
     const demand = nodeDemand(state, managed)
     for (const resource of demand.resources) registrations.ensure(resource)
     const cards = this.#options.scan().map((card) => ({ ...card, entry: this.#options.journal.of(card) }))
-    const findings = { demand, host: this.#options.host(), matches: match(cards, demand.attachments) }
+    const findings = { demand, host: this.#options.host(), matches: this.#matches(cards, demand.attachments) }
     const now = clock.monotonic()
     const plans = demand.attachments
       .filter(({ metadata }) => !this.#finished.has(metadata.uid))
@@ -106,6 +109,24 @@ export class Reconciler {
     this.#hasPassed = true
     const lookMs = kubelet.keepLooking(this.#awaitedText(awaited), signal)
     return Math.min(lookMs, plans.some((plan) => this.#expectsCard(plan, now)) ? fastMs : slowMs)
+  }
+
+  /** By MAC and journal; what neither tells is recovered, or looked at closely. */
+  #matches(cards: readonly KnownCard[], attachments: readonly ENIAttachment[]): Findings['matches'] {
+    const { journal, allowedDevices, occupancy, visits } = this.#options
+    const facts = {
+      cards,
+      attachments,
+      matches: match(cards, attachments),
+      journaled: new Set(journal.entries().map(({ attachmentUID }) => attachmentUID)),
+      allowedDevices,
+      isStranger: visits.isStranger,
+      heldAs: (pciAddress: string) => occupancy.resourcesHolding(pciAddress),
+    }
+    const matches = new Map([...facts.matches, ...recover(facts)])
+    const isFree = (pciAddress: string) => occupancy.isKnown && occupancy.resourcesHolding(pciAddress).length === 0
+    visits.consider({ ...facts, matches, unreadable: journal.unreadable, isFree })
+    return matches
   }
 
   #plan(attachment: ENIAttachment, findings: Findings, now: number): Plan {
@@ -158,6 +179,8 @@ export class Reconciler {
       }
       case 'record':
         return work.start(uid, fields, () => steps.record(attachment, step.card))
+      case 'adopt':
+        return work.start(uid, fields, () => steps.adopt(attachment, step.card, step.kernelDriver))
       case 'bind':
         return work.start(uid, fields, () => steps.bind(attachment, step.card, step.driver))
       case 'restore':

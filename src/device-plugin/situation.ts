@@ -99,7 +99,7 @@ function addressOf(
   entry: JournalEntry | undefined,
   matches: ReadonlyMap<string, Match>,
 ): string | undefined {
-  if (match.kind === 'found') return match.card.pciAddress
+  if (match.kind === 'found' || match.kind === 'recovered') return match.card.pciAddress
   const last = entry?.pciAddress ?? attachment.status?.device?.pciAddress
   const isTaken = [...matches.values()].some((other) => other.kind === 'found' && other.card.pciAddress === last)
   return isTaken ? undefined : last

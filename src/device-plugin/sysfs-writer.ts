@@ -70,7 +70,9 @@ function writeAll(card: CardAppearance, writes: readonly ControlWrite[]): WriteR
 
 process.on('message', ({ id, card, writes }: WriteRequest) => {
   const refused = replaced(card) ?? writeAll(card, writes)
-  process.send?.({ id, ...(refused && { refused }) } satisfies WriteAnswer)
+  const answer: WriteAnswer = { id, ...(refused && { refused }) }
+  // A parent that has gone meanwhile needs no answer.
+  process.send?.(answer, () => undefined)
 })
 process.on('disconnect', () => process.exit(0))
 // The parent says when it is over; a signal to the process group must not end a write half way.

@@ -69,7 +69,7 @@ export class ClusterInMemory implements AttachmentWrites {
       addresses: ['10.0.1.7'],
       deviceIndex: 1,
       networkCard: 0,
-      ...(mac !== undefined && { mac }),
+      ...(mac !== undefined && { mac, attached: true }),
     }
     const attachment: ENIAttachment = {
       apiVersion,

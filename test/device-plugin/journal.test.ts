@@ -83,8 +83,14 @@ test('a torn entry is no entry: no prefix of it is taken for a whole one', async
   const whole = readFileSync(file, 'utf8')
   for (let length = 0; length < whole.length; length++) {
     writeFileSync(file, whole.slice(0, length))
-    assert.deepEqual((await reopened(directory)).entries(), [])
+    const journal = await reopened(directory)
+    assert.deepEqual(journal.entries(), [])
+    // And yet it tells that a card at this address was ours.
+    assert.deepEqual([...journal.unreadable], [entry.pciAddress])
   }
+  const journal = await reopened(directory)
+  await journal.write(entry)
+  assert.deepEqual([...journal.unreadable], [])
 })
 
 test('an entry of an earlier boot is forgotten, and so is its file', async (t) => {

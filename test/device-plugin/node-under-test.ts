@@ -1,6 +1,7 @@
 // A node with the device plugin on it: the simulated PCI bus, the stand-in kubelet, and a cluster in memory.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { constants, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 
@@ -129,6 +130,20 @@ export class NodeUnderTest {
     const { bdf } = await this.bus.plug({ mac, eniId: `eni-${name}`, deviceIndex: 1 })
     await this.cluster.until(() => this.cluster.device(name)?.acknowledged === podUID)
     return bdf
+  }
+
+  /** As if somebody gave the card to another driver by hand. */
+  async giveTo(bdf: string, driver: string): Promise<void> {
+    const pci = join(this.root, 'sys/bus/pci')
+    const write = (file: string, text: string) => writeFile(join(pci, file), text, { flag: constants.O_WRONLY })
+    const driverNow = () => this.bus.cards().find((card) => card.bdf === bdf)?.driver
+    await write(`devices/${bdf}/driver_override`, `${driver}\n`)
+    const from = driverNow()
+    if (from) await write(`drivers/${from}/unbind`, bdf)
+    await this.bus.effects.until(() => driverNow() === null)
+    await write('drivers_probe', bdf)
+    await this.bus.effects.until(() => driverNow() === driver)
+    await write(`devices/${bdf}/driver_override`, '\n')
   }
 
   lines(msg: string): readonly LogLine[] {

@@ -105,3 +105,15 @@ test('a hand-out that no List has shown is not settled by the first Lists of a n
   lists(occupancy, unsettledMs - 1 + doubtMs, false)
   assert.equal(occupancy.isFree(key), true)
 })
+
+test('a device is known by its address under every resource, with whoever has or may have it', () => {
+  const occupancy = new Occupancy()
+  const other = deviceKey('intel.com/other', '0000:00:06.0')
+  assert.deepEqual(occupancy.resourcesHolding('0000:00:06.0'), [])
+  occupancy.handOut(other, 0)
+  lists(occupancy, 10, true)
+  occupancy.recall(deviceKey(resource, '0000:00:07.0'), holder, 10)
+  assert.deepEqual(occupancy.resourcesHolding('0000:00:06.0').toSorted(), ['intel.com/other', resource])
+  assert.deepEqual(occupancy.resourcesHolding('0000:00:07.0'), [resource])
+  assert.deepEqual(occupancy.resourcesHolding('0000:00:16.0'), [])
+})

@@ -97,6 +97,28 @@ suite('a card that is wanted', () => {
   })
 })
 
+suite('a card whose journal entry is lost', () => {
+  const recovered = { kind: 'recovered', card: { ...bound, entry: undefined }, kernelDriver: 'ena' } as const
+  const unidentified = { kind: 'unidentified', pciAddress: '0000:00:06.0' } as const
+  const deleting = attachmentOf({ deleting: true })
+
+  test('gets it again before anything else, once the kubelet has said who has it', () => {
+    const { card, kernelDriver } = recovered
+    assert.deepEqual(stepWhen({ match: recovered }), { kind: 'adopt', card, kernelDriver })
+    assert.equal(stepWhen({ match: recovered, attachment: deleting }).kind, 'adopt')
+    assert.equal(stepWhen({ match: recovered, occupancy: 'taken' }).kind, 'adopt')
+    assert.equal(stepWhen({ match: recovered, occupancy: 'unknown' }).kind, 'wait')
+    assert.equal(stepWhen({ match: recovered, work: { kind: 'running' } }).kind, 'wait')
+  })
+
+  test('is left alone and reported when nothing proves whose it is; a release waits for that too', () => {
+    assert.equal(failureWhen({ match: unidentified }).reason, 'CardNotIdentified')
+    assert.equal(failureWhen({ match: unidentified }).terminal, false)
+    assert.equal(failureWhen({ match: unidentified, attachment: deleting }).reason, 'CardNotIdentified')
+    assert.equal(failureWhen({ match: unidentified, attachment: deleting, listed: 'ours' }).reason, 'CardNotIdentified')
+  })
+})
+
 suite('a card that is refused', () => {
   test('has an interface that the node itself uses', () => {
     const host = { ...unused, used: new Set(['ens6']) }
