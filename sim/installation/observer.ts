@@ -14,6 +14,9 @@ export interface ObservedPod {
   readonly uid: string
   readonly nodeName: string | undefined
   readonly phase: string
+  /** Why it failed: UnexpectedAdmissionError when its kubelet refused it. */
+  readonly reason: string | undefined
+  readonly message: string | undefined
   /** Running, with all containers ready. */
   readonly running: boolean
   readonly deleting: boolean
@@ -95,6 +98,8 @@ function observedPod(raw: unknown): ObservedPod {
     uid: metadata?.uid ?? '',
     nodeName: spec?.nodeName,
     phase: status?.phase ?? '',
+    reason: status?.reason,
+    message: status?.message,
     running: status?.phase === 'Running' && (status.containerStatuses?.every(({ ready }) => ready) ?? false),
     deleting: metadata?.deletionTimestamp !== undefined,
     unschedulable: scheduled?.status === 'False' ? scheduled.message : undefined,

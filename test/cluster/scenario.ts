@@ -54,8 +54,9 @@ export class Scenario implements AsyncDisposable {
     this.#witness = new Witness(installation, observer)
   }
 
-  static async start(options: Omit<InstallationOptions, 'log' | 'ec2'>): Promise<Scenario> {
-    const installation = await startInstallation({ ...options, ec2: realisticEc2, log: () => undefined })
+  /** EC2 is as it is, unless said otherwise. */
+  static async start(options: Omit<InstallationOptions, 'log'>): Promise<Scenario> {
+    const installation = await startInstallation({ ec2: realisticEc2, ...options, log: () => undefined })
     try {
       const observer = new Observer(installation.cluster.adminKubeconfig)
       await observer.start()
