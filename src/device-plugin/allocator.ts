@@ -1,12 +1,13 @@
 // Answers Allocate from what is known at that moment, without any call to the API server. Refuses what is not surely free.
 import type { Log } from '../process/log.ts'
 import type { AllocateGate } from './allocate-gate.ts'
-import { containerAnswer } from './allocation.ts'
+import { containerAnswer, type Injection } from './allocation.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DeviceLists, ListedDevice } from './device-lists.ts'
 import type { AllocateRequest__Output } from './gen/v1beta1/AllocateRequest.ts'
 import type { AllocateResponse } from './gen/v1beta1/AllocateResponse.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
+import type { PciCard } from './pci-scan.ts'
 import type { PodResources } from './pod-resources.ts'
 import { hasDeviceNode } from './userspace-driver.ts'
 
@@ -20,7 +21,9 @@ export interface AllocatorOptions {
   readonly podResources: PodResources
   readonly gate: AllocateGate
   readonly clock: MonotonicClock
-  readonly dev: string
+  readonly injection: Injection
+  /** A container that starts with this device gets this card's nodes. */
+  readonly isDescribed: (resource: string, card: PciCard) => boolean
   readonly log: Log
   /** After each answer: somebody now holds a device, and the kubelet will show it. */
   readonly onAnswer: (resource: string, result: AllocateResult['kind']) => void
@@ -60,10 +63,10 @@ export class Allocator {
   }
 
   #grant(resource: string, requested: readonly (readonly string[])[]): AllocateResult {
-    const { lists, occupancy, clock, dev } = this.#options
+    const { lists, occupancy, clock, injection } = this.#options
     const containerResponses = requested.map((ids) => {
       const devices = ids.map((id) => lists.get(resource, id)).filter((device) => device !== undefined)
-      return containerAnswer(resource, devices, dev)
+      return containerAnswer(resource, devices, injection)
     })
     for (const id of requested.flat()) occupancy.handOut(deviceKey(resource, id), clock.monotonic())
     return { kind: 'granted', response: { containerResponses } }
@@ -80,7 +83,8 @@ export class Allocator {
     if (device === undefined) return `${resource}: ${id} is not a device of this plugin`
     if (!device.grantable) return `${resource}: ${id} is unhealthy`
     if (!hasDeviceNode(device.card)) return `${resource}: ${id} has no device node of ${device.card.driver}`
-    const { occupancy } = this.#options
+    const { occupancy, isDescribed } = this.#options
+    if (!isDescribed(resource, device.card)) return `${resource}: the CDI spec of ${id} is not as its card is`
     const key = deviceKey(resource, id)
     const holder = occupancy.holderOf(key)
     if (holder !== undefined) return `${resource}: ${id} is held by pod ${holder.namespace}/${holder.name}`

@@ -95,6 +95,7 @@ function healthOf(step: Step): DeviceStatus['health'] {
     case 'record':
     case 'adopt':
     case 'bind':
+    case 'describe':
       return undefined
     case 'await-card':
     case 'refuse':
@@ -109,7 +110,7 @@ function healthOf(step: Step): DeviceStatus['health'] {
 
 function failureOf(step: Step, before: DeviceStatus | undefined, attachment: ENIAttachment): StepFailure | undefined {
   if (step.kind === 'refuse') return step.failure
-  const isUnderWay = step.kind === 'wait' || step.kind === 'bind' || step.kind === 'restore'
+  const isUnderWay = ['wait', 'bind', 'describe', 'restore'].includes(step.kind)
   // A failure is shown until the next try has ended well, not until it begins.
   if (isUnderWay) return before?.failure as StepFailure | undefined
   if (step.kind !== 'await-card' || before?.seenTime === undefined) return undefined

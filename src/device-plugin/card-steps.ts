@@ -4,6 +4,8 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
 import type { WorkOutcome } from './card-work.ts'
+import type { CdiSpecs } from './cdi-specs.ts'
+import { deviceNodesOf } from './device-nodes.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DriverBinding, DriverChange } from './driver-binding.ts'
 import type { Journal } from './journal.ts'
@@ -17,6 +19,9 @@ export interface CardStepsOptions {
   readonly journal: Journal
   readonly binding: DriverBinding
   readonly signs: SignsOfUse
+  readonly specs: CdiSpecs
+  /** The host's /dev. */
+  readonly dev: string
   readonly writes: AttachmentWrites
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
@@ -60,6 +65,18 @@ export class CardSteps {
       await journal.forget(attachment.metadata.uid)
     }
     return outcomeOf('BindFailed', change)
+  }
+
+  /** Writes the device's nodes into the CDI spec file of its resource. */
+  async describe(resource: string, card: KnownCard): Promise<WorkOutcome> {
+    const { specs, dev } = this.#options
+    const { pciAddress: deviceID } = card
+    try {
+      await specs.put({ resource, deviceID, nodes: deviceNodesOf(card, dev) })
+      return { kind: 'done' }
+    } catch (error) {
+      return failed('SpecNotWritten', `CDI spec of ${resource} not written for ${deviceID}: ${String(error)}`)
+    }
   }
 
   async restore(attachment: ENIAttachment, card: KnownCard): Promise<WorkOutcome> {

@@ -10,6 +10,8 @@ import { CardVisits } from './card-visits.ts'
 import { CardWork } from './card-work.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
+import type { CdiSpecs } from './cdi-specs.ts'
+import { deviceNodesOf } from './device-nodes.ts'
 import { DeviceLists } from './device-lists.ts'
 import { DriverBinding } from './driver-binding.ts'
 import type { HostLinks } from './host-links.ts'
@@ -20,7 +22,7 @@ import { KubeletWatch } from './kubelet-view.ts'
 import { DevicePluginMetrics } from './metrics.ts'
 import type { ClusterState } from './node-demand.ts'
 import { Occupancy } from './occupancy.ts'
-import { PciScanner } from './pci-scan.ts'
+import { type PciCard, PciScanner } from './pci-scan.ts'
 import type { PodResources } from './pod-resources.ts'
 import { Reconciler } from './reconciler.ts'
 import { Registrations } from './registrations.ts'
@@ -32,7 +34,7 @@ import { LoopWaker } from './loop-waker.ts'
 export interface DevicePluginOptions {
   readonly settings: Pick<
     DevicePluginSettings,
-    'resources' | 'allowedDevices' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir'
+    'resources' | 'allowedDevices' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir' | 'deviceInjection'
   >
   /** undefined until the caches have synced. */
   readonly state: () => ClusterState | undefined
@@ -41,6 +43,7 @@ export interface DevicePluginOptions {
   readonly links: HostLinks
   readonly podResources: PodResources
   readonly journal: Journal
+  readonly specs: CdiSpecs
   readonly clock: MonotonicClock
   readonly log: Log
   /** See driver-binding.ts. */
@@ -56,7 +59,7 @@ export class DevicePlugin {
   readonly #reconciler: Reconciler
 
   constructor(options: DevicePluginOptions) {
-    const { settings, podResources, journal, writes, clock, log } = options
+    const { settings, podResources, journal, specs, writes, clock, log } = options
     const metrics = this.#metrics
     const poke = () => this.poke()
     const occupancy = new Occupancy()
@@ -66,7 +69,21 @@ export class DevicePlugin {
       metrics.allocations.inc({ resource, outcome })
       poke()
     }
-    const allocator = new Allocator({ lists, occupancy, podResources, gate, clock, dev: settings.dev, log, onAnswer })
+    const injection = { by: settings.deviceInjection, dev: settings.dev }
+    const isDescribed = (resource: string, card: PciCard) =>
+      injection.by !== 'cdi' ||
+      specs.has({ resource, deviceID: card.pciAddress, nodes: deviceNodesOf(card, injection.dev) })
+    const allocator = new Allocator({
+      lists,
+      occupancy,
+      podResources,
+      gate,
+      injection,
+      isDescribed,
+      clock,
+      log,
+      onAnswer,
+    })
     const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook: poke })
     const binding = new DriverBinding({ ...options, sys: settings.sys, writes: options.controlWrites })
     const scanner = new PciScanner(settings.sys, settings.dev)
@@ -96,7 +113,10 @@ export class DevicePlugin {
       hasDriver: (driver) => binding.hasDriver(driver),
       allowedDevices: settings.allowedDevices,
       visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
-      steps: new CardSteps({ journal, binding, signs, writes, clock, metrics, log }),
+      isDescribed,
+      specs,
+      dev: settings.dev,
+      steps: new CardSteps({ journal, binding, signs, specs, dev: settings.dev, writes, clock, metrics, log }),
       statuses: new StatusWriter(writes, clock, log),
       registrations: this.#registrations,
       waker: this.#waker,

@@ -10,6 +10,7 @@ import { runProgram, runTogether } from '../process/lifecycle.ts'
 import { createLog } from '../process/log.ts'
 import { ClusterAttachmentWrites } from './attachment-writes.ts'
 import { systemClock } from './monotonic-clock.ts'
+import { CdiSpecs } from './cdi-specs.ts'
 import { WriterProcess } from './control-writes.ts'
 import { watchForDeadMounts } from './dead-mount.ts'
 import { DevicePlugin } from './device-plugin.ts'
@@ -31,6 +32,7 @@ await runProgram(programLog, async (signal) => {
   mkdirSync(stateDir, { recursive: true })
   const bootID = readFileSync(`${proc}/sys/kernel/random/boot_id`, 'utf8').trim()
   const journal = new Journal(`${stateDir}/cards`, bootID, log)
+  const specs = new CdiSpecs(settings.cdiDir, log)
   const lock = new InstanceLock(stateDir, log)
 
   const nodes = new Informer({
@@ -62,6 +64,7 @@ await runProgram(programLog, async (signal) => {
     links: new IprouteLinks(),
     podResources: new PodResourcesClient(settings.podResourcesSocket),
     journal,
+    specs,
     clock: systemClock,
     log,
   })
@@ -71,13 +74,14 @@ await runProgram(programLog, async (signal) => {
   // An empty list is no change, and yet the last thing to be waited for.
   void Promise.all(caches.map(({ synced }) => synced)).then(() => plugin.poke())
 
-  const kubeletDirs = [settings.devicePluginsDir, dirname(settings.podResourcesSocket)]
+  const hostDirs = [settings.devicePluginsDir, dirname(settings.podResourcesSocket), settings.cdiDir]
   await runTogether(signal, [
-    (stop) => watchForDeadMounts(kubeletDirs, stop),
+    (stop) => watchForDeadMounts(hostDirs, stop),
     ...caches.map((cache) => (stop: AbortSignal) => cache.run(stop)),
     (stop) =>
       lock.during(stop, async (ours) => {
         await journal.load()
+        await specs.load()
         writer.warmUp()
         await plugin.run(ours)
       }),

@@ -25,6 +25,7 @@ export interface StepFailure {
     | 'RestoreFailed'
     | 'SysfsStuck'
     | 'JournalFailed'
+    | 'SpecNotWritten'
   readonly message: string
   /** Ends this attachment: its claim is freed and the pod goes elsewhere. */
   readonly terminal: boolean
@@ -59,6 +60,8 @@ export interface Situation {
   readonly occupancy: 'unknown' | 'free' | 'taken'
   /** A journal entry for this attachment, of whatever card. */
   readonly isJournaled: boolean
+  /** A container that starts with the device gets this card's nodes. */
+  readonly isDescribed: boolean
   readonly work: WorkState
 }
 
@@ -72,6 +75,8 @@ export type Step =
   /** The same for a card whose journal entry was lost. */
   | { readonly kind: 'adopt'; readonly card: KnownCard; readonly kernelDriver: string | undefined }
   | { readonly kind: 'bind'; readonly card: KnownCard; readonly driver: string }
+  /** Tell the container runtime which nodes the device has. */
+  | { readonly kind: 'describe'; readonly card: KnownCard }
   /** The card is as it should be; with a resource it is in the kubelet's list. */
   | { readonly kind: 'offer'; readonly card: KnownCard }
   /** Being released: Unhealthy for the kubelet, and yet as good as before for a pod that was promised it just before. */
@@ -189,8 +194,12 @@ function kernelStep(situation: Situation, card: KnownCard): Step {
 }
 
 function offerStep(situation: Situation, card: KnownCard): Step {
-  if (hasResource(situation) && situation.occupancy === 'unknown') return wait('the kubelet has not said who has what')
-  return { kind: 'offer', card }
+  const { work } = situation
+  if (!hasResource(situation)) return { kind: 'offer', card }
+  if (situation.occupancy === 'unknown') return wait('the kubelet has not said who has what')
+  if (situation.isDescribed) return { kind: 'offer', card }
+  if (work.kind !== 'backing-off') return { kind: 'describe', card }
+  return work.failure === undefined ? wait('backing off') : { kind: 'refuse', failure: work.failure }
 }
 
 /** A release takes effect when pod and claim are gone; until then all goes on as if there were none. */

@@ -1,10 +1,14 @@
 // The one loop of the device plugin: scan, match, take the next step of each attachment, tell the kubelet, tell the cluster.
 // A pass only reads directories and decides; whatever takes time runs beside it and pokes the loop when it ends.
+import { isDeepStrictEqual } from 'node:util'
+
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import { logChanges, reportOn } from './attachment-report.ts'
 import { logFields, type CardSteps } from './card-steps.ts'
 import type { CardVisits } from './card-visits.ts'
+import { deviceNodesOf } from './device-nodes.ts'
+import type { CdiSpecs, DescribedDevice } from './cdi-specs.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
@@ -34,6 +38,9 @@ export interface ReconcilerOptions extends Knowledge {
   readonly host: () => HostNetwork
   readonly steps: CardSteps
   readonly visits: CardVisits
+  readonly specs: CdiSpecs
+  /** The host's /dev. */
+  readonly dev: string
   readonly kubelet: KubeletWatch
   readonly registrations: Registrations
   readonly statuses: StatusWriter
@@ -102,6 +109,7 @@ export class Reconciler {
       .map((attachment) => this.#plan(attachment, findings, now))
     lists.retain(keysWith(plans, 'offer'), keysWith(plans, 'withdraw'), occupancy, kubelet.view, now)
     for (const { situation, step } of plans) this.#take(situation, step, now)
+    this.#dropDescriptions(cards, plans)
     const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
     if (occupancy.isUnsettled) awaited.push('settle')
     this.#forget(demand.attachments, state.node?.instanceID !== undefined)
@@ -181,6 +189,9 @@ export class Reconciler {
         return work.start(uid, fields, () => steps.record(attachment, step.card))
       case 'adopt':
         return work.start(uid, fields, () => steps.adopt(attachment, step.card, step.kernelDriver))
+      case 'describe':
+        if (resourceName === undefined) return
+        return work.start(uid, fields, () => steps.describe(resourceName, step.card))
       case 'bind':
         return work.start(uid, fields, () => steps.bind(attachment, step.card, step.driver))
       case 'restore':
@@ -198,6 +209,24 @@ export class Reconciler {
       case 'leave-list':
       case 'finished':
     }
+  }
+
+  /**
+   * A description that is not true any more goes at once, whoever has the device: by it a container would get the node of another
+   * card. One that is true goes when nobody needs it.
+   */
+  #dropDescriptions(cards: readonly PciCard[], plans: readonly Plan[]): void {
+    const { specs, lists, occupancy, dev } = this.#options
+    const byAddress = new Map(cards.map((card) => [card.pciAddress, card]))
+    const kept = new Set(describingSteps.flatMap((kind) => [...keysWith(plans, kind)]))
+    const isNeeded = ({ resource, deviceID }: DescribedDevice) => {
+      const key = deviceKey(resource, deviceID)
+      return kept.has(key) || lists.get(resource, deviceID) !== undefined || !occupancy.isFree(key)
+    }
+    void specs.retain((device) => {
+      const card = byAddress.get(device.deviceID)
+      return card !== undefined && isDeepStrictEqual(deviceNodesOf(card, dev), device.nodes) && isNeeded(device)
+    })
   }
 
   /** Returns what it waits for from the kubelet. */
@@ -272,6 +301,9 @@ export class Reconciler {
     for (const { step } of plans) if (step.kind === 'refuse') metrics.failures.inc({ reason: step.failure.reason })
   }
 }
+
+/** Steps of a device that may soon be offered. */
+const describingSteps = ['offer', 'describe', 'wait'] as const
 
 interface Plan {
   readonly situation: PlacedSituation

@@ -22,6 +22,9 @@ const schema = z
     JIT_ENI_PROC: z.string().min(1).default('/proc'),
     JIT_ENI_DEVICE_PLUGINS_DIR: z.string().min(1).default('/var/lib/kubelet/device-plugins'),
     JIT_ENI_POD_RESOURCES_SOCKET: z.string().min(1).default('/var/lib/kubelet/pod-resources/kubelet.sock'),
+    /** device-nodes is for runtimes without CDI (containerd before 1.7). */
+    JIT_ENI_DEVICE_INJECTION: z.enum(['cdi', 'device-nodes']).default('cdi'),
+    JIT_ENI_CDI_DIR: z.string().min(1).default('/var/run/cdi'),
     JIT_ENI_STATE_DIR: z.string().min(1).default('/var/lib/jit-eni'),
     /** PCI devices that may be taken. */
     JIT_ENI_ALLOWED_DEVICES: allowedDevices.default(allowedDevices.parse(enaDevices)),
@@ -38,6 +41,8 @@ const schema = z
     devicePluginsDir: env.JIT_ENI_DEVICE_PLUGINS_DIR,
     podResourcesSocket: env.JIT_ENI_POD_RESOURCES_SOCKET,
     allowedDevices: env.JIT_ENI_ALLOWED_DEVICES,
+    deviceInjection: env.JIT_ENI_DEVICE_INJECTION,
+    cdiDir: env.JIT_ENI_CDI_DIR,
     stateDir: env.JIT_ENI_STATE_DIR,
     statusListen: env.JIT_ENI_STATUS_LISTEN,
   }))

@@ -8,7 +8,7 @@ import type { Journal, JournalEntry } from './journal.ts'
 import type { KnownCard, Match } from './match.ts'
 import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
-import type { GroupMate } from './pci-scan.ts'
+import type { GroupMate, PciCard } from './pci-scan.ts'
 import type { Situation } from './plan.ts'
 
 /** What one pass has found on the node and in the cluster. */
@@ -27,6 +27,8 @@ export interface Knowledge {
   readonly hasDriver: (driver: string) => boolean
   /** Vendor and device, as "1d0f:ec20". */
   readonly allowedDevices: ReadonlySet<string>
+  /** A container that starts with this device gets this card's nodes. */
+  readonly isDescribed: (resource: string, card: PciCard) => boolean
 }
 
 export interface PlacedSituation extends Situation {
@@ -58,6 +60,8 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     listed: listedFor(uid, resourceName, address, knowledge.lists),
     occupancy: occupancyOf(key, knowledge.occupancy),
     isJournaled: entry !== undefined,
+    isDescribed:
+      resourceName === undefined || match.kind !== 'found' || knowledge.isDescribed(resourceName, match.card),
     work: knowledge.work.stateOf(uid),
     address,
     key,

@@ -22,6 +22,8 @@ function device(pciAddress: string, card: Partial<PciCard>): OfferedDevice {
   return { attachmentUID: 'uid-a', card: cardAt(pciAddress, card), eni }
 }
 
+const nodes = (dev: string) => ({ by: 'device-nodes', dev }) as const
+const cdi = { by: 'cdi', dev: '/dev' } as const
 const vfio = (number: string, noIommu = false) => ({ driver: 'vfio-pci', iommuGroup: { number, noIommu } })
 
 test('the variable is named after the resource: upper case, "." and "/" become "_", "-" stays', () => {
@@ -31,7 +33,7 @@ test('the variable is named after the resource: upper case, "." and "/" become "
 
 test('devices bound to vfio-pci come with the container node, once, and the node of each group', () => {
   const devices = [device('0000:00:07.0', vfio('12')), device('0000:00:06.0', vfio('3'))]
-  const answer = containerAnswer(resource, devices, '/dev')
+  const answer = containerAnswer(resource, devices, nodes('/dev'))
   assert.equal(answer.envs?.['PCIDEVICE_INTEL_COM_UPF_DATAPLANE'], '0000:00:07.0,0000:00:06.0')
   assert.deepEqual(answer.devices, [
     { containerPath: '/dev/vfio/vfio', hostPath: '/dev/vfio/vfio', permissions: 'rw' },
@@ -41,7 +43,7 @@ test('devices bound to vfio-pci come with the container node, once, and the node
 })
 
 test('_INFO names the device node and the ENI of each device', () => {
-  const answer = containerAnswer(resource, [device('0000:00:06.0', vfio('3'))], '/dev')
+  const answer = containerAnswer(resource, [device('0000:00:06.0', vfio('3'))], nodes('/dev'))
   assert.deepEqual(JSON.parse(answer.envs?.['PCIDEVICE_INTEL_COM_UPF_DATAPLANE_INFO'] ?? ''), {
     '0000:00:06.0': {
       generic: { deviceID: '0000:00:06.0' },
@@ -60,7 +62,7 @@ test('_INFO names the device node and the ENI of each device', () => {
 })
 
 test('without an IOMMU the host node is noiommu-N, the node in the container plain N', () => {
-  const answer = containerAnswer(resource, [device('0000:00:06.0', vfio('0', true))], '/host/dev')
+  const answer = containerAnswer(resource, [device('0000:00:06.0', vfio('0', true))], nodes('/host/dev'))
   assert.deepEqual(answer.devices?.[1], {
     containerPath: '/dev/vfio/0',
     hostPath: '/host/dev/vfio/noiommu-0',
@@ -69,14 +71,28 @@ test('without an IOMMU the host node is noiommu-N, the node in the container pla
 })
 
 test('a device bound to igb_uio comes with its uio node', () => {
-  const answer = containerAnswer(resource, [device('0000:00:06.0', { driver: 'igb_uio', uio: 'uio1' })], '/dev')
+  const answer = containerAnswer(resource, [device('0000:00:06.0', { driver: 'igb_uio', uio: 'uio1' })], nodes('/dev'))
   assert.deepEqual(answer.devices, [{ containerPath: '/dev/uio1', hostPath: '/dev/uio1', permissions: 'rw' }])
   assert.match(answer.envs?.['PCIDEVICE_INTEL_COM_UPF_DATAPLANE_INFO'] ?? '', /"uio":\{"mount":"\/dev\/uio1"\}/)
 })
 
 test("a device with the kernel's driver comes with its name alone, although it has an IOMMU group", () => {
   const card = { driver: 'ena', iommuGroup: { number: '3', noIommu: false } }
-  const answer = containerAnswer(resource, [device('0000:00:06.0', card)], '/dev')
+  const answer = containerAnswer(resource, [device('0000:00:06.0', card)], nodes('/dev'))
   assert.deepEqual(answer.devices, [])
   assert.doesNotMatch(answer.envs?.['PCIDEVICE_INTEL_COM_UPF_DATAPLANE_INFO'] ?? '', /vfio|uio/)
+})
+
+test('by default the answer names CDI devices, which stay true when group numbers change, and no nodes', () => {
+  const devices = [device('0000:00:07.0', vfio('12')), device('0000:00:06.0', vfio('3'))]
+  const answer = containerAnswer(resource, devices, cdi)
+  assert.deepEqual(answer.cdiDevices, [
+    { name: 'intel.com/upf_dataplane=0000:00:07.0' },
+    { name: 'intel.com/upf_dataplane=0000:00:06.0' },
+  ])
+  assert.equal(answer.devices, undefined)
+})
+
+test("a device with the kernel's driver has no CDI name: no spec file may have a device without edits", () => {
+  assert.deepEqual(containerAnswer(resource, [device('0000:00:06.0', { driver: 'ena' })], cdi).cdiDevices, [])
 })

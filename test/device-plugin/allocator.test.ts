@@ -17,7 +17,7 @@ const address = '0000:00:06.0'
 const none: ReadonlySet<string> = new Set()
 const bound = { driver: 'vfio-pci', iommuGroup: { number: '3', noIommu: false } }
 
-function rig(card: Partial<PciCard> = bound) {
+function rig(card: Partial<PciCard> = bound, isDescribed = () => true) {
   const lists = new DeviceLists(() => undefined)
   const occupancy = new Occupancy()
   const clock = new HandClock()
@@ -32,7 +32,8 @@ function rig(card: Partial<PciCard> = bound) {
     },
     gate: new AllocateGate(clock),
     clock,
-    dev: '/dev',
+    injection: { by: 'cdi', dev: '/dev' },
+    isDescribed,
     log: pino({ level: 'silent' }),
     onAnswer: () => undefined,
   })
@@ -64,6 +65,10 @@ test('a card without a device node is not granted: the pod would run without its
   assert.match(await rig({ driver: 'vfio-pci' }).allocate(address), /has no device node of vfio-pci/)
   assert.match(await rig({ driver: 'igb_uio' }).allocate(address), /has no device node of igb_uio/)
   assert.equal(await rig({ driver: 'igb_uio', uio: 'uio0' }).allocate(address), 'granted')
+})
+
+test('a device whose CDI spec is not as its card is is not granted: the pod would get the node of another card', async () => {
+  assert.match(await rig(bound, () => false).allocate(address), /CDI spec of .* is not as its card is/)
 })
 
 test('a device that another pod holds is refused', async () => {

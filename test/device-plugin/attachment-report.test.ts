@@ -43,6 +43,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       isAllowed: true,
       foreignMates: [],
       isJournaled: true,
+      isDescribed: true,
       work: { kind: 'none' },
       address,
       key,

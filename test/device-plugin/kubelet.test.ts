@@ -5,6 +5,7 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
+import { injectCdiDevices } from '../../sim/kubelet/cdi-registry.ts'
 import { resource } from './cluster-in-memory.ts'
 import { type NodeUnderTest, startNode } from './node-under-test.ts'
 
@@ -139,8 +140,9 @@ test('the container is given what the scan has found', async (t) => {
   const pod = await admit(node, 'upf-0')
   assert.ok(pod.admitted)
   assert.equal(pod.response?.envs['PCIDEVICE_INTEL_COM_UPF_DATAPLANE'], bdf)
+  const names = pod.response?.cdiDevices.map(({ name }) => name) ?? []
   assert.deepEqual(
-    pod.response?.devices.map(({ hostPath, containerPath }) => [hostPath, containerPath]),
+    injectCdiDevices(node.cdiDir, names).map(({ hostPath, containerPath }) => [hostPath, containerPath]),
     [
       [join(node.root, 'dev/vfio/vfio'), '/dev/vfio/vfio'],
       [join(node.root, 'dev/vfio/noiommu-0'), '/dev/vfio/0'],

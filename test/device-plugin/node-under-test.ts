@@ -11,6 +11,7 @@ import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
 import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
 import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devices.ts'
+import { CdiSpecs } from '../../src/device-plugin/cdi-specs.ts'
 import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
@@ -32,6 +33,7 @@ export interface NodeOptions {
   readonly interfaces?: 'simulated' | 'veth'
   readonly settleDeadlineMs?: number
   readonly podSourceDelayMs?: number
+  readonly deviceInjection?: 'cdi' | 'device-nodes'
 }
 
 export interface LogLine {
@@ -83,6 +85,8 @@ export class NodeUnderTest {
     const bootID = readFileSync(join(this.root, 'proc/sys/kernel/random/boot_id'), 'utf8').trim()
     const journal = new Journal(join(this.root, 'state'), bootID, log)
     await journal.load()
+    const specs = new CdiSpecs(this.cdiDir, log)
+    await specs.load()
     const plugin = new DevicePlugin({
       settings: {
         resources: new Set([resource]),
@@ -91,6 +95,7 @@ export class NodeUnderTest {
         dev: join(this.root, 'dev'),
         proc: join(this.root, 'proc'),
         devicePluginsDir: join(this.root, 'k/device-plugins'),
+        deviceInjection: this.#options.deviceInjection ?? 'cdi',
       },
       state: () => {
         // A pass runs from here to its end in one go.
@@ -103,6 +108,7 @@ export class NodeUnderTest {
       links: this.#options.links?.(this.bus.links) ?? this.bus.links,
       podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
       journal,
+      specs,
       clock: systemClock,
       log,
       ...(this.#options.settleDeadlineMs && { settleDeadlineMs: this.#options.settleDeadlineMs }),
@@ -110,6 +116,10 @@ export class NodeUnderTest {
     this.#plugin = plugin
     this.#stop = new AbortController()
     this.#running = plugin.run(this.#stop.signal)
+  }
+
+  get cdiDir(): string {
+    return join(this.root, 'cdi')
   }
 
   /** What /healthz, /readyz and /metrics would say. */

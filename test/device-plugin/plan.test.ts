@@ -29,6 +29,7 @@ function stepWhen(more: Partial<Situation>) {
     listed: 'nobody',
     occupancy: 'free',
     isJournaled: false,
+    isDescribed: true,
     work: { kind: 'none' },
     ...more,
   })
@@ -89,6 +90,14 @@ suite('a card that is wanted', () => {
 
   test('waits for an earlier device at its address to leave the list', () => {
     assert.equal(stepWhen({ listed: 'another' }).kind, 'wait')
+  })
+
+  test('is described to the container runtime before it is offered, and not offered while that fails', () => {
+    const match = { kind: 'found', card: bound } as const
+    assert.equal(stepWhen({ match, isDescribed: false }).kind, 'describe')
+    const failure: StepFailure = { reason: 'SpecNotWritten', message: 'EROFS', terminal: false }
+    const work = { kind: 'backing-off', failure } as const
+    assert.equal(failureWhen({ match, isDescribed: false, work }).reason, 'SpecNotWritten')
   })
 
   test('leaves the list before it changes its driver', () => {

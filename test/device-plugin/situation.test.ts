@@ -28,6 +28,7 @@ function knowledge(): Knowledge {
     work: new CardWork(systemClock, silent, () => undefined),
     hasDriver: () => true,
     allowedDevices: new Set(['1d0f:ec20']),
+    isDescribed: () => true,
   }
 }
 
