@@ -18,6 +18,11 @@ export class AllocateGate {
     this.#quietMs = quiet
   }
 
+  /** An Allocate has not been answered yet. */
+  get isOpen(): boolean {
+    return this.#open > 0
+  }
+
   async during<T>(answer: () => Promise<T>): Promise<T> {
     this.#open++
     try {

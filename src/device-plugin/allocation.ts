@@ -7,6 +7,7 @@ import type { OfferedDevice } from './device-lists.ts'
 import { cdiDeviceName } from './cdi-spec.ts'
 import { deviceNodesOf, nodePermissions, vfioContainerPath, vfioGroupOf, vfioGroupPath } from './device-nodes.ts'
 import type { PciCard } from './pci-scan.ts'
+import { vpcRouterOf } from './vpc-router.ts'
 
 /** How a container gets its device nodes. */
 export interface Injection {
@@ -52,7 +53,7 @@ export function environmentName(resource: string): string {
   return `PCIDEVICE_${resource.toUpperCase().replaceAll(/[./]/g, '_')}`
 }
 
-function deviceInfo({ card, eni }: OfferedDevice): object {
+function deviceInfo({ card, eni, mtu }: OfferedDevice): object {
   return {
     generic: { deviceID: card.pciAddress },
     ...userspaceInfo(card),
@@ -61,9 +62,11 @@ function deviceInfo({ card, eni }: OfferedDevice): object {
       mac: eni.mac,
       subnet: eni.subnetID,
       cidr: eni.cidr,
+      gateway: vpcRouterOf(eni.cidr),
       addresses: eni.addresses ?? [],
       deviceIndex: eni.deviceIndex,
       networkCard: eni.networkCard,
+      mtu,
     },
   }
 }

@@ -4,10 +4,10 @@ import type { AllocateGate } from './allocate-gate.ts'
 import { containerAnswer, type Injection } from './allocation.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DeviceLists, ListedDevice } from './device-lists.ts'
+import type { DeviceFiles } from './device-files.ts'
 import type { AllocateRequest__Output } from './gen/v1beta1/AllocateRequest.ts'
 import type { AllocateResponse } from './gen/v1beta1/AllocateResponse.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
-import type { PciCard } from './pci-scan.ts'
 import type { PodResources } from './pod-resources.ts'
 import { hasDeviceNode } from './userspace-driver.ts'
 
@@ -22,8 +22,7 @@ export interface AllocatorOptions {
   readonly gate: AllocateGate
   readonly clock: MonotonicClock
   readonly injection: Injection
-  /** A container that starts with this device gets this card's nodes. */
-  readonly isDescribed: (resource: string, card: PciCard) => boolean
+  readonly files: Pick<DeviceFiles, 'isDescribed' | 'handOver'>
   readonly log: Log
   /** After each answer: somebody now holds a device, and the kubelet will show it. */
   readonly onAnswer: (resource: string, result: AllocateResult['kind']) => void
@@ -56,6 +55,7 @@ export class Allocator {
       const reason = await this.#whyNot(resource, id)
       if (reason !== undefined) return refused(reason)
     }
+    await this.#options.files.handOver(resource, ids)
     // Nothing is awaited from here on, so what was just checked still holds.
     const again = ids.map((id) => this.#whyNotNow(resource, id)).find((reason) => reason !== undefined)
     if (again !== undefined) return refused(again)
@@ -83,8 +83,8 @@ export class Allocator {
     if (device === undefined) return `${resource}: ${id} is not a device of this plugin`
     if (!device.grantable) return `${resource}: ${id} is unhealthy`
     if (!hasDeviceNode(device.card)) return `${resource}: ${id} has no device node of ${device.card.driver}`
-    const { occupancy, isDescribed } = this.#options
-    if (!isDescribed(resource, device.card)) return `${resource}: the CDI spec of ${id} is not as its card is`
+    const { occupancy, files } = this.#options
+    if (!files.isDescribed(resource, device.card)) return `${resource}: the CDI spec of ${id} is not as its card is`
     const key = deviceKey(resource, id)
     const holder = occupancy.holderOf(key)
     if (holder !== undefined) return `${resource}: ${id} is held by pod ${holder.namespace}/${holder.name}`

@@ -4,8 +4,7 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
 import type { WorkOutcome } from './card-work.ts'
-import type { CdiSpecs } from './cdi-specs.ts'
-import { deviceNodesOf } from './device-nodes.ts'
+import type { DeviceFiles } from './device-files.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DriverBinding, DriverChange } from './driver-binding.ts'
 import type { Journal } from './journal.ts'
@@ -19,9 +18,7 @@ export interface CardStepsOptions {
   readonly journal: Journal
   readonly binding: DriverBinding
   readonly signs: SignsOfUse
-  readonly specs: CdiSpecs
-  /** The host's /dev. */
-  readonly dev: string
+  readonly files: DeviceFiles
   readonly writes: AttachmentWrites
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
@@ -69,13 +66,12 @@ export class CardSteps {
 
   /** Writes the device's nodes into the CDI spec file of its resource. */
   async describe(resource: string, card: KnownCard): Promise<WorkOutcome> {
-    const { specs, dev } = this.#options
-    const { pciAddress: deviceID } = card
+    const { pciAddress } = card
     try {
-      await specs.put({ resource, deviceID, nodes: deviceNodesOf(card, dev) })
+      await this.#options.files.describe(resource, card)
       return { kind: 'done' }
     } catch (error) {
-      return failed('SpecNotWritten', `CDI spec of ${resource} not written for ${deviceID}: ${String(error)}`)
+      return failed('SpecNotWritten', `CDI spec of ${resource} not written for ${pciAddress}: ${String(error)}`)
     }
   }
 

@@ -10,6 +10,10 @@ export interface OfferedDevice {
   readonly attachmentUID: string
   readonly card: PciCard
   readonly eni: EniStatus
+  /** Of the NodeENI, in bytes. */
+  readonly mtu?: number | undefined
+  /** A pod that is on its way was promised a device of this resource on the strength of this one. */
+  readonly isClaimed?: boolean
 }
 
 export interface ListedDevice extends OfferedDevice {

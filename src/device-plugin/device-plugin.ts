@@ -11,7 +11,8 @@ import { CardWork } from './card-work.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
 import type { CdiSpecs } from './cdi-specs.ts'
-import { deviceNodesOf } from './device-nodes.ts'
+import { DeviceFiles } from './device-files.ts'
+import type { DeviceInfoFiles } from './device-info.ts'
 import { DeviceLists } from './device-lists.ts'
 import { DriverBinding } from './driver-binding.ts'
 import type { HostLinks } from './host-links.ts'
@@ -22,7 +23,7 @@ import { KubeletWatch } from './kubelet-view.ts'
 import { DevicePluginMetrics } from './metrics.ts'
 import type { ClusterState } from './node-demand.ts'
 import { Occupancy } from './occupancy.ts'
-import { type PciCard, PciScanner } from './pci-scan.ts'
+import { PciScanner } from './pci-scan.ts'
 import type { PodResources } from './pod-resources.ts'
 import { Reconciler } from './reconciler.ts'
 import { Registrations } from './registrations.ts'
@@ -34,7 +35,7 @@ import { LoopWaker } from './loop-waker.ts'
 export interface DevicePluginOptions {
   readonly settings: Pick<
     DevicePluginSettings,
-    'resources' | 'allowedDevices' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir' | 'deviceInjection'
+    'resources' | 'allowedDevices' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir' | 'deviceInjection' | 'topology'
   >
   /** undefined until the caches have synced. */
   readonly state: () => ClusterState | undefined
@@ -44,6 +45,7 @@ export interface DevicePluginOptions {
   readonly podResources: PodResources
   readonly journal: Journal
   readonly specs: CdiSpecs
+  readonly infos: DeviceInfoFiles
   readonly clock: MonotonicClock
   readonly log: Log
   /** See driver-binding.ts. */
@@ -59,7 +61,7 @@ export class DevicePlugin {
   readonly #reconciler: Reconciler
 
   constructor(options: DevicePluginOptions) {
-    const { settings, podResources, journal, specs, writes, clock, log } = options
+    const { settings, podResources, journal, writes, clock, log } = options
     const metrics = this.#metrics
     const poke = () => this.poke()
     const occupancy = new Occupancy()
@@ -70,16 +72,14 @@ export class DevicePlugin {
       poke()
     }
     const injection = { by: settings.deviceInjection, dev: settings.dev }
-    const isDescribed = (resource: string, card: PciCard) =>
-      injection.by !== 'cdi' ||
-      specs.has({ resource, deviceID: card.pciAddress, nodes: deviceNodesOf(card, injection.dev) })
+    const files = new DeviceFiles({ ...options, injection: injection.by, dev: settings.dev, lists, occupancy, gate })
     const allocator = new Allocator({
       lists,
       occupancy,
       podResources,
       gate,
       injection,
-      isDescribed,
+      files,
       clock,
       log,
       onAnswer,
@@ -98,6 +98,7 @@ export class DevicePlugin {
       sockets: this.#sockets,
       lists,
       allocator,
+      topology: settings.topology,
       log,
       onChange: () => {
         // Another kubelet process, or one that has just lost us: what it said before need not be true any more.
@@ -113,10 +114,9 @@ export class DevicePlugin {
       hasDriver: (driver) => binding.hasDriver(driver),
       allowedDevices: settings.allowedDevices,
       visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
-      isDescribed,
-      specs,
-      dev: settings.dev,
-      steps: new CardSteps({ journal, binding, signs, specs, dev: settings.dev, writes, clock, metrics, log }),
+      isDescribed: (resource, card) => files.isDescribed(resource, card),
+      files,
+      steps: new CardSteps({ journal, binding, signs, files, writes, clock, metrics, log }),
       statuses: new StatusWriter(writes, clock, log),
       registrations: this.#registrations,
       waker: this.#waker,

@@ -13,6 +13,7 @@ import { systemClock } from './monotonic-clock.ts'
 import { CdiSpecs } from './cdi-specs.ts'
 import { WriterProcess } from './control-writes.ts'
 import { watchForDeadMounts } from './dead-mount.ts'
+import { DeviceInfoFiles } from './device-info.ts'
 import { DevicePlugin } from './device-plugin.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { IprouteLinks } from './iproute-links.ts'
@@ -33,6 +34,7 @@ await runProgram(programLog, async (signal) => {
   const bootID = readFileSync(`${proc}/sys/kernel/random/boot_id`, 'utf8').trim()
   const journal = new Journal(`${stateDir}/cards`, bootID, log)
   const specs = new CdiSpecs(settings.cdiDir, log)
+  const infos = new DeviceInfoFiles(settings.deviceInfoDir, log)
   const lock = new InstanceLock(stateDir, log)
 
   const nodes = new Informer({
@@ -65,6 +67,7 @@ await runProgram(programLog, async (signal) => {
     podResources: new PodResourcesClient(settings.podResourcesSocket),
     journal,
     specs,
+    infos,
     clock: systemClock,
     log,
   })
@@ -82,6 +85,7 @@ await runProgram(programLog, async (signal) => {
       lock.during(stop, async (ours) => {
         await journal.load()
         await specs.load()
+        await infos.load(settings.resources)
         writer.warmUp()
         await plugin.run(ours)
       }),

@@ -1,14 +1,12 @@
 // The one loop of the device plugin: scan, match, take the next step of each attachment, tell the kubelet, tell the cluster.
 // A pass only reads directories and decides; whatever takes time runs beside it and pokes the loop when it ends.
-import { isDeepStrictEqual } from 'node:util'
-
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import { logChanges, reportOn } from './attachment-report.ts'
 import { logFields, type CardSteps } from './card-steps.ts'
 import type { CardVisits } from './card-visits.ts'
-import { deviceNodesOf } from './device-nodes.ts'
-import type { CdiSpecs, DescribedDevice } from './cdi-specs.ts'
+import type { OfferedDevice } from './device-lists.ts'
+import type { DeviceFiles } from './device-files.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
@@ -38,9 +36,7 @@ export interface ReconcilerOptions extends Knowledge {
   readonly host: () => HostNetwork
   readonly steps: CardSteps
   readonly visits: CardVisits
-  readonly specs: CdiSpecs
-  /** The host's /dev. */
-  readonly dev: string
+  readonly files: DeviceFiles
   readonly kubelet: KubeletWatch
   readonly registrations: Registrations
   readonly statuses: StatusWriter
@@ -96,7 +92,7 @@ export class Reconciler {
 
   /** Returns milliseconds after which it wants to run again. */
   #pass(signal: AbortSignal): number {
-    const { state: stateOf, managed, registrations, kubelet, lists, occupancy, clock } = this.#options
+    const { state: stateOf, managed, registrations, kubelet, lists, files, occupancy, clock } = this.#options
     const state = stateOf()
     if (state === undefined) return slowMs
     const demand = nodeDemand(state, managed)
@@ -109,7 +105,7 @@ export class Reconciler {
       .map((attachment) => this.#plan(attachment, findings, now))
     lists.retain(keysWith(plans, 'offer'), keysWith(plans, 'withdraw'), occupancy, kubelet.view, now)
     for (const { situation, step } of plans) this.#take(situation, step, now)
-    this.#dropDescriptions(cards, plans)
+    files.tidy(cards, new Set(expectingSteps.flatMap((kind) => [...keysWith(plans, kind)])))
     const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
     if (occupancy.isUnsettled) awaited.push('settle')
     this.#forget(demand.attachments, state.node?.instanceID !== undefined)
@@ -181,8 +177,7 @@ export class Reconciler {
     const fields = logFields(attachment)
     switch (step.kind) {
       case 'offer': {
-        const device = { attachmentUID: uid, card: step.card, eni: attachment.status?.eni ?? {} }
-        if (resourceName !== undefined) lists.offer(resourceName, device, now)
+        if (resourceName !== undefined) lists.offer(resourceName, this.#offered(situation, step.card), now)
         return
       }
       case 'record':
@@ -211,22 +206,15 @@ export class Reconciler {
     }
   }
 
-  /**
-   * A description that is not true any more goes at once, whoever has the device: by it a container would get the node of another
-   * card. One that is true goes when nobody needs it.
-   */
-  #dropDescriptions(cards: readonly PciCard[], plans: readonly Plan[]): void {
-    const { specs, lists, occupancy, dev } = this.#options
-    const byAddress = new Map(cards.map((card) => [card.pciAddress, card]))
-    const kept = new Set(describingSteps.flatMap((kind) => [...keysWith(plans, kind)]))
-    const isNeeded = ({ resource, deviceID }: DescribedDevice) => {
-      const key = deviceKey(resource, deviceID)
-      return kept.has(key) || lists.get(resource, deviceID) !== undefined || !occupancy.isFree(key)
+  #offered({ attachment, mtu }: PlacedSituation, card: KnownCard): OfferedDevice {
+    const acknowledged = this.#options.statuses.lastOf(attachment)?.acknowledged
+    return {
+      attachmentUID: attachment.metadata.uid,
+      card,
+      eni: attachment.status?.eni ?? {},
+      mtu,
+      isClaimed: acknowledged !== undefined && acknowledged === attachment.spec.claim?.uid,
     }
-    void specs.retain((device) => {
-      const card = byAddress.get(device.deviceID)
-      return card !== undefined && isDeepStrictEqual(deviceNodesOf(card, dev), device.nodes) && isNeeded(device)
-    })
   }
 
   /** Returns what it waits for from the kubelet. */
@@ -302,8 +290,8 @@ export class Reconciler {
   }
 }
 
-/** Steps of a device that may soon be offered. */
-const describingSteps = ['offer', 'describe', 'wait'] as const
+/** Steps of a device that is offered, or may soon be. */
+const expectingSteps = ['offer', 'describe', 'wait'] as const
 
 interface Plan {
   readonly situation: PlacedSituation

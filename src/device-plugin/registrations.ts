@@ -5,6 +5,7 @@ import type { Allocator } from './allocator.ts'
 import type { DeviceLists, ListedDevice } from './device-lists.ts'
 import type { Device } from './gen/v1beta1/Device.ts'
 import type { KubeletSockets } from './kubelet-sockets.ts'
+import { numaNodeOf, type Topology } from './numa-node.ts'
 import { Registration } from './registration.ts'
 
 export interface RegistrationsOptions {
@@ -12,6 +13,7 @@ export interface RegistrationsOptions {
   readonly sockets: KubeletSockets
   readonly lists: DeviceLists
   readonly allocator: Allocator
+  readonly topology: Topology
   readonly log: Log
   readonly onChange: () => void
 }
@@ -33,12 +35,12 @@ export class Registrations {
 
   ensure(resource: string): void {
     if (this.#registrations.has(resource) || this.#signal === undefined) return
-    const { lists, allocator, log, ...rest } = this.#options
+    const { lists, allocator, topology, log, ...rest } = this.#options
     const registration = new Registration({
       ...rest,
       log,
       resource,
-      devices: () => lists.of(resource).map(toDevice),
+      devices: () => lists.of(resource).map((device) => toDevice(device, topology)),
       allocate: (request) => allocator.allocate(resource, request),
     })
     this.#registrations.set(resource, registration)
@@ -59,8 +61,7 @@ export class Registrations {
   }
 }
 
-/** No topology when the platform names no NUMA node: a made-up node 0 could make single-numa-node refuse the pod. */
-function toDevice({ card, health }: ListedDevice): Device {
-  const topology = card.numaNode === undefined ? {} : { topology: { nodes: [{ ID: card.numaNode }] } }
-  return { ID: card.pciAddress, health, ...topology }
+function toDevice({ card, health }: ListedDevice, topology: Topology): Device {
+  const node = numaNodeOf(card, topology)
+  return { ID: card.pciAddress, health, ...(node !== undefined && { topology: { nodes: [{ ID: node }] } }) }
 }

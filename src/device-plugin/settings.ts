@@ -6,6 +6,8 @@ import { z } from 'zod'
 import { listenAddress, logLevel, readSettings, resourceList, SettingsError } from '../process/settings.ts'
 import { allowedDevices, enaDevices } from './allowed-devices.ts'
 
+import type { Topology } from './numa-node.ts'
+
 /** sun_path of a unix socket has 108 bytes, one of them the terminator (unix(7)). */
 const socketPathMaxBytes = 107
 /** Longest name that plugin-server.ts gives a socket. */
@@ -25,6 +27,13 @@ const schema = z
     /** device-nodes is for runtimes without CDI (containerd before 1.7). */
     JIT_ENI_DEVICE_INJECTION: z.enum(['cdi', 'device-nodes']).default('cdi'),
     JIT_ENI_CDI_DIR: z.string().min(1).default('/var/run/cdi'),
+    JIT_ENI_DEVICE_INFO_DIR: z.string().min(1).default('/var/run/k8s.cni.cncf.io/devinfo/dp'),
+    /** What the kubelet is told of a device's NUMA node: what the platform says, nothing, or this number. */
+    JIT_ENI_TOPOLOGY: z
+      .string()
+      .regex(/^(auto|none|[0-9]{1,4})$/, 'must be auto, none or the number of a NUMA node')
+      .default('auto')
+      .transform((text): Topology => (text === 'auto' || text === 'none' ? text : Number(text))),
     JIT_ENI_STATE_DIR: z.string().min(1).default('/var/lib/jit-eni'),
     /** PCI devices that may be taken. */
     JIT_ENI_ALLOWED_DEVICES: allowedDevices.default(allowedDevices.parse(enaDevices)),
@@ -43,6 +52,8 @@ const schema = z
     allowedDevices: env.JIT_ENI_ALLOWED_DEVICES,
     deviceInjection: env.JIT_ENI_DEVICE_INJECTION,
     cdiDir: env.JIT_ENI_CDI_DIR,
+    deviceInfoDir: env.JIT_ENI_DEVICE_INFO_DIR,
+    topology: env.JIT_ENI_TOPOLOGY,
     stateDir: env.JIT_ENI_STATE_DIR,
     statusListen: env.JIT_ENI_STATUS_LISTEN,
   }))

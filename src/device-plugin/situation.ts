@@ -36,6 +36,8 @@ export interface PlacedSituation extends Situation {
   readonly address: string | undefined
   /** Of its device, when it has a resource and an address. */
   readonly key: string | undefined
+  /** Of the NodeENI, in bytes; undefined where it leaves the driver's. */
+  readonly mtu: number | undefined
 }
 
 export function situationOf(attachment: ENIAttachment, findings: Findings, knowledge: Knowledge): PlacedSituation {
@@ -65,6 +67,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     work: knowledge.work.stateOf(uid),
     address,
     key,
+    mtu: nodeENI?.spec.mtu || undefined,
   }
 }
 

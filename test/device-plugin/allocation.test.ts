@@ -53,12 +53,22 @@ test('_INFO names the device node and the ENI of each device', () => {
         mac: '02:00:00:00:00:66',
         subnet: 'subnet-1',
         cidr: '10.0.1.0/24',
+        gateway: '10.0.1.1',
         addresses: ['10.0.1.7'],
         deviceIndex: 2,
         networkCard: 0,
       },
     },
   })
+})
+
+test("_INFO has the NodeENI's mtu when it sets one, and no gateway when the subnet is not known", () => {
+  const answer = containerAnswer(resource, [{ ...device('0000:00:06.0', vfio('3')), mtu: 8500, eni: {} }], cdi)
+  const info = JSON.parse(answer.envs?.['PCIDEVICE_INTEL_COM_UPF_DATAPLANE_INFO'] ?? '') as Record<
+    string,
+    { eni: object }
+  >
+  assert.deepEqual(info['0000:00:06.0']?.eni, { addresses: [], mtu: 8500 })
 })
 
 test('without an IOMMU the host node is noiommu-N, the node in the container plain N', () => {

@@ -33,7 +33,7 @@ function rig(card: Partial<PciCard> = bound, isDescribed = () => true) {
     gate: new AllocateGate(clock),
     clock,
     injection: { by: 'cdi', dev: '/dev' },
-    isDescribed,
+    files: { isDescribed, handOver: async () => undefined },
     log: pino({ level: 'silent' }),
     onAnswer: () => undefined,
   })

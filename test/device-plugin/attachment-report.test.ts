@@ -47,6 +47,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       work: { kind: 'none' },
       address,
       key,
+      mtu: undefined,
     },
     step: offer,
     before: undefined,

@@ -14,9 +14,11 @@ import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devi
 import { CdiSpecs } from '../../src/device-plugin/cdi-specs.ts'
 import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
+import { DeviceInfoFiles } from '../../src/device-plugin/device-info.ts'
 import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
 import type { HostLinks } from '../../src/device-plugin/host-links.ts'
 import { Journal } from '../../src/device-plugin/journal.ts'
+import type { Topology } from '../../src/device-plugin/numa-node.ts'
 import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
 import type { Status } from '../../src/process/status-server.ts'
 import { ClusterInMemory, resource } from './cluster-in-memory.ts'
@@ -34,6 +36,7 @@ export interface NodeOptions {
   readonly settleDeadlineMs?: number
   readonly podSourceDelayMs?: number
   readonly deviceInjection?: 'cdi' | 'device-nodes'
+  readonly topology?: Topology
 }
 
 export interface LogLine {
@@ -87,6 +90,8 @@ export class NodeUnderTest {
     await journal.load()
     const specs = new CdiSpecs(this.cdiDir, log)
     await specs.load()
+    const infos = new DeviceInfoFiles(this.deviceInfoDir, log)
+    await infos.load([resource])
     const plugin = new DevicePlugin({
       settings: {
         resources: new Set([resource]),
@@ -96,6 +101,7 @@ export class NodeUnderTest {
         proc: join(this.root, 'proc'),
         devicePluginsDir: join(this.root, 'k/device-plugins'),
         deviceInjection: this.#options.deviceInjection ?? 'cdi',
+        topology: this.#options.topology ?? 'auto',
       },
       state: () => {
         // A pass runs from here to its end in one go.
@@ -109,6 +115,7 @@ export class NodeUnderTest {
       podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
       journal,
       specs,
+      infos,
       clock: systemClock,
       log,
       ...(this.#options.settleDeadlineMs && { settleDeadlineMs: this.#options.settleDeadlineMs }),
@@ -120,6 +127,10 @@ export class NodeUnderTest {
 
   get cdiDir(): string {
     return join(this.root, 'cdi')
+  }
+
+  get deviceInfoDir(): string {
+    return join(this.root, 'devinfo/dp')
   }
 
   /** What /healthz, /readyz and /metrics would say. */

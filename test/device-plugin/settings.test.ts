@@ -29,6 +29,16 @@ test('without the directory of the plugin sockets', (t) => {
   )
 })
 
+test('with a topology that is none', () => {
+  const { status, stderr } = runWith({
+    NODE_NAME: 'node-a',
+    JIT_ENI_RESOURCES: 'intel.com/upf',
+    JIT_ENI_TOPOLOGY: 'node1',
+  })
+  assert.equal(status, 1)
+  assert.equal(stderr, 'environment: JIT_ENI_TOPOLOGY: must be auto, none or the number of a NUMA node\n')
+})
+
 test('without the name of its node', () => {
   const { status, stderr } = runWith({ JIT_ENI_RESOURCES: 'intel.com/upf_dataplane' })
   assert.equal(status, 1)
