@@ -17,7 +17,7 @@ run_tests := --test --test-timeout=600000
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
-.PHONY: setup demo test check test-fast test-node24 test-cluster crash model mutants bench bench-ec2 crd format clean
+.PHONY: setup demo test check test-fast test-node24 test-cluster crash model mutants bench bench-device-plugin bench-ec2 crd format clean
 
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
@@ -74,6 +74,11 @@ test-cluster: setup
 ## Latency of a pod from its creation to its Binding, on the real cluster.
 bench: setup
 	$(NODE) bench/jit.ts
+
+## From a card that the device plugin sees to a device that the kubelet has, and from its start to its registration.
+bench-device-plugin: setup
+	npm run build
+	CARDS=$(CARDS) STARTS=$(STARTS) $(NODE) bench/device-plugin.ts
 
 ## How near the attacher comes to what EC2's token buckets allow, on virtual time.
 bench-ec2: $(modules)
