@@ -29,6 +29,8 @@ export interface ReportInput {
 
 export interface Report {
   readonly status: DeviceStatus | undefined
+  /** The kubelet has it in its healthy set, as it is in our list now. */
+  readonly isSeen: boolean
   /** Another change is to be expected within milliseconds. */
   readonly passing: boolean
   /** What the kubelet must say before this can go on; another text when something new is waited for. */
@@ -73,7 +75,12 @@ export function reportOn(input: ReportInput): Report {
     situation.occupancy === 'unknown' ? `holders ${uid}` : undefined,
   ].find((text) => text !== undefined)
   const expectsKubelet = waitsFor !== undefined && holder === undefined && !isDeleting(attachment)
-  return { status, passing: work.kind === 'running' || step.kind === 'bind' || expectsKubelet, awaited: waitsFor }
+  return {
+    status,
+    isSeen,
+    passing: work.kind === 'running' || step.kind === 'bind' || expectsKubelet,
+    awaited: waitsFor,
+  }
 }
 
 /** In the list as healthy, and seen so by a look at the kubelet that began after it was. */

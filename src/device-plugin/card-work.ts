@@ -39,6 +39,11 @@ export class CardWork {
     return isOver ? { kind: 'none' } : item.state
   }
 
+  /** Cards whose sysfs write does not return, also of attachments that are gone. */
+  get quarantined(): number {
+    return [...this.#items.values()].filter(({ state }) => state.kind === 'stuck').length
+  }
+
   start(uid: string, fields: object, work: () => Promise<WorkOutcome>): void {
     const item = this.#items.get(uid) ?? { state: { kind: 'none' }, failures: 0, retryAt: 0 }
     item.state = { kind: 'running' }

@@ -1,4 +1,5 @@
 // The parts of the device plugin, wired: everything but its settings, its log and the edges that tests replace.
+import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Log } from '../process/log.ts'
 import { runTogether } from '../process/lifecycle.ts'
 import type { Status } from '../process/status-server.ts'
@@ -13,6 +14,7 @@ import type { ControlWrites } from './control-writes.ts'
 import type { CdiSpecs } from './cdi-specs.ts'
 import { DeviceFiles } from './device-files.ts'
 import type { DeviceInfoFiles } from './device-info.ts'
+import { countedWrites } from './counted-writes.ts'
 import { DeviceLists } from './device-lists.ts'
 import { DriverBinding } from './driver-binding.ts'
 import type { HostLinks } from './host-links.ts'
@@ -20,8 +22,10 @@ import { readHostNetwork } from './host-network.ts'
 import type { Journal } from './journal.ts'
 import { KubeletSockets } from './kubelet-sockets.ts'
 import { KubeletWatch } from './kubelet-view.ts'
-import { DevicePluginMetrics } from './metrics.ts'
+import { DevicePluginMetrics, type MismatchKind } from './metrics.ts'
+import { Mismatches } from './mismatches.ts'
 import type { ClusterState } from './node-demand.ts'
+import { NodeEvents } from './node-events.ts'
 import { Occupancy } from './occupancy.ts'
 import { PciScanner } from './pci-scan.ts'
 import type { PodResources } from './pod-resources.ts'
@@ -35,11 +39,20 @@ import { LoopWaker } from './loop-waker.ts'
 export interface DevicePluginOptions {
   readonly settings: Pick<
     DevicePluginSettings,
-    'resources' | 'allowedDevices' | 'sys' | 'dev' | 'proc' | 'devicePluginsDir' | 'deviceInjection' | 'topology'
+    | 'nodeName'
+    | 'resources'
+    | 'allowedDevices'
+    | 'sys'
+    | 'dev'
+    | 'proc'
+    | 'devicePluginsDir'
+    | 'deviceInjection'
+    | 'topology'
   >
   /** undefined until the caches have synced. */
   readonly state: () => ClusterState | undefined
   readonly writes: AttachmentWrites
+  readonly events: Pick<EventRecorder, 'record'>
   readonly controlWrites: ControlWrites
   readonly links: HostLinks
   readonly podResources: PodResources
@@ -61,12 +74,22 @@ export class DevicePlugin {
   readonly #reconciler: Reconciler
 
   constructor(options: DevicePluginOptions) {
-    const { settings, podResources, journal, writes, clock, log } = options
+    const { settings, podResources, journal, clock, log } = options
     const metrics = this.#metrics
+    const writes = countedWrites(options.writes, (write) => metrics.writeFailures.inc({ write }))
+    const events = new NodeEvents(options.events, settings.nodeName)
+    const onMismatch = (kind: MismatchKind) => metrics.mismatches.inc({ kind })
     const poke = () => this.poke()
-    const occupancy = new Occupancy()
+    const occupancy = new Occupancy((key) => {
+      onMismatch('never_shown')
+      const [resource, pciAddress] = key.split(' ')
+      log.warn({ resource, pciAddress }, 'device handed out and never seen with a pod, free again')
+    })
     const gate = new AllocateGate(clock)
-    const lists = new DeviceLists((resource) => this.#registrations.send(resource))
+    const lists = new DeviceLists((resource) => {
+      metrics.listUpdates.inc({ resource })
+      this.#registrations.send(resource)
+    })
     const onAnswer = (resource: string, outcome: string) => {
       metrics.allocations.inc({ resource, outcome })
       poke()
@@ -100,6 +123,10 @@ export class DevicePlugin {
       allocator,
       topology: settings.topology,
       log,
+      counts: {
+        registered: (resource, cause) => metrics.registrations.inc({ resource, cause }),
+        failed: (resource) => metrics.registrationFailures.inc({ resource }),
+      },
       onChange: () => {
         // Another kubelet process, or one that has just lost us: what it said before need not be true any more.
         kubelet.forget()
@@ -127,6 +154,8 @@ export class DevicePlugin {
       kubelet,
       clock,
       metrics,
+      events,
+      mismatches: new Mismatches({ lists, occupancy, events, log, onMismatch }),
       log,
     })
   }
@@ -134,11 +163,13 @@ export class DevicePlugin {
   get status(): Status {
     return {
       metrics: this.#metrics.registry,
-      unhealthy: () => undefined,
+      unhealthy: () => this.#reconciler.stalled,
       notReady: () => {
         if (!this.#reconciler.hasPassed) return 'the caches have not synced, or no scan has been made yet'
-        const [resource] = this.#registrations.unregistered
-        return resource && `resource ${resource} is not registered with the kubelet`
+        const { unregistered } = this.#registrations
+        if (unregistered.length === 0) return undefined
+        const [what, is] = unregistered.length === 1 ? ['resource', 'is'] : ['resources', 'are']
+        return `${what} ${unregistered.join(', ')} ${is} not registered with the kubelet`
       },
     }
   }

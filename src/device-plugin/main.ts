@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 import { Cluster } from '../kube/cluster.ts'
+import { EventRecorder } from '../kube/event-recorder.ts'
 import { Informer } from '../kube/informer.ts'
 import { attachmentParser, nodeENIParser, parseNode } from '../kube/objects.ts'
 import { attachmentsPath, nodeENIsPath, nodesPath } from '../kube/resource.ts'
@@ -62,6 +63,7 @@ await runProgram(programLog, async (signal) => {
         ? { node: nodes.get(nodeName), nodeENIs: nodeENIs.values(), attachments: attachments.values() }
         : undefined,
     writes: new ClusterAttachmentWrites(cluster),
+    events: new EventRecorder(cluster, 'jit-eni-device-plugin', log),
     controlWrites: writer,
     links: new IprouteLinks(),
     podResources: new PodResourcesClient(settings.podResourcesSocket),

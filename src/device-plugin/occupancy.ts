@@ -37,11 +37,22 @@ export function deviceKey(resource: string, deviceID: string): DeviceKey {
 }
 
 export class Occupancy {
+  readonly #onNeverShown: (key: DeviceKey) => void
   readonly #handedOut = new Map<DeviceKey, HandOut>()
   #last: HolderList | undefined
   /** Holders that an earlier kubelet, or an earlier process of ours, has seen, and no List has shown since. */
   readonly #unconfirmed = new Map<DeviceKey, Holder>()
   #doubtUntil = Number.NEGATIVE_INFINITY
+
+  /** `onNeverShown`: a device was handed out, and no pod was ever seen with it; it counts as free again. */
+  constructor(onNeverShown: (key: DeviceKey) => void = () => undefined) {
+    this.#onNeverShown = onNeverShown
+  }
+
+  /** As the newest List has them. */
+  get holders(): ReadonlyMap<DeviceKey, Holder> {
+    return this.#last?.holders ?? new Map()
+  }
 
   /** Whether the kubelet has told anything yet. */
   get isKnown(): boolean {
@@ -95,7 +106,11 @@ export class Occupancy {
       if (list.startedAt < handOut.answeredAt) continue
       if (list.holders.has(key)) handOut.shown = true
       else if (isDoubtful && !handOut.shown) continue
-      else if (handOut.shown || list.startedAt - handOut.answeredAt >= unsettledMs) this.#handedOut.delete(key)
+      else if (handOut.shown) this.#handedOut.delete(key)
+      else if (list.startedAt - handOut.answeredAt >= unsettledMs) {
+        this.#handedOut.delete(key)
+        this.#onNeverShown(key)
+      }
     }
   }
 

@@ -10,15 +10,19 @@ import type { DeviceFiles } from './device-files.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
+import { LoopHealth } from './loop-health.ts'
 import { type KnownCard, macOf, match } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
+import type { Mismatches } from './mismatches.ts'
 import { type ClusterState, nodeDemand } from './node-demand.ts'
+import type { NodeEvents } from './node-events.ts'
 import { deviceKey } from './occupancy.ts'
+import { countPass } from './pass-counts.ts'
 import type { PciCard } from './pci-scan.ts'
 import { nextStep, type Step } from './plan.ts'
 import { recover } from './recovery.ts'
 import type { Registrations } from './registrations.ts'
-import { type Findings, type Knowledge, type PlacedSituation, situationOf } from './situation.ts'
+import { type Findings, type Knowledge, type Plan, type PlacedSituation, situationOf } from './situation.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { LoopWaker } from './loop-waker.ts'
 
@@ -43,6 +47,8 @@ export interface ReconcilerOptions extends Knowledge {
   readonly waker: LoopWaker
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
+  readonly events: NodeEvents
+  readonly mismatches: Mismatches
   readonly log: Log
 }
 
@@ -54,6 +60,8 @@ interface Sightings {
   readonly attachmentAt: number
   readonly card?: { readonly inode: string; readonly at: number }
   readonly claim?: { readonly uid: string; readonly at: number }
+  /** Since when its device was in our list, as it was last seen in the kubelet's. */
+  readonly advertisedSince?: number
 }
 
 export class Reconciler {
@@ -64,6 +72,7 @@ export class Reconciler {
   readonly #warned = new Set<string>()
   /** Of the work, not of the process, which may have stood by for days before. */
   #startedAt = Number.NEGATIVE_INFINITY
+  readonly #health = new LoopHealth()
   #hasPassed = false
 
   constructor(options: ReconcilerOptions) {
@@ -75,14 +84,22 @@ export class Reconciler {
     return this.#hasPassed
   }
 
+  /** Why the loop is not well, in one line. */
+  get stalled(): string | undefined {
+    return this.#health.problem(this.#options.clock.monotonic())
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { waker, work, visits, clock, log } = this.#options
     this.#startedAt = clock.monotonic()
+    this.#health.well(this.#startedAt)
     while (!signal.aborted) {
       let waitMs = slowMs
       try {
         waitMs = this.#pass(signal)
+        this.#health.well(clock.monotonic())
       } catch (error) {
+        this.#health.failed(error)
         log.error({ err: error, retryMs: slowMs }, 'pass failed, trying again')
       }
       await waker.wait(waitMs, signal)
@@ -109,7 +126,9 @@ export class Reconciler {
     const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
     if (occupancy.isUnsettled) awaited.push('settle')
     this.#forget(demand.attachments, state.node?.instanceID !== undefined)
-    this.#count(plans)
+    countPass(this.#options.metrics, plans, this.#options)
+    this.#options.events.look(plans)
+    this.#options.mismatches.look(plans, demand.resources, now)
     this.#hasPassed = true
     const lookMs = kubelet.keepLooking(this.#awaitedText(awaited), signal)
     return Math.min(lookMs, plans.some((plan) => this.#expectsCard(plan, now)) ? fastMs : slowMs)
@@ -227,11 +246,12 @@ export class Reconciler {
     const before = statuses.lastOf(attachment)
     const isOurs =
       address !== undefined && lists.get(resourceName ?? '', address)?.attachmentUID === attachment.metadata.uid
-    const { status, passing, awaited } = reportOn({
+    const listed = isOurs ? lists.get(resourceName ?? '', address) : undefined
+    const { status, isSeen, passing, awaited } = reportOn({
       situation,
       step,
       before,
-      listed: isOurs ? lists.get(resourceName ?? '', address) : undefined,
+      listed,
       view: kubelet.view,
       occupancy,
       now,
@@ -244,9 +264,22 @@ export class Reconciler {
     if (status.acknowledged !== undefined && status.acknowledged !== before?.acknowledged) {
       metrics.acknowledgeSeconds.observe(ackMs / 1000)
     }
+    if (isSeen && listed !== undefined) this.#timeAdvertised(attachment, listed.since, before?.advertisedTime, now)
     logChanges(log, attachment, before, status, ackMs)
     statuses.want(attachment, status, { passing })
     return awaited
+  }
+
+  /** Each time that a device has come into our list, how long until the kubelet has it; of a card only the first. */
+  #timeAdvertised({ metadata }: ENIAttachment, listedSince: number, before: string | undefined, now: number): void {
+    const { metrics } = this.#options
+    const seen = this.#sightings.get(metadata.uid)
+    if (seen === undefined || seen.advertisedSince === listedSince) return
+    this.#sightings.set(metadata.uid, { ...seen, advertisedSince: listedSince })
+    metrics.advertiseSeconds.observe((now - listedSince) / 1000)
+    if (before === undefined && seen.card !== undefined) {
+      metrics.cardToAdvertisedSeconds.observe((now - seen.card.at) / 1000)
+    }
   }
 
   /** A new text makes the kubelet be asked at once, so it also tells which resources the kubelet knows. */
@@ -263,7 +296,7 @@ export class Reconciler {
   }
 
   #forget(attachments: readonly ENIAttachment[], isInstanceKnown: boolean): void {
-    const { statuses, work, journal, log } = this.#options
+    const { statuses, work, journal, events, log } = this.#options
     const present = new Set(attachments.map(({ metadata }) => metadata.uid))
     statuses.retain(present)
     work.retain(present)
@@ -274,29 +307,17 @@ export class Reconciler {
     for (const { attachmentUID, attachment, pciAddress, wantedDriver } of journal.entries()) {
       if (present.has(attachmentUID) || this.#warned.has(attachmentUID)) continue
       this.#warned.add(attachmentUID)
+      events.cardLeftAlone(pciAddress, attachment)
       log.warn(
         { attachment, pciAddress, driver: wantedDriver },
         'card is ours and no ENIAttachment names it; left alone',
       )
     }
   }
-
-  #count(plans: readonly Plan[]): void {
-    const { metrics, lists } = this.#options
-    metrics.devices.reset()
-    for (const { resource, health } of lists.all()) metrics.devices.inc({ resource, health })
-    metrics.failures.reset()
-    for (const { step } of plans) if (step.kind === 'refuse') metrics.failures.inc({ reason: step.failure.reason })
-  }
 }
 
 /** Steps of a device that is offered, or may soon be. */
 const expectingSteps = ['offer', 'describe', 'wait'] as const
-
-interface Plan {
-  readonly situation: PlacedSituation
-  readonly step: Step
-}
 
 function keysWith(plans: readonly Plan[], kind: Step['kind']): ReadonlySet<string> {
   const chosen = plans.filter(({ step }) => step.kind === kind)

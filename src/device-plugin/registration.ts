@@ -16,11 +16,30 @@ const lastBackoffMs = 5_000
 /** A registration that lives this long was good; the next trouble starts with the shortest backoff. */
 const goodAfterMs = 10_000
 
+/** Why a registration is made: the first one, or what the last one was lost by. */
+export type RegistrationCause = 'first' | 'kubelet_restarted' | 'socket_removed' | 'stream_ended'
+
+type Loss = RegistrationCause | 'stopping'
+
+const lostBy: Readonly<Record<Loss, string>> = {
+  stopping: 'stopping',
+  first: 'there was none',
+  kubelet_restarted: 'the kubelet has restarted',
+  socket_removed: 'our socket was removed',
+  stream_ended: 'the kubelet ended its stream',
+}
+
+export interface RegistrationCounts {
+  readonly registered: (resource: string, cause: RegistrationCause) => void
+  readonly failed: (resource: string) => void
+}
+
 export interface RegistrationOptions extends Omit<PluginServerOptions, 'directory' | 'resource'> {
   readonly directory: string
   readonly resource: string
   readonly sockets: KubeletSockets
   readonly log: Log
+  readonly counts: RegistrationCounts
   /** After each change of `isRegistered`. */
   readonly onChange: () => void
   /** Of the waits between tries. */
@@ -53,10 +72,12 @@ export class Registration {
 
   async run(signal: AbortSignal): Promise<void> {
     let backoffMs = firstBackoffMs
+    let cause: RegistrationCause = 'first'
     while (!signal.aborted) {
       const startedAt = this.#clock.monotonic()
-      const trouble = await this.#registerOnce(signal).catch(asError)
+      const trouble: Loss | Error = await this.#registerOnce(cause, signal).catch(asError)
       if (!signal.aborted) this.#tell(trouble, backoffMs)
+      if (typeof trouble === 'string' && trouble !== 'stopping') cause = trouble
       this.#setRegistered(false)
       if (this.#clock.monotonic() - startedAt > goodAfterMs) backoffMs = firstBackoffMs
       const isNewKubelet = await this.#kubeletOr(backoffMs, signal)
@@ -66,10 +87,12 @@ export class Registration {
   }
 
   /** A kubelet can be away for hours: the same trouble is told once. */
-  #tell(trouble: string | Error, retryMs: number): void {
+  #tell(trouble: Loss | Error, retryMs: number): void {
+    const { resource, counts } = this.#options
+    if (trouble instanceof Error) counts.failed(resource)
     if (typeof trouble === 'string') {
       this.#told = undefined
-      this.#log.warn({ why: trouble }, 'registration lost, registering again')
+      this.#log.warn({ why: lostBy[trouble] }, 'registration lost, registering again')
     } else if (trouble.message !== this.#told) {
       this.#told = trouble.message
       this.#log.warn({ err: trouble, retryMs }, 'registration failed, trying again')
@@ -77,7 +100,7 @@ export class Registration {
   }
 
   /** Returns why the registration is no longer good. */
-  async #registerOnce(signal: AbortSignal): Promise<string> {
+  async #registerOnce(cause: RegistrationCause, signal: AbortSignal): Promise<Loss> {
     const { sockets } = this.#options
     const kubelet = sockets.kubelet
     if (kubelet === undefined) throw new Error(`there is no kubelet: ${sockets.kubeletSocket} does not exist`)
@@ -98,20 +121,21 @@ export class Registration {
     } finally {
       old?.close()
     }
-    this.#log.info({ socket: server.socketName }, 'resource registered')
+    this.#log.info({ socket: server.socketName, cause }, 'resource registered')
+    this.#options.counts.registered(this.#options.resource, cause)
     this.#setRegistered(true)
     return this.#loss(server, kubelet, signal)
   }
 
-  async #loss(server: PluginServer, kubelet: string, signal: AbortSignal): Promise<string> {
+  async #loss(server: PluginServer, kubelet: string, signal: AbortSignal): Promise<Loss> {
     const { sockets } = this.#options
-    const { promise, resolve } = Promise.withResolvers<string>()
+    const { promise, resolve } = Promise.withResolvers<Loss>()
     const onAbort = () => resolve('stopping')
     signal.addEventListener('abort', onAbort, { once: true })
-    const unguard = sockets.guard({ path: server.path, tell: () => resolve('our socket was removed') })
-    const unlisten = sockets.onKubelet(() => resolve('the kubelet has restarted'))
-    void server.abandoned.then(() => resolve('the kubelet ended its stream'))
-    if (sockets.kubelet !== kubelet) resolve('the kubelet has restarted')
+    const unguard = sockets.guard({ path: server.path, tell: () => resolve('socket_removed') })
+    const unlisten = sockets.onKubelet(() => resolve('kubelet_restarted'))
+    void server.abandoned.then(() => resolve('stream_ended'))
+    if (sockets.kubelet !== kubelet) resolve('kubelet_restarted')
     if (signal.aborted) onAbort()
     try {
       return await promise

@@ -6,7 +6,7 @@ import type { DeviceLists, ListedDevice } from './device-lists.ts'
 import type { Device } from './gen/v1beta1/Device.ts'
 import type { KubeletSockets } from './kubelet-sockets.ts'
 import { numaNodeOf, type Topology } from './numa-node.ts'
-import { Registration } from './registration.ts'
+import { Registration, type RegistrationCounts } from './registration.ts'
 
 export interface RegistrationsOptions {
   readonly directory: string
@@ -15,6 +15,7 @@ export interface RegistrationsOptions {
   readonly allocator: Allocator
   readonly topology: Topology
   readonly log: Log
+  readonly counts: RegistrationCounts
   readonly onChange: () => void
 }
 

@@ -9,7 +9,7 @@ import type { KnownCard, Match } from './match.ts'
 import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
 import type { GroupMate, PciCard } from './pci-scan.ts'
-import type { Situation } from './plan.ts'
+import type { Situation, Step } from './plan.ts'
 
 /** What one pass has found on the node and in the cluster. */
 export interface Findings {
@@ -38,6 +38,12 @@ export interface PlacedSituation extends Situation {
   readonly key: string | undefined
   /** Of the NodeENI, in bytes; undefined where it leaves the driver's. */
   readonly mtu: number | undefined
+}
+
+/** What one pass does about one attachment. */
+export interface Plan {
+  readonly situation: PlacedSituation
+  readonly step: Step
 }
 
 export function situationOf(attachment: ENIAttachment, findings: Findings, knowledge: Knowledge): PlacedSituation {

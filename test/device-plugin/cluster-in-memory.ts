@@ -11,6 +11,7 @@ import { apiVersion, deviceFinalizer, eniFinalizer } from '../../src/api/names.t
 import { type NodeENI, nodeENISpecSchema } from '../../src/api/node-eni.ts'
 import type { AttachmentWrites } from '../../src/device-plugin/attachment-writes.ts'
 import type { ClusterState } from '../../src/device-plugin/node-demand.ts'
+import type { EventRecorder } from '../../src/kube/event-recorder.ts'
 import type { NodeFacts } from '../../src/kube/objects.ts'
 
 export const instanceID = 'i-0123456789abcdef0'
@@ -23,6 +24,13 @@ export class ClusterInMemory implements AttachmentWrites {
   readonly #listeners = new Set<() => void>()
   /** Every status written, in order. */
   readonly written: { readonly name: string; readonly device: DeviceStatus }[] = []
+  /** Every event recorded, in order; said once of the same. */
+  readonly eventsSaid: {
+    readonly on: string
+    readonly type: string
+    readonly reason: string
+    readonly message: string
+  }[] = []
   /** While set, no write succeeds. */
   outage: Error | undefined
   #uids = 0
@@ -34,6 +42,15 @@ export class ClusterInMemory implements AttachmentWrites {
     instanceID,
     capacity: undefined,
     registered: new Set(),
+  }
+
+  readonly events: Pick<EventRecorder, 'record'> = {
+    record: ({ kind, name }, type, reason, message) => {
+      const said = { on: `${kind} ${name}`, type, reason, message }
+      if (this.eventsSaid.some((earlier) => JSON.stringify(earlier) === JSON.stringify(said))) return
+      this.eventsSaid.push(said)
+      for (const check of this.#waiting) check()
+    },
   }
 
   state(): ClusterState {

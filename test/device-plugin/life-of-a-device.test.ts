@@ -61,7 +61,7 @@ test('it is ready when every resource is registered, and its metrics count devic
   await node.acknowledged('a', mac, 'pod-1')
   await node.kubelet.admit({ namespace: 'core', name: 'upf-0', resource, count: 1 })
   const text = await node.status.metrics.metrics()
-  assert.match(text, /jiteni_device_plugin_devices\{resource="intel.com\/upf_dataplane",health="Healthy"\} 1/)
+  assert.match(text, /jiteni_device_plugin_devices\{resource="intel.com\/upf_dataplane",health="Healthy",reason=""\} 1/)
   assert.match(
     text,
     /jiteni_device_plugin_allocations_total\{resource="intel.com\/upf_dataplane",outcome="granted"\} 1/,

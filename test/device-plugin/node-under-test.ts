@@ -12,13 +12,14 @@ import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
 import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devices.ts'
 import { CdiSpecs } from '../../src/device-plugin/cdi-specs.ts'
-import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
+import { type MonotonicClock, systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { DeviceInfoFiles } from '../../src/device-plugin/device-info.ts'
 import { DevicePlugin } from '../../src/device-plugin/device-plugin.ts'
 import type { HostLinks } from '../../src/device-plugin/host-links.ts'
 import { Journal } from '../../src/device-plugin/journal.ts'
 import type { Topology } from '../../src/device-plugin/numa-node.ts'
+import type { ClusterState } from '../../src/device-plugin/node-demand.ts'
 import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
 import type { Status } from '../../src/process/status-server.ts'
 import { ClusterInMemory, resource } from './cluster-in-memory.ts'
@@ -37,6 +38,9 @@ export interface NodeOptions {
   readonly podSourceDelayMs?: number
   readonly deviceInjection?: 'cdi' | 'device-nodes'
   readonly topology?: Topology
+  readonly clock?: MonotonicClock
+  /** Stands between the plugin and what its watches show. */
+  readonly state?: (real: ClusterState) => ClusterState | undefined
 }
 
 export interface LogLine {
@@ -94,6 +98,7 @@ export class NodeUnderTest {
     await infos.load([resource])
     const plugin = new DevicePlugin({
       settings: {
+        nodeName: 'node-a',
         resources: new Set([resource]),
         allowedDevices: allowedDevices.parse(enaDevices),
         sys: join(this.root, 'sys'),
@@ -107,16 +112,18 @@ export class NodeUnderTest {
         // A pass runs from here to its end in one go.
         for (const end of this.#passWaiters) queueMicrotask(end)
         this.#passWaiters.clear()
-        return this.cluster.state()
+        const { state = (real: ClusterState) => real } = this.#options
+        return state(this.cluster.state())
       },
       writes: this.cluster,
+      events: this.cluster.events,
       controlWrites: this.#options.controlWrites?.(this.#writer) ?? this.#writer,
       links: this.#options.links?.(this.bus.links) ?? this.bus.links,
       podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
       journal,
       specs,
       infos,
-      clock: systemClock,
+      clock: this.#options.clock ?? systemClock,
       log,
       ...(this.#options.settleDeadlineMs && { settleDeadlineMs: this.#options.settleDeadlineMs }),
     })

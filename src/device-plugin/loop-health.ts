@@ -1,0 +1,27 @@
+// Whether the loop still turns, for the liveness probe. An API server or a kubelet that is away does not stop it: to restart a
+// healthy agent for that would help nobody.
+
+/** A pass takes milliseconds, and one begins every second at least. */
+const stallMs = 30_000
+
+export class LoopHealth {
+  #wellAt: number | undefined
+  #error: string | undefined
+
+  /** The loop begins, or a pass has ended well. `now` in monotonic milliseconds. */
+  well(now: number): void {
+    this.#wellAt = now
+    this.#error = undefined
+  }
+
+  failed(error: unknown): void {
+    this.#error = error instanceof Error ? error.message : JSON.stringify(error)
+  }
+
+  /** In one line; undefined also before the loop begins. */
+  problem(now: number): string | undefined {
+    if (this.#wellAt === undefined || now - this.#wellAt < stallMs) return undefined
+    const seconds = Math.floor((now - this.#wellAt) / 1000)
+    return `no pass has ended well for ${seconds} s: ${this.#error ?? 'the loop does not turn'}`
+  }
+}
