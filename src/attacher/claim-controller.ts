@@ -10,6 +10,7 @@ import { podPath } from '../kube/resource.ts'
 import type { Log } from '../process/log.ts'
 import type { AttachmentStore } from './attachment-store.ts'
 import { planClaims } from './claim-plan.ts'
+import type { RejectedPods } from './rejected-pods.ts'
 
 /** Somebody else wrote first; their change comes by the watch, and this is only for when it does not. */
 const raceMs = 500
@@ -18,12 +19,20 @@ export class ClaimController {
   readonly #cluster: KubeClient
   readonly #store: AttachmentStore
   readonly #pods: Informer<PodFacts>
+  readonly #rejectedPods: RejectedPods
   readonly #log: Log
 
-  constructor(cluster: KubeClient, store: AttachmentStore, pods: Informer<PodFacts>, log: Log) {
+  constructor(
+    cluster: KubeClient,
+    store: AttachmentStore,
+    pods: Informer<PodFacts>,
+    rejectedPods: RejectedPods,
+    log: Log,
+  ) {
     this.#cluster = cluster
     this.#store = store
     this.#pods = pods
+    this.#rejectedPods = rejectedPods
     this.#log = log
   }
 
@@ -44,6 +53,8 @@ export class ClaimController {
         try {
           await this.#store.setClaim(attachment, claim)
           const was = attachment.spec.claim
+          const endedPod = ended.get(was?.uid ?? '')
+          if (endedPod !== undefined) this.#rejectedPods.claimFreed(endedPod, resource)
           this.#log.info(
             { attachment: attachment.metadata.name, node: nodeName, resource, before: was?.name, after: claim?.name },
             claim === undefined ? 'claim freed' : 'claim moved',
@@ -67,28 +78,32 @@ export class ClaimController {
     return { namespace: pod.namespace, name: pod.name, uid: pod.uid }
   }
 
-  async #endedPods(attachments: readonly ENIAttachment[]): Promise<ReadonlySet<string>> {
-    const ended = new Set<string>()
+  /** By UID; undefined where the pod is gone altogether. */
+  async #endedPods(attachments: readonly ENIAttachment[]): Promise<ReadonlyMap<string, PodFacts | undefined>> {
+    const ended = new Map<string, PodFacts | undefined>()
     for (const { spec } of attachments) {
-      if (spec.claim !== undefined && (await this.#hasEnded(spec.claim, spec.nodeName))) ended.add(spec.claim.uid)
+      if (spec.claim === undefined) continue
+      const pod = await this.#podOf(spec.claim)
+      if (pod === undefined || hasEnded(pod, spec.nodeName)) ended.set(spec.claim.uid, pod)
     }
     return ended
   }
 
-  /**
-   * For this node a pod has also ended when it is bound to another one. Our cache may be behind the one in which the scheduler
-   * saw the pod: asked before a claim is taken from it.
-   */
-  async #hasEnded({ namespace, name, uid }: Claim, nodeName: string): Promise<boolean> {
-    const hasEnded = (pod: PodFacts) => pod.ended || (pod.nodeName !== undefined && pod.nodeName !== nodeName)
+  /** Our cache may be behind the one in which the scheduler saw the pod: asked before a claim is taken from it. */
+  async #podOf({ namespace, name, uid }: Claim): Promise<PodFacts | undefined> {
     const cached = this.#pods.get(`${namespace}/${name}`)
-    if (cached?.uid === uid) return hasEnded(cached)
+    if (cached?.uid === uid) return cached
     try {
       const pod = parsePod(await this.#cluster.request<V1Pod>('GET', podPath(namespace, name)))
-      return pod.uid !== uid || hasEnded(pod)
+      return pod.uid === uid ? pod : undefined
     } catch (error) {
-      if (isNotFound(error)) return true
+      if (isNotFound(error)) return undefined
       throw error
     }
   }
+}
+
+/** For a node a pod has also ended when it is bound to another one. */
+function hasEnded({ ended, nodeName }: PodFacts, onNode: string): boolean {
+  return ended || (nodeName !== undefined && nodeName !== onNode)
 }

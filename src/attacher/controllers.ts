@@ -35,6 +35,7 @@ import { Networks } from './network.ts'
 import { NodeENIController } from './node-eni-controller.ts'
 import { NodeRefusals } from './node-refusals.ts'
 import { NodeSweep } from './node-sweep.ts'
+import { RejectedPods } from './rejected-pods.ts'
 import { SelectedNodes } from './selected-nodes.ts'
 import { UnreadableNodeENI } from './unreadable-node-eni.ts'
 import type { AttacherSettings } from './settings.ts'
@@ -161,7 +162,7 @@ export class Controllers {
       clock,
       onGivenUp: () => sweep.sweepSoon(),
     })
-    const claimController = new ClaimController(cluster, store, pods, log)
+    const claimController = new ClaimController(cluster, store, pods, new RejectedPods(events, metrics), log)
 
     const attachmentQueue = new WorkQueue(
       (name, stop) => attachmentController.reconcile(name, stop),

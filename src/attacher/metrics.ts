@@ -18,6 +18,7 @@ export class AttacherMetrics {
   readonly stepSeconds: Histogram<'step' | 'urgency'>
   readonly orphans: Gauge
   readonly collections: Counter<'result'>
+  readonly rejectedPods: Counter<'resource'>
   readonly leader: Gauge
   readonly enis: Gauge<'phase'>
   #attachments: () => readonly ENIAttachment[] = () => []
@@ -66,6 +67,12 @@ export class AttacherMetrics {
       name: 'jiteni_attacher_collections_total',
       help: 'ENIs without an ENIAttachment, by result: deleted, failed (tried again at the next survey) kept (at each survey, while an ENIAttachment cannot be read) or would_delete (at each survey, when collection is only reported).',
       labelNames: ['result'],
+      registers,
+    })
+    this.rejectedPods = new Counter({
+      name: 'jiteni_attacher_rejected_pods_total',
+      help: 'Bound pods that the kubelet has refused for good, because their device was not there any more (a restart of the node, the kubelet or the device plugin), by resource.',
+      labelNames: ['resource'],
       registers,
     })
     const attachments = () => this.#attachments()

@@ -42,6 +42,8 @@ export interface PodFacts {
   readonly nodeName: string | undefined
   /** Succeeded or Failed: it holds nothing any more. */
   readonly ended: boolean
+  /** The kubelet did not admit it, for want of a device or another resource. */
+  readonly rejection: { readonly reason: string; readonly message: string } | undefined
 }
 
 export function parsePod(raw: unknown): PodFacts {
@@ -52,7 +54,15 @@ export function parsePod(raw: unknown): PodFacts {
     uid: metadata?.uid ?? '',
     nodeName: spec?.nodeName,
     ended: status?.phase === 'Succeeded' || status?.phase === 'Failed',
+    rejection: rejectionOf(status),
   }
+}
+
+/** Reasons: pkg/kubelet/lifecycle/predicate.go; the kubelet writes them with phase Failed, and never tries the pod again. */
+function rejectionOf(status: V1Pod['status']): PodFacts['rejection'] {
+  const { phase, reason = '', message = '' } = status ?? {}
+  if (phase !== 'Failed' || !(reason === 'UnexpectedAdmissionError' || reason.startsWith('OutOf'))) return undefined
+  return { reason, message }
 }
 
 /** An object that is not what its CRD says is left out, with a line that names it. */
