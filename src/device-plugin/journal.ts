@@ -69,6 +69,15 @@ export class Journal {
     return this.#unreadable
   }
 
+  /** Whole entries of this boot, for a look at a node on which the plugin may be running: nothing on disk is changed. */
+  async peek(): Promise<void> {
+    for (const name of await readdir(this.#directory).catch(() => [])) {
+      const entry = name.endsWith(suffix) ? await readEntry(join(this.#directory, name)) : undefined
+      if (entry === undefined || entry instanceof Error || entry.bootID !== this.bootID) continue
+      this.#entries.set(entry.pciAddress, entry)
+    }
+  }
+
   /** The entry of this very card: same boot, same address, same appearance. */
   of(card: PciCard): JournalEntry | undefined {
     const entry = this.#entries.get(card.pciAddress)

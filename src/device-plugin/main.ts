@@ -1,5 +1,5 @@
 // The device plugin: finds the ENIs of its node, gives them to their drivers, offers them to the kubelet, acknowledges claims.
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 import { Cluster } from '../kube/cluster.ts'
@@ -20,8 +20,15 @@ import { InstanceLock } from './instance-lock.ts'
 import { IprouteLinks } from './iproute-links.ts'
 import { Journal } from './journal.ts'
 import { PodResourcesClient } from './pod-resources.ts'
+import { checkCommand } from './preflight/command.ts'
 import { devicePluginSettings } from './settings.ts'
 import { serveStatusInTurn } from './standby-status.ts'
+
+if (process.argv.length > 2) {
+  const { code, text } = await checkCommand(process.argv.slice(2), process.env)
+  writeSync(code === 2 ? process.stderr.fd : process.stdout.fd, text)
+  process.exit(code)
+}
 
 const programLog = createLog('device-plugin', process.env['LOG_LEVEL'])
 
@@ -38,13 +45,8 @@ await runProgram(programLog, async (signal) => {
   const infos = new DeviceInfoFiles(settings.deviceInfoDir, log)
   const lock = new InstanceLock(stateDir, log)
 
-  const nodes = new Informer({
-    cluster,
-    path: nodesPath,
-    fieldSelector: `metadata.name=${nodeName}`,
-    parse: parseNode,
-    log,
-  })
+  const ownName = `metadata.name=${nodeName}`
+  const nodes = new Informer({ cluster, path: nodesPath, fieldSelector: ownName, parse: parseNode, log })
   const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log })
   const attachments = new Informer({
     cluster,
@@ -73,9 +75,7 @@ await runProgram(programLog, async (signal) => {
     clock: systemClock,
     log,
   })
-  nodes.onChange(() => plugin.poke())
-  nodeENIs.onChange(() => plugin.poke())
-  attachments.onChange(() => plugin.poke())
+  for (const cache of caches) cache.onChange(() => plugin.poke())
   // An empty list is no change, and yet the last thing to be waited for.
   void Promise.all(caches.map(({ synced }) => synced)).then(() => plugin.poke())
 

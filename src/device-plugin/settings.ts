@@ -13,30 +13,35 @@ const socketPathMaxBytes = 107
 /** Longest name that plugin-server.ts gives a socket. */
 const socketNameMaxBytes = 32
 
+/** Where things are on the node; and which cards may be taken: all that a preflight needs. */
+const places = {
+  JIT_ENI_SYS: z.string().min(1).default('/sys'),
+  JIT_ENI_DEV: z.string().min(1).default('/dev'),
+  JIT_ENI_PROC: z.string().min(1).default('/proc'),
+  JIT_ENI_DEVICE_PLUGINS_DIR: z.string().min(1).default('/var/lib/kubelet/device-plugins'),
+  JIT_ENI_POD_RESOURCES_SOCKET: z.string().min(1).default('/var/lib/kubelet/pod-resources/kubelet.sock'),
+  JIT_ENI_CDI_DIR: z.string().min(1).default('/var/run/cdi'),
+  JIT_ENI_DEVICE_INFO_DIR: z.string().min(1).default('/var/run/k8s.cni.cncf.io/devinfo/dp'),
+  JIT_ENI_STATE_DIR: z.string().min(1).default('/var/lib/jit-eni'),
+  /** PCI devices that may be taken. */
+  JIT_ENI_ALLOWED_DEVICES: allowedDevices.default(allowedDevices.parse(enaDevices)),
+}
+
 const schema = z
   .object({
     NODE_NAME: z.string('set it to spec.nodeName of this pod').min(1),
     /** The managed resources; the same list as managedResources in the KubeSchedulerConfiguration. */
     JIT_ENI_RESOURCES: resourceList,
     KUBECONFIG: z.string().min(1).optional(),
-    JIT_ENI_SYS: z.string().min(1).default('/sys'),
-    JIT_ENI_DEV: z.string().min(1).default('/dev'),
-    JIT_ENI_PROC: z.string().min(1).default('/proc'),
-    JIT_ENI_DEVICE_PLUGINS_DIR: z.string().min(1).default('/var/lib/kubelet/device-plugins'),
-    JIT_ENI_POD_RESOURCES_SOCKET: z.string().min(1).default('/var/lib/kubelet/pod-resources/kubelet.sock'),
+    ...places,
     /** device-nodes is for runtimes without CDI (containerd before 1.7). */
     JIT_ENI_DEVICE_INJECTION: z.enum(['cdi', 'device-nodes']).default('cdi'),
-    JIT_ENI_CDI_DIR: z.string().min(1).default('/var/run/cdi'),
-    JIT_ENI_DEVICE_INFO_DIR: z.string().min(1).default('/var/run/k8s.cni.cncf.io/devinfo/dp'),
     /** What the kubelet is told of a device's NUMA node: what the platform says, nothing, or this number. */
     JIT_ENI_TOPOLOGY: z
       .string()
       .regex(/^(auto|none|[0-9]{1,4})$/, 'must be auto, none or the number of a NUMA node')
       .default('auto')
       .transform((text): Topology => (text === 'auto' || text === 'none' ? text : Number(text))),
-    JIT_ENI_STATE_DIR: z.string().min(1).default('/var/lib/jit-eni'),
-    /** PCI devices that may be taken. */
-    JIT_ENI_ALLOWED_DEVICES: allowedDevices.default(allowedDevices.parse(enaDevices)),
     JIT_ENI_STATUS_LISTEN: listenAddress.optional(),
     LOG_LEVEL: logLevel,
   })
@@ -58,6 +63,21 @@ const schema = z
     statusListen: env.JIT_ENI_STATUS_LISTEN,
   }))
 
+const placesSchema = z.object(places).transform((env) => ({
+  sys: env.JIT_ENI_SYS,
+  dev: env.JIT_ENI_DEV,
+  proc: env.JIT_ENI_PROC,
+  devicePluginsDir: env.JIT_ENI_DEVICE_PLUGINS_DIR,
+  podResourcesSocket: env.JIT_ENI_POD_RESOURCES_SOCKET,
+  stateDir: env.JIT_ENI_STATE_DIR,
+  allowedDevices: env.JIT_ENI_ALLOWED_DEVICES,
+  ownDirectories: {
+    'state directory': env.JIT_ENI_STATE_DIR,
+    'CDI directory': env.JIT_ENI_CDI_DIR,
+    'device-info directory': env.JIT_ENI_DEVICE_INFO_DIR,
+  },
+}))
+
 export type DevicePluginSettings = z.output<typeof schema>
 
 /** @throws SettingsError that names what is missing. */
@@ -75,6 +95,11 @@ export function devicePluginSettings(env: Readonly<Record<string, string | undef
     )
   }
   return settings
+}
+
+/** Of the preflight, which says itself what is not there. @throws SettingsError for an empty path. */
+export function preflightPlaces(env: Readonly<Record<string, string | undefined>>): z.output<typeof placesSchema> {
+  return readSettings(placesSchema, env)
 }
 
 function needDirectory(setting: string, path: string, advice: string): void {
