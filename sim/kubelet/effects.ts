@@ -8,6 +8,8 @@ export interface KubeletEffects {
   'dial-held': [resource: string]
   /** List has arrived and waits for its answer to be let through. */
   'list-held': []
+  /** A call of PodResources was failed on demand. */
+  'pod-resources-failed': []
   /** List was answered with these pods. */
   'pods-listed': [pods: readonly string[]]
   /** The devices of a pod are chosen, and Allocate is not called yet. */

@@ -268,7 +268,10 @@ export class Kubelet {
 
   #podResources() {
     return podResourcesService({
-      failure: () => this.#podResourcesFailure,
+      failure: () => {
+        if (this.#podResourcesFailure !== null) this.effects.report('pod-resources-failed')
+        return this.#podResourcesFailure
+      },
       allows: () => this.#limit.allows(),
       listAfter: async () => {
         if (this.#listAfter !== null) this.effects.report('list-held')

@@ -50,6 +50,10 @@ export class Allocator {
 
   async #answer(resource: string, requested: readonly (readonly string[])[]): Promise<AllocateResult> {
     const ids = requested.flat()
+    // An empty answer would be a container without its devices.
+    if (requested.length === 0 || requested.some(({ length }) => length === 0)) {
+      return refused(`${resource}: Allocate names no device`)
+    }
     if (new Set(ids).size < ids.length) return refused(`${resource}: the same device is asked for twice`)
     for (const id of ids) {
       const reason = await this.#whyNot(resource, id)
@@ -102,7 +106,9 @@ export class Allocator {
     if (holder === undefined || this.#inQuestion.has(key)) return false
     this.#inQuestion.add(key)
     try {
-      if (await podResources.holds(holder, key)) return false
+      const holding = await podResources.holds(holder, key)
+      // A pod that ended and came again under its name has nothing yet; so has one that the kubelet forgot (isForgotten).
+      if (holding === 'device' || (holding === 'bare' && occupancy.isUnconfirmed(key))) return false
       occupancy.takeBack(key)
       return true
     } catch (error) {

@@ -27,7 +27,7 @@ export class KubeletSockets {
   #identity: string | undefined
   #watcher: FSWatcher | undefined
   /** The directory that the watcher was made for. */
-  #watched: string | undefined
+  #watched: string | undefined = 'none yet'
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -87,7 +87,7 @@ export class KubeletSockets {
     this.#watcher = watch(this.#directory, { depth: 0, ignoreInitial: true })
     this.#watcher.on('all', (event, path) => {
       // The next one may get the same inode number.
-      if (event === 'unlinkDir' && path === this.#directory) this.#watched = undefined
+      if (event === 'unlinkDir' && path === this.#directory) this.#watched = 'removed'
       // A quick replacement of a socket comes as 'change', not as 'add'.
       this.#check()
     })

@@ -81,9 +81,9 @@ export class KubeletWatch {
     try {
       await gate.quiet(signal)
       const startedAt = clock.monotonic()
-      const [holders, allocatable] = await Promise.all([podResources.holders(), podResources.allocatable()])
+      const [listed, allocatable] = await Promise.all([podResources.holders(), podResources.allocatable()])
       if (life !== this.#life) return
-      occupancy.observe({ startedAt, holders })
+      occupancy.observe({ startedAt, ...listed })
       this.#view = { startedAt, allocatable }
       if (this.#failing) log.info('kubelet answers again')
       this.#failing = false

@@ -13,6 +13,12 @@ export interface HolderList {
   readonly startedAt: number
   /** By device key. */
   readonly holders: ReadonlyMap<string, Holder>
+  /** Names of the pods that it shows without any device. */
+  readonly bare?: ReadonlySet<string>
+}
+
+export function podName({ namespace, name }: Holder): string {
+  return `${namespace}/${name}`
 }
 
 interface HandOut {
@@ -100,8 +106,10 @@ export class Occupancy {
     if (list.startedAt < this.listedAt) return
     this.#last = list
     const isDoubtful = list.startedAt < this.#doubtUntil
-    if (!isDoubtful) this.#unconfirmed.clear()
-    for (const key of list.holders.keys()) this.#unconfirmed.delete(key)
+    for (const [key, holder] of this.#unconfirmed) {
+      const mayStillHold = isDoubtful || list.bare?.has(podName(holder)) === true
+      if (list.holders.has(key) || !mayStillHold) this.#unconfirmed.delete(key)
+    }
     for (const [key, handOut] of this.#handedOut) {
       if (list.startedAt < handOut.answeredAt) continue
       if (list.holders.has(key)) handOut.shown = true
@@ -112,6 +120,21 @@ export class Occupancy {
         this.#onNeverShown(key)
       }
     }
+  }
+
+  /**
+   * The pod that had it before the kubelet started is listed without any device: the kubelet has lost its checkpoint, in which
+   * it keeps who has what, and takes the device for free (devicemanager/manager.go, readCheckpoint; such a pod is not allocated
+   * again, isContainerAlreadyRunning). It may also be another pod of that name; both end with that pod.
+   */
+  isForgotten(key: DeviceKey): boolean {
+    const holder = this.#unconfirmed.get(key)
+    return holder !== undefined && this.#last?.bare?.has(podName(holder)) === true
+  }
+
+  /** The holder is of an earlier life of the kubelet, or of ours, and no List has shown it since. */
+  isUnconfirmed(key: DeviceKey): boolean {
+    return this.#unconfirmed.has(key)
   }
 
   holderOf(key: DeviceKey): Holder | undefined {

@@ -21,6 +21,7 @@ export interface StepFailure {
     | 'DriverChanged'
     | 'DeviceNodeMissing'
     | 'CardMissing'
+    | 'ForgottenByKubelet'
     | 'BindFailed'
     | 'RestoreFailed'
     | 'SysfsStuck'
@@ -57,7 +58,7 @@ export interface Situation {
   readonly foreignMates: readonly GroupMate[]
   /** Whose device is in the kubelet's list at this card's address. */
   readonly listed: 'nobody' | 'ours' | 'another'
-  readonly occupancy: 'unknown' | 'free' | 'taken'
+  readonly occupancy: 'unknown' | 'free' | 'taken' | 'forgotten'
   /** A journal entry for this attachment, of whatever card. */
   readonly isJournaled: boolean
   /** A container that starts with the device gets this card's nodes. */
@@ -194,12 +195,20 @@ function kernelStep(situation: Situation, card: KnownCard): Step {
 }
 
 function offerStep(situation: Situation, card: KnownCard): Step {
-  const { work } = situation
+  const { work, occupancy } = situation
   if (!hasResource(situation)) return { kind: 'offer', card }
-  if (situation.occupancy === 'unknown') return wait('the kubelet has not said who has what')
-  if (situation.isDescribed) return { kind: 'offer', card }
+  if (occupancy === 'unknown') return wait('the kubelet has not said who has what')
+  if (situation.isDescribed) return occupancy === 'forgotten' ? forgotten(card) : { kind: 'offer', card }
   if (work.kind !== 'backing-off') return { kind: 'describe', card }
   return work.failure === undefined ? wait('backing off') : { kind: 'refuse', failure: work.failure }
+}
+
+/** Its pod runs on, and its containers may start again. */
+function forgotten({ pciAddress }: KnownCard): Step {
+  const message =
+    `the kubelet has lost its record of the pod that has ${pciAddress} (kubelet_internal_checkpoint); ` +
+    `the device is kept from other pods until that pod has ended`
+  return refuse('ForgottenByKubelet', message)
 }
 
 /** A release takes effect when pod and claim are gone; until then all goes on as if there were none. */
@@ -212,7 +221,7 @@ function releaseStep(situation: Situation): Step {
   const neverThere = macOf(attachment) === undefined && listed !== 'ours' && !situation.isJournaled
   if (!neverThere) {
     if (attachment.spec.claim !== undefined) return useStep(situation)
-    if (hasResource(situation) && occupancy === 'taken') return useStep(situation)
+    if (hasResource(situation) && (occupancy === 'taken' || occupancy === 'forgotten')) return useStep(situation)
     if (listed === 'ours') return useStep(situation).kind === 'offer' ? { kind: 'withdraw' } : { kind: 'leave-list' }
   }
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }

@@ -8,17 +8,20 @@ import type { ListPodResourcesResponse__Output } from './gen/v1/ListPodResources
 import type { PodResources__Output } from './gen/v1/PodResources.ts'
 import type { PodResourcesListerClient } from './gen/v1/PodResourcesLister.ts'
 import { podResourcesApi } from './kubelet-api.ts'
-import { type DeviceKey, deviceKey, type Holder } from './occupancy.ts'
+import { type DeviceKey, deviceKey, type Holder, type HolderList, podName } from './occupancy.ts'
 
 export interface PodResources {
   /** Devices held by active pods. No List may run while an Allocate is open (allocate-gate.ts). */
-  readonly holders: () => Promise<ReadonlyMap<DeviceKey, Holder>>
+  readonly holders: () => Promise<Omit<HolderList, 'startedAt'>>
   /** Healthy devices, held or not. */
   readonly allocatable: () => Promise<ReadonlySet<DeviceKey>>
-  /** Whether this pod has the device. Collects no ended pods, so it is safe during an Allocate (server_v1.go, 1.36). */
-  readonly holds: (holder: Holder, key: DeviceKey) => Promise<boolean>
+  /** What this pod has of it. Collects no ended pods, so it is safe during an Allocate (server_v1.go, 1.36). */
+  readonly holds: (holder: Holder, key: DeviceKey) => Promise<Holding>
   readonly close: () => void
 }
+
+/** The device; none of it (the pod is gone, or has other devices); or the pod is there without any device. */
+export type Holding = 'device' | 'none' | 'bare'
 
 /** The kubelet takes 100 calls a second from all its clients together (podresources/constants.go); ask again later. */
 export class RateLimited extends Error {
@@ -27,7 +30,7 @@ export class RateLimited extends Error {
 
 /** As Multus: a node full of pods exceeds grpc-js's default of 4 MB. */
 const receiveMaxBytes = 16 * 1024 * 1024
-const callDeadlineMs = 5_000
+const defaultCallDeadlineMs = 5_000
 /** Somebody waits in Allocate for this answer. */
 const getDeadlineMs = 1_000
 
@@ -39,32 +42,37 @@ type Call<T> = (
 
 export class PodResourcesClient implements PodResources {
   readonly #socket: string
+  readonly #callDeadlineMs: number
   #client: PodResourcesListerClient | undefined
 
-  constructor(socket: string) {
+  constructor(socket: string, callDeadlineMs = defaultCallDeadlineMs) {
     this.#socket = socket
+    this.#callDeadlineMs = callDeadlineMs
   }
 
-  async holders(): Promise<ReadonlyMap<DeviceKey, Holder>> {
+  async holders(): Promise<Omit<HolderList, 'startedAt'>> {
     const { podResources } = await this.#call<ListPodResourcesResponse__Output>(
       'List',
-      callDeadlineMs,
+      this.#callDeadlineMs,
       (client, options, answer) => {
         client.List({}, options, answer)
       },
     )
-    return new Map(
-      podResources.flatMap((pod) => {
-        const holder = { namespace: pod.namespace, name: pod.name }
-        return keysOfPod(pod).map((key) => [key, holder] as const)
-      }),
-    )
+    const holders = new Map<DeviceKey, Holder>()
+    const bare = new Set<string>()
+    for (const pod of podResources) {
+      const holder = { namespace: pod.namespace, name: pod.name }
+      const keys = keysOfPod(pod)
+      if (keys.length === 0) bare.add(podName(holder))
+      for (const key of keys) holders.set(key, holder)
+    }
+    return { holders, bare }
   }
 
   async allocatable(): Promise<ReadonlySet<DeviceKey>> {
     const { devices } = await this.#call<AllocatableResourcesResponse__Output>(
       'GetAllocatableResources',
-      callDeadlineMs,
+      this.#callDeadlineMs,
       (client, options, answer) => {
         client.GetAllocatableResources({}, options, answer)
       },
@@ -72,7 +80,7 @@ export class PodResourcesClient implements PodResources {
     return new Set(keysOf(devices))
   }
 
-  async holds(holder: Holder, key: DeviceKey): Promise<boolean> {
+  async holds(holder: Holder, key: DeviceKey): Promise<Holding> {
     try {
       const { podResources } = await this.#call<GetPodResourcesResponse__Output>(
         'Get',
@@ -81,10 +89,12 @@ export class PodResourcesClient implements PodResources {
           client.Get({ podNamespace: holder.namespace, podName: holder.name }, options, answer)
         },
       )
-      return podResources !== null && keysOfPod(podResources).includes(key)
+      const keys = podResources === null ? [] : keysOfPod(podResources)
+      if (keys.includes(key)) return 'device'
+      return keys.length === 0 ? 'bare' : 'none'
     } catch (error) {
       // The kubelet answers a plain fmt.Errorf, hence code UNKNOWN, for a pod that is gone (server_v1.go).
-      if (isPodNotFound(error)) return false
+      if (isPodNotFound(error)) return 'none'
       throw error
     }
   }
@@ -103,8 +113,7 @@ export class PodResourcesClient implements PodResources {
     call(client, { deadline: Date.now() + deadlineMs }, (error, value) => {
       if (error === null && value !== undefined) return resolve(value)
       const message = `kubelet ${name} on ${this.#socket}: ${error?.details ?? 'no answer'}`
-      const limited = error?.code === status.RESOURCE_EXHAUSTED
-      reject(limited ? new RateLimited(message, { cause: error }) : new Error(message, { cause: error }))
+      reject(isRateLimit(error) ? new RateLimited(message, { cause: error }) : new Error(message, { cause: error }))
     })
     try {
       return await promise
@@ -136,6 +145,11 @@ function causeOf(error: unknown): Partial<ServiceError> {
 function isPodNotFound(error: unknown): boolean {
   const { code, details } = causeOf(error)
   return code === status.UNKNOWN && /^pod .* not found$/.test(details ?? '')
+}
+
+/** grpc-js has the same code for an answer beyond receiveMaxBytes. */
+function isRateLimit(error: ServiceError | null): boolean {
+  return error?.code === status.RESOURCE_EXHAUSTED && error.details === 'rejected by rate limit'
 }
 
 /** The kubelet itself refused: the connection is good. */

@@ -9,8 +9,11 @@ import { PluginServer, type PluginServerOptions } from './plugin-server.ts'
 
 /** The kubelet dials back for up to 10 s before it answers Register (plugin/v1beta1/client.go). */
 const registerDeadlineMs = 12_000
-/** A kubelet that has registered us but opens no stream will never open one (kubernetes/kubernetes#92958). */
-const watchDeadlineMs = 10_000
+/**
+ * The kubelet opens its stream before it answers Register, and one that has not will never open it: also the end of an older
+ * stream can have closed our client before that (kubernetes/kubernetes#92958, #127803).
+ */
+const watchDeadlineMs = 2_000
 const firstBackoffMs = 50
 const lastBackoffMs = 5_000
 /** A registration that lives this long was good; the next trouble starts with the shortest backoff. */

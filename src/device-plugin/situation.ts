@@ -133,5 +133,6 @@ function listedFor(
 function occupancyOf(key: string | undefined, occupancy: Occupancy): Situation['occupancy'] {
   if (key === undefined) return 'free'
   if (!occupancy.isKnown) return 'unknown'
+  if (occupancy.isForgotten(key)) return 'forgotten'
   return occupancy.isFree(key) ? 'free' : 'taken'
 }

@@ -25,9 +25,9 @@ function rig(card: Partial<PciCard> = bound, isDescribed = () => true) {
     lists,
     occupancy,
     podResources: {
-      holders: () => Promise.resolve(new Map()),
+      holders: () => Promise.resolve({ holders: new Map() }),
       allocatable: () => Promise.resolve(new Set()),
-      holds: () => Promise.resolve(true),
+      holds: () => Promise.resolve('device'),
       close: () => undefined,
     },
     gate: new AllocateGate(clock),

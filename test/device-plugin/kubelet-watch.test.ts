@@ -28,10 +28,10 @@ function rig() {
   const podResources: PodResources = {
     holders: () => {
       looks.push(clock.now)
-      return kubelet.holders()
+      return kubelet.holders().then((holders) => ({ holders }))
     },
     allocatable: () => Promise.resolve(new Set([key])),
-    holds: () => Promise.resolve(false),
+    holds: () => Promise.resolve('none'),
     close: () => undefined,
   }
   const gate = new AllocateGate(clock)

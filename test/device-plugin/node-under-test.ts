@@ -41,6 +41,8 @@ export interface NodeOptions {
   readonly clock?: MonotonicClock
   /** Stands between the plugin and what its watches show. */
   readonly state?: (real: ClusterState) => ClusterState | undefined
+  /** After which a call of PodResources is given up. */
+  readonly podResourcesDeadlineMs?: number
 }
 
 export interface LogLine {
@@ -119,7 +121,10 @@ export class NodeUnderTest {
       events: this.cluster.events,
       controlWrites: this.#options.controlWrites?.(this.#writer) ?? this.#writer,
       links: this.#options.links?.(this.bus.links) ?? this.bus.links,
-      podResources: new PodResourcesClient(join(this.root, 'k/pod-resources/kubelet.sock')),
+      podResources: new PodResourcesClient(
+        join(this.root, 'k/pod-resources/kubelet.sock'),
+        this.#options.podResourcesDeadlineMs,
+      ),
       journal,
       specs,
       infos,
