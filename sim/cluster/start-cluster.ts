@@ -74,7 +74,7 @@ async function assemble(
 
   const nodes: ClusterNode[] = []
   cleanUp.defer(() => addresses.podInterfacesGone())
-  cleanUp.defer(() => allUndone(nodes.map((node) => node.stop())))
+  cleanUp.defer(() => allUndone(nodes.map((node) => node.powerOff())))
   for (const [index, spec] of specs.entries()) {
     const node = new ClusterNode(spec, {
       directory: path.join(runDir, `n${index}`),

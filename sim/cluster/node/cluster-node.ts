@@ -1,4 +1,5 @@
 // One real node: kubelet, containerd and runc, in namespaces of their own on this machine.
+import { rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import type { ApiClient } from '../api-client.ts'
@@ -85,11 +86,18 @@ export class ClusterNode {
   /** Namespaces, containerd and images: all that needs no API server yet. */
   async prepare(imageArchive: string, signal?: AbortSignal): Promise<void> {
     this.#directory.create()
+    await this.boot(signal)
+    await this.importImages(imageArchive, signal)
+  }
+
+  /** Also boots again after `powerOff`, without its kubelet: the disk is as it was, images and the kubelet's checkpoints with it. */
+  async boot(signal?: AbortSignal): Promise<void> {
+    // On a real node it is below /run, and so in memory.
+    rmSync(this.#directory.containerdState, { recursive: true, force: true })
     await createCgroup(this.#surroundings.cgroup)
     this.#namespace = await NodeNamespace.open()
     await this.#mount(this.#namespace)
     await this.startContainerd(signal)
-    await this.importImages(imageArchive, signal)
   }
 
   /** Resolves when the kubelet answers, its pod-resources API too, which it opens a moment after its healthz; the node becomes Ready in the API a little later. */
@@ -211,8 +219,8 @@ export class ClusterNode {
     return runCommand(path.join(binaries.containerd, 'ctr'), [...socket, ...args], { env, signal })
   }
 
-  /** Ends all of the node at once, as a power cut would, and removes what it left on the machine. */
-  async stop(): Promise<void> {
+  /** Ends all of the node at once, as a power cut would, and removes what it left on the machine but its directory. */
+  async powerOff(): Promise<void> {
     await this.#namespace?.close()
     await Promise.all([this.#kubelet?.exited, this.#containerd?.exited])
     await removeCgroup(this.#surroundings.cgroup)
