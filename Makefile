@@ -17,7 +17,7 @@ run_tests := --test --test-timeout=600000
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
-.PHONY: setup demo test check test-fast test-node24 test-cluster crash model mutants bench bench-device-plugin bench-ec2 crd format clean
+.PHONY: setup demo test check test-fast test-node24 test-cluster crash model mutants bench bench-device-plugin bench-ec2 bench-memory crd format clean
 
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
@@ -83,6 +83,11 @@ bench-device-plugin: setup
 ## How near the attacher comes to what EC2's token buckets allow, on virtual time.
 bench-ec2: $(modules)
 	$(NODE) bench/ec2.ts
+
+## Memory of the device plugin while the kubelet gets 10,000 device lists. LISTS=... of them for a quick look.
+bench-memory: $(modules) $(generated)
+	@npm run --silent build
+	@LISTS=$(LISTS) $(NODE) bench/device-plugin-memory.ts
 
 ## Writes the CRDs of deploy/crds from src/api.
 crd: $(modules)

@@ -1,12 +1,11 @@
-// The one door to the API server: client-node's credentials and HTTP, one pooled connection set, deadlines, plain errors.
-// The generated API classes are not used: they take no AbortSignal, open a TLS connection per call, and know no CRDs.
-import { HttpMethod, IsomorphicFetchHttpLibrary, KubeConfig, RequestContext } from '@kubernetes/client-node'
-import { createInterface } from 'node:readline'
-import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
+// The one door to the API server: any request by its path, watches line by line, deadlines, plain errors.
+import type { IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
 
-import { SettingsError } from '../process/settings.ts'
+import { realClock } from '../process/clock.ts'
+import { Connections } from './connections.ts'
 import { KubeError } from './kube-error.ts'
+import { clusterAccess } from './kubeconfig.ts'
 
 const requestDeadlineMs = 15_000
 
@@ -18,6 +17,8 @@ export const contentTypes = {
   apply: 'application/apply-patch+yaml',
 } as const
 
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
 export interface RequestOptions {
   readonly query?: Readonly<Record<string, string | number | boolean>>
   readonly body?: object
@@ -25,83 +26,65 @@ export interface RequestOptions {
   readonly signal?: AbortSignal
 }
 
-/** Keeps the first dispatcher (undici connection pool) for all requests; the token file is still re-read by super. */
-class PooledKubeConfig extends KubeConfig {
-  #pool: ReturnType<RequestContext['getDispatcher']>
-
-  override async applySecurityAuthentication(context: RequestContext): Promise<void> {
-    await super.applySecurityAuthentication(context)
-    this.#pool ??= context.getDispatcher()
-    if (this.#pool !== undefined) context.setDispatcher(this.#pool)
-  }
-}
-
 /** What controllers need of the API server, so that a test can put another door in the place of this one. */
 export type KubeClient = Pick<Cluster, 'request' | 'lines'>
 
 export class Cluster {
-  readonly #config: PooledKubeConfig
+  readonly #connections: Connections
   readonly #server: string
-  readonly #http = new IsomorphicFetchHttpLibrary()
 
   /** From a kubeconfig file, or else as kubectl does: KUBECONFIG, ~/.kube/config, the pod's service account. */
   constructor(kubeconfigFile?: string) {
-    this.#config = new PooledKubeConfig()
-    load(this.#config, kubeconfigFile)
-    const cluster = this.#config.getCurrentCluster()
-    // Where it finds nothing, client-node means a cluster without TLS on this machine.
-    if (cluster === null || cluster.server === 'http://localhost:8080')
-      throw new SettingsError('no cluster to talk to: set KUBECONFIG, or run in a pod with a service account')
-    this.#server = cluster.server.replace(/\/$/, '')
+    const access = clusterAccess(kubeconfigFile, process.env)
+    this.#server = access.server.origin
+    this.#connections = new Connections(access, process.env, realClock)
   }
 
   /** @throws KubeError for every answer that is not 2xx, and when no answer came within 15 s. */
-  async request<T>(method: keyof typeof HttpMethod, path: string, options: RequestOptions = {}): Promise<T> {
+  async request<T>(method: Method, path: string, options: RequestOptions = {}): Promise<T> {
     const deadline = AbortSignal.timeout(requestDeadlineMs)
     const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline])
-    const response = await this.#send(method, path, options, signal)
-    const text = await response.body.text().catch((error: unknown) => {
-      throw new KubeError(`${method} ${path}`, 0, 'Unreachable', `answer was cut off: ${messageOf(error)}`, error)
+    const response = await this.#send('request', method, path, options, signal)
+    const body = await text(response).catch((error: unknown) => {
+      throw cutOff(`${method} ${path}`, error)
     })
-    if (response.httpStatusCode >= 300) throw statusError(`${method} ${path}`, response.httpStatusCode, text)
-    return JSON.parse(text) as T
+    if (isRefusal(response)) throw statusError(`${method} ${path}`, response.statusCode ?? 0, body)
+    return JSON.parse(body) as T
   }
 
-  /** The lines of an open-ended answer (watch), parsed; ends when the server ends it or the signal aborts. */
+  /**
+   * The lines of an open-ended answer (watch), parsed; ends when the server ends it.
+   * @throws KubeError when it is refused, breaks off, or the signal aborts.
+   */
   async *lines(path: string, options: RequestOptions & { readonly signal: AbortSignal }) {
-    const response = await this.#send('GET', path, options, options.signal)
-    if (response.httpStatusCode >= 300) {
-      throw statusError(`GET ${path}`, response.httpStatusCode, await response.body.text())
-    }
-    const stream = response.body.stream()
-    if (stream === null) return
-    const body = Readable.fromWeb(stream as ReadableStream, { signal: options.signal })
-    const lines = createInterface(body)
-    // Who aborts and leaves in the same turn hears the abort no more; the lines tell it all the same.
-    lines.on('error', () => undefined)
-    try {
-      for await (const line of lines) {
-        if (line !== '') yield JSON.parse(line)
-      }
-    } finally {
-      // A reader that stops half-way closes the lines only, not the connection.
-      body.destroy()
-    }
+    const response = await this.#send('watch', 'GET', path, options, options.signal)
+    if (isRefusal(response)) throw statusError(`GET ${path}`, response.statusCode ?? 0, await text(response))
+    // A reader that stops half-way closes the connection with it.
+    for await (const line of linesOf(response, `GET ${path}`)) if (line !== '') yield JSON.parse(line)
   }
 
-  async #send(method: keyof typeof HttpMethod, path: string, options: RequestOptions, signal: AbortSignal) {
-    const url = new URL(this.#server + path)
-    for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, String(value))
-    const context = new RequestContext(url.toString(), HttpMethod[method])
-    context.setSignal(signal)
-    context.setHeaderParam('Accept', 'application/json')
-    if (options.body !== undefined) {
-      context.setHeaderParam('Content-Type', contentTypes[options.as ?? 'json'])
-      context.setBody(JSON.stringify(options.body))
+  async #send(
+    kind: 'request' | 'watch',
+    method: Method,
+    path: string,
+    options: RequestOptions,
+    signal: AbortSignal,
+  ): Promise<IncomingMessage> {
+    const query = new URLSearchParams()
+    for (const [key, value] of Object.entries(options.query ?? {})) query.set(key, String(value))
+    const sent = {
+      method,
+      path: query.size === 0 ? path : `${path}?${query.toString()}`,
+      headers: {
+        Accept: 'application/json',
+        'User-Agent': 'jit-eni',
+        ...(options.body !== undefined && { 'Content-Type': contentTypes[options.as ?? 'json'] }),
+      },
+      body: options.body === undefined ? undefined : JSON.stringify(options.body),
+      signal,
     }
     try {
-      await this.#config.applySecurityAuthentication(context)
-      return await this.#http.send(context).toPromise()
+      return await this.#connections.send(kind, sent)
     } catch (error) {
       const what = `no answer from ${this.#server}: ${messageOf(error)}`
       throw new KubeError(`${method} ${path}`, 0, 'Unreachable', what, error)
@@ -109,25 +92,40 @@ export class Cluster {
   }
 }
 
-function load(config: KubeConfig, kubeconfigFile: string | undefined): void {
+async function* linesOf(response: IncomingMessage, tried: string): AsyncGenerator<string> {
+  response.setEncoding('utf8')
+  let rest = ''
   try {
-    if (kubeconfigFile === undefined) config.loadFromDefault()
-    else config.loadFromFile(kubeconfigFile)
+    for await (const chunk of response as AsyncIterable<string>) {
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop() ?? ''
+      yield* lines
+    }
   } catch (error) {
-    throw new SettingsError(`KUBECONFIG: ${messageOf(error)}`, { cause: error })
+    throw cutOff(tried, error)
   }
+  yield rest
 }
 
-function statusError(tried: string, code: number, text: string): KubeError {
+/** Whatever is not 2xx; the API server redirects nobody. */
+function isRefusal({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 300
+}
+
+function statusError(tried: string, code: number, body: string): KubeError {
   try {
-    const status = JSON.parse(text) as { reason?: string; message?: string }
-    return new KubeError(tried, code, status.reason ?? '', status.message ?? text)
+    const status = JSON.parse(body) as { reason?: string; message?: string }
+    return new KubeError(tried, code, status.reason ?? '', status.message ?? body)
   } catch {
-    return new KubeError(tried, code, '', text.slice(0, 500))
+    return new KubeError(tried, code, '', body.slice(0, 500))
   }
 }
 
-/** undici says only "fetch failed"; the reason is in its cause. */
+function cutOff(tried: string, error: unknown): KubeError {
+  return new KubeError(tried, 0, 'Unreachable', `answer was cut off: ${messageOf(error)}`, error)
+}
+
+/** An abort says only that it was one; the reason is in its cause. */
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return error.cause instanceof Error ? error.cause.message : error.message

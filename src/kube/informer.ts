@@ -1,5 +1,5 @@
-// A cache of one kind of object, kept by list and watch, that never stops by itself. client-node's ListWatch ends for ever
-// on a reset connection, a 5xx or a failed list, asks for no bookmarks and re-opens idle watches every 30 s.
+// A cache of one kind of object, kept by list and watch, that never stops by itself: a reset connection, a 5xx or a failed list
+// is tried again for ever.
 import { type Clock, realClock, sleep } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { KubeClient } from './cluster.ts'

@@ -157,8 +157,9 @@ test('an attached ENI whose plugin is silent is given up after 60 s, and its nod
 test('a card that the device plugin cannot offer is the reason that the pod hears, and no reason to leave the node out', async (t) => {
   const extender = await ExtenderUnderTest.start(t)
   const { claim, bound, name } = await waiting(extender)
-  extender.setEni(name, advertised.eni)
   extender.setDevice(name, { health: 'Unhealthy', failure: failing('interface ens6 has an address of the node') })
+  // The time of the device begins when the ENI is attached: by then the extender knows of the card.
+  extender.setEni(name, advertised.eni)
   await extender.clock.timerFor(60_000)
   extender.clock.advance(60_000)
   assert.equal(await bound, 'node a: interface ens6 has an address of the node')

@@ -32,7 +32,7 @@ export class InProcessCluster implements KubeClient {
     const tried = `GET ${path}`
     const request = requestOf('GET', path, options)
     await onTheWay(tried, options.signal)
-    const lines = new LineQueue()
+    const lines = new LineQueue(tried)
     const close = translated(tried, () => this.#api.watch(request, lines))
     const abort = () => lines.fail(options.signal.reason)
     options.signal.addEventListener('abort', abort)
@@ -47,9 +47,14 @@ export class InProcessCluster implements KubeClient {
 
 /** What the watch has said and nobody has read yet. */
 class LineQueue {
+  readonly #tried: string
   readonly #lines: object[] = []
   #end: { readonly error: unknown } | 'closed' | undefined
   #changed = Promise.withResolvers<void>()
+
+  constructor(tried: string) {
+    this.#tried = tried
+  }
 
   event({ type, object }: WatchEvent): void {
     this.#lines.push({ type, object: copyOf(object) })
@@ -57,13 +62,14 @@ class LineQueue {
   }
 
   end(how: 'reset' | 'closed'): void {
-    if (how === 'reset') this.fail(new TypeError('terminated'))
+    if (how === 'reset') this.fail(new Error('aborted'))
     else this.#finish('closed')
   }
 
   /** What was not read until now is lost. */
-  fail(error: unknown): void {
-    this.#finish({ error })
+  fail(cause: unknown): void {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    this.#finish({ error: new KubeError(this.#tried, 0, 'Unreachable', `answer was cut off: ${why}`, cause) })
   }
 
   async *read(): AsyncGenerator<object> {

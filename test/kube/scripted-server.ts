@@ -35,7 +35,7 @@ export async function scriptedServer(t: TestContext, answer: Answer): Promise<Sc
   return { url, kubeconfig: await writeKubeconfig(directory, url), connections: () => connections }
 }
 
-/** JSON is YAML. client-node speaks plain HTTP only to a server whose certificate it need not verify. */
+/** JSON is YAML. Plain HTTP is spoken only to a server whose certificate need not be verified. */
 export async function writeKubeconfig(directory: string, url: string): Promise<string> {
   const file = join(directory, 'kubeconfig')
   const config = {
