@@ -112,7 +112,9 @@ export class Allocator {
       occupancy.takeBack(key)
       return true
     } catch (error) {
-      log.warn({ err: error }, 'kubelet does not say whether a pod still has its device')
+      const [resource, pciAddress] = key.split(' ')
+      const pod = `${holder.namespace}/${holder.name}`
+      log.warn({ resource, pciAddress, pod, err: error }, 'kubelet does not say whether a pod still has its device')
       return false
     } finally {
       this.#inQuestion.delete(key)

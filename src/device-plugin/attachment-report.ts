@@ -135,7 +135,9 @@ export function logChanges(
 ): void {
   const fields = { ...logFields(attachment), pciAddress: after.pciAddress }
   if (after.advertised === true && before?.advertised !== true) log.info(fields, 'device advertised')
-  if (after.advertised !== true && before?.advertised === true) log.info(fields, 'device no longer advertised')
+  if (after.advertised !== true && before?.advertised === true) {
+    log.info({ ...fields, health: after.health, reason: after.failure?.reason }, 'device no longer advertised')
+  }
   if (after.acknowledged !== undefined && after.acknowledged !== before?.acknowledged) {
     const { namespace, name } = attachment.spec.claim ?? {}
     log.info({ ...fields, pod: `${namespace}/${name}`, podUID: after.acknowledged, ms: ackMs }, 'claim acknowledged')
@@ -147,6 +149,9 @@ export function logChanges(
   if (after.failure !== undefined && after.failure.message !== before?.failure?.message) {
     const { reason, message, terminal } = after.failure
     log.warn({ ...fields, reason, message, terminal }, 'device not usable')
+  }
+  if (after.failure === undefined && before?.failure !== undefined) {
+    log.info({ ...fields, reason: before.failure.reason }, 'failure is over')
   }
 }
 

@@ -68,6 +68,9 @@ export interface DevicePluginOptions {
 export class DevicePlugin {
   readonly #waker = new LoopWaker()
   readonly #metrics = new DevicePluginMetrics()
+  readonly #log: Log
+  /** For the first line of the log. */
+  readonly #about: object
   readonly #podResources: PodResources
   readonly #sockets: KubeletSockets
   readonly #registrations: Registrations
@@ -114,6 +117,9 @@ export class DevicePlugin {
     const signs = new SignsOfUse(settings.proc)
     const scan = () => scanner.scan()
 
+    const { resources, deviceInjection, allowedDevices } = settings
+    this.#about = { resources: [...resources], deviceInjection, allowedDevices: [...allowedDevices] }
+    this.#log = log
     this.#podResources = podResources
     this.#sockets = new KubeletSockets(settings.devicePluginsDir, log)
     this.#registrations = new Registrations({
@@ -180,6 +186,7 @@ export class DevicePlugin {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    this.#log.info(this.#about, 'started')
     this.#sockets.removeLeftovers()
     try {
       await runTogether(signal, [

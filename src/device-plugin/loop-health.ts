@@ -9,13 +9,18 @@ export class LoopHealth {
   #error: string | undefined
 
   /** The loop begins, or a pass has ended well. `now` in monotonic milliseconds. */
-  well(now: number): void {
+  well(now: number): 'again' | 'still' {
+    const before = this.#error === undefined ? 'still' : 'again'
     this.#wellAt = now
     this.#error = undefined
+    return before
   }
 
-  failed(error: unknown): void {
+  /** A failure that stays is tried again each second, and told once. */
+  failed(error: unknown): 'new' | 'same' {
+    const before = this.#error
     this.#error = error instanceof Error ? error.message : JSON.stringify(error)
+    return this.#error === before ? 'same' : 'new'
   }
 
   /** In one line; undefined also before the loop begins. */

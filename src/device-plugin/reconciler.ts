@@ -97,10 +97,10 @@ export class Reconciler {
       let waitMs = slowMs
       try {
         waitMs = this.#pass(signal)
-        this.#health.well(clock.monotonic())
+        if (this.#health.well(clock.monotonic()) === 'again') log.info('passes end well again')
       } catch (error) {
-        this.#health.failed(error)
-        log.error({ err: error, retryMs: slowMs }, 'pass failed, trying again')
+        if (this.#health.failed(error) === 'new')
+          log.error({ err: error, retryMs: slowMs }, 'pass failed, trying again')
       }
       await waker.wait(waitMs, signal)
     }
@@ -193,7 +193,7 @@ export class Reconciler {
     const { attachment, address } = situation
     const { uid } = attachment.metadata
     const { resourceName } = attachment.spec
-    const fields = logFields(attachment)
+    const fields = logFields(attachment, address === undefined ? undefined : { pciAddress: address })
     switch (step.kind) {
       case 'offer': {
         if (resourceName !== undefined) lists.offer(resourceName, this.#offered(situation, step.card), now)

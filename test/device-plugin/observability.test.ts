@@ -1,5 +1,7 @@
 // What somebody sees who looks at a node from outside: /metrics, /healthz and /readyz of the real loop, and events on its Node.
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 
 import type { ControlWrites } from '../../src/device-plugin/control-writes.ts'
@@ -207,4 +209,34 @@ test('/readyz names every resource that is not registered', async (t) => {
   await node.startPlugin()
   await node.logged('registration failed, trying again', 2)
   assert.equal(node.status.notReady(), `resources ${resource}, intel.com/other are not registered with the kubelet`)
+})
+
+test('the log tells each step once, with the keys by which one looks for it, and what was wrong until when', async (t) => {
+  const node = await startNode(t, { iommu: 'noiommu', settleDeadlineMs: 200 })
+  const mode = join(node.root, 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode')
+  writeFileSync(mode, 'N\n')
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { mac, claim })
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'BindFailed')
+  writeFileSync(mode, 'Y\n')
+  await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-1')
+  const keys = { attachment: 'a', eni: 'eni-a', mac, resource, pciAddress: bdf }
+  const steps = [
+    'card seen',
+    'device not usable',
+    'card bound',
+    'failure is over',
+    'device advertised',
+    'claim acknowledged',
+  ]
+  for (const step of steps) {
+    const lines = node.lines(step)
+    assert.equal(lines.length, 1, step)
+    for (const [key, text] of Object.entries(keys)) assert.equal(lines[0]?.[key], text, `${key} of "${step}"`)
+  }
+  assert.equal(node.lines('step failed, trying again')[0]?.['pciAddress'], bdf)
+  assert.equal(node.lines('claim acknowledged')[0]?.['pod'], 'core/upf-0')
+  assert.equal(node.lines('started').length, 1)
 })
