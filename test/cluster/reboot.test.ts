@@ -56,6 +56,7 @@ describe('a node reboots', () => {
     const itself = () => pods().find(({ uid }) => uid === lost?.uid)
     await scenario.until('the pod is refused', () => itself()?.phase === 'Failed')
     assert.equal(itself()?.reason, 'UnexpectedAdmissionError', itself()?.message)
+    await scenario.event(lost?.name ?? '', 'DeviceNotReady', /its controller makes another/)
     scenario.installation.devicePlugin(nodeName).start()
     await scenario.until('another pod of the Deployment runs', () => runningPod() !== undefined)
     assert.notEqual(runningPod()?.uid, lost?.uid)

@@ -1,7 +1,7 @@
 // The ServiceAccounts of deploy/ may do what their programs need, and a node's device plugin nothing beyond its own node.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, it } from 'node:test'
-import { attachmentPath } from '../../src/kube/resource.ts'
+import { attachmentPath, eventsPath } from '../../src/kube/resource.ts'
 import { Cluster as ApiServer } from '../../src/kube/cluster.ts'
 import { asStream, deployManifests, isWorkload } from '../../sim/installation/manifests.ts'
 import { Scenario, twoNodes } from './scenario.ts'
@@ -71,6 +71,17 @@ describe('rights', () => {
     await assert.rejects(patchObject(plugin, { metadata: { annotations: { forged: 'yes' } } }), refused)
     const owner = { apiVersion: 'v1', kind: 'Pod', name: 'upf', uid: scenario.pod('upf')?.uid }
     await assert.rejects(patchObject(plugin, { metadata: { ownerReferences: [owner] } }), refused)
+  })
+
+  it('a device plugin writes events in namespace default, where those of Nodes are, and in no other', async () => {
+    const plugin = await pluginOf(scenario.claimOf('upf')?.spec.nodeName)
+    const writeEvent = (namespace: string, involvedObject: object) => {
+      const body = { metadata: { generateName: 'node.', namespace }, involvedObject, type: 'Warning', reason: 'Tried' }
+      return plugin.request('POST', eventsPath(namespace), { body, query: { dryRun: 'All' } })
+    }
+    await writeEvent('default', { kind: 'Node', name: twoNodes[0]?.name })
+    const pod = { kind: 'Pod', name: 'upf', namespace: 'jit-eni' }
+    await assert.rejects(writeEvent('jit-eni', pod), /cannot create resource "events"/)
   })
 
   it('the workloads of deploy/ are accepted by the API server', async () => {
