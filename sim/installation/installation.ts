@@ -1,6 +1,7 @@
 // jit-eni installed on a real cluster over a simulated EC2: an attach plugs a card into the node's simulated PCI bus.
 // The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows. The
-// device plugins run as processes or, when told so, in the pods of their DaemonSet.
+// device plugins run as processes or, when told so, in the pods of their DaemonSet. Interfaces of cards are real links with their MACs:
+// in a network namespace of each node or, for pods, all in the machine's, where two nodes cannot give the same alternative name.
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -12,10 +13,11 @@ import { startCluster } from '../cluster/start-cluster.ts'
 import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
 import type { Ec2Options } from '../ec2/new-ec2.ts'
 import type { Hypervisor } from '../ec2/state/hypervisor.ts'
-import { type PciBus, startPciBus } from '../pci/bus.ts'
+import { type PciBus, type PciBusOptions, startPciBus } from '../pci/bus.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
 import { machineRoot, startDevicePluginPods } from './device-plugin-pods.ts'
 import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
+import { pathWithNodeIp } from './node-ip.ts'
 import { Program, type ProgramCode } from './program.ts'
 
 const namespace = 'jit-eni'
@@ -69,7 +71,9 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   })
   cleanUp.defer(() => cluster.stop())
 
-  const buses = await startBuses(cluster, nodes, cleanUp)
+  // A pod has its own ip, and no right to enter another network namespace than the machine's.
+  const interfaces = options.devicePlugins === 'pods' ? 'veth-in-machine-namespace' : 'veth'
+  const buses = await startBuses(cluster, nodes, interfaces, cleanUp)
   const ec2 = await startEc2({
     world: accountFor(nodes),
     hypervisor: hypervisorOver(buses),
@@ -108,6 +112,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 async function startBuses(
   cluster: Cluster,
   nodes: readonly InstallationNode[],
+  interfaces: NonNullable<PciBusOptions['interfaces']>,
   cleanUp: CleanUp,
 ): Promise<Map<string, PciBus>> {
   const buses = new Map<string, PciBus>()
@@ -115,7 +120,7 @@ async function startBuses(
     // Where a pod of the node has it by hostPath too.
     const root = path.join(cluster.node(name).varLib, path.relative('/var/lib', machineRoot))
     await mkdir(root)
-    const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: primaryMacOf(index) })
+    const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: primaryMacOf(index), interfaces })
     cleanUp.defer(() => bus.stop())
     buses.set(name, bus)
   }
@@ -189,11 +194,12 @@ async function createPrograms(
   const devicePlugins = new Map<string, Program>()
   for (const { name } of nodes) {
     const node = cluster.node(name)
-    const { root } = found(buses, name)
+    const { root, networkNamespace } = found(buses, name)
     const stateDir = stateDirOf(node)
     await mkdir(stateDir)
     const env = {
       ...common,
+      PATH: await pathWithNodeIp(path.join(root, 'bin'), networkNamespace, common.PATH),
       KUBECONFIG: await kubeconfig('jit-eni-device-plugin', name),
       NODE_NAME: name,
       JIT_ENI_SYS: path.join(root, 'sys'),

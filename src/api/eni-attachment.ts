@@ -78,6 +78,10 @@ const holderSchema = z.object({ namespace: z.string(), name: z.string() })
 export const deviceStatusSchema = z.object({
   pciAddress: z.string().optional(),
   driver: z.string().optional(),
+  interface: z.string().optional().meta({
+    description:
+      'Name that the interface of a kernel-bound ENI has now on the node, once it has been set up; absent while a pod has it.',
+  }),
   health: z.enum(['Healthy', 'Unhealthy']).optional(),
   advertised: z.boolean().optional(),
   acknowledged: z.string().optional(),

@@ -88,7 +88,18 @@ export const nodeENISpecSchema = z
       .regex(/^[A-Za-z0-9_.-]+$/)
       .min(1)
       .max(127)
-      .optional(),
+      .optional()
+      .meta({
+        description:
+          "Alternative name of a kernel-bound interface, good as master of a NetworkAttachmentDefinition. Default: the NodeENI's name. The second ENI on a node gets it with -2, and so on.",
+        'x-kubernetes-validations': [
+          {
+            rule: "!self.matches('^([.]{1,2}|if[0-9]+)$')",
+            message:
+              'interfaceName must not be a dot, two dots, or if with a number, which stands for an interface index',
+          },
+        ],
+      }),
     secondaryPrivateIPv4AddressCount: z.int32().min(0).max(49).default(0),
     ipv6AddressCount: z.int32().min(0).max(50).default(0),
   })

@@ -9,7 +9,7 @@ import type { KubeletView } from './kubelet-view.ts'
 import { macOf } from './match.ts'
 import type { Occupancy } from './occupancy.ts'
 import type { Step, StepFailure } from './plan.ts'
-import type { PlacedSituation } from './situation.ts'
+import { interfaceNameOf, type PlacedSituation } from './situation.ts'
 
 const freshMs = 1_000
 
@@ -59,6 +59,7 @@ export function reportOn(input: ReportInput): Report {
     before,
     {
       card: match.kind === 'found' || match.kind === 'recovered' ? match.card : undefined,
+      interfaceName: shownInterface(step, situation, before),
       isBound: step.kind === 'offer' && situation.wanted !== 'kernel',
       health: healthOf(step),
       advertised,
@@ -78,7 +79,7 @@ export function reportOn(input: ReportInput): Report {
   return {
     status,
     isSeen,
-    passing: work.kind === 'running' || step.kind === 'bind' || expectsKubelet,
+    passing: work.kind === 'running' || step.kind === 'bind' || step.kind === 'set-link' || expectsKubelet,
     awaited: waitsFor,
   }
 }
@@ -99,8 +100,8 @@ function healthOf(step: Step): DeviceStatus['health'] {
     case 'offer':
       return 'Healthy'
     case 'wait':
-    case 'record':
     case 'adopt':
+    case 'set-link':
     case 'bind':
     case 'describe':
       return undefined
@@ -109,15 +110,23 @@ function healthOf(step: Step): DeviceStatus['health'] {
     case 'withdraw':
     case 'leave-list':
     case 'restore':
+    case 'restore-link':
     case 'finish':
     case 'finished':
       return 'Unhealthy'
   }
 }
 
+/** Of a card that stays with the kernel's driver, once it has been set up; none while it is in a pod. */
+function shownInterface(step: Step, situation: PlacedSituation, before: DeviceStatus | undefined): string | undefined {
+  const name = situation.wanted === 'kernel' ? interfaceNameOf(situation.attachment, situation.match) : undefined
+  if (name === undefined) return undefined
+  return step.kind === 'offer' || before?.interface !== undefined ? name : undefined
+}
+
 function failureOf(step: Step, before: DeviceStatus | undefined, attachment: ENIAttachment): StepFailure | undefined {
   if (step.kind === 'refuse') return step.failure
-  const isUnderWay = ['wait', 'bind', 'describe', 'restore'].includes(step.kind)
+  const isUnderWay = ['wait', 'bind', 'describe', 'set-link', 'restore', 'restore-link'].includes(step.kind)
   // A failure is shown until the next try has ended well, not until it begins.
   if (isUnderWay) return before?.failure as StepFailure | undefined
   if (step.kind !== 'await-card' || before?.seenTime === undefined) return undefined

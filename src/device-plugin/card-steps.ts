@@ -32,11 +32,6 @@ export class CardSteps {
     this.#options = options
   }
 
-  /** Keeps the identity of a card that stays with the kernel's driver. */
-  async record(attachment: ENIAttachment, card: KnownCard): Promise<WorkOutcome> {
-    return (await this.#note(attachment, card, card.driver ?? 'none')) ?? { kind: 'done' }
-  }
-
   /** The journal entry of a card that has its userspace driver still, again. */
   async adopt(attachment: ENIAttachment, card: KnownCard, kernelDriver: string | undefined): Promise<WorkOutcome> {
     const { driver = 'none' } = card

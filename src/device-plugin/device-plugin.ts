@@ -20,6 +20,9 @@ import { DriverBinding } from './driver-binding.ts'
 import type { HostLinks } from './host-links.ts'
 import { readHostNetwork } from './host-network.ts'
 import type { Journal } from './journal.ts'
+import { LinkCorrections } from './link-corrections.ts'
+import { LinkSteps } from './link-steps.ts'
+import { NodeLinks } from './node-links.ts'
 import { KubeletSockets } from './kubelet-sockets.ts'
 import { KubeletWatch } from './kubelet-view.ts'
 import { DevicePluginMetrics, type MismatchKind } from './metrics.ts'
@@ -116,6 +119,7 @@ export class DevicePlugin {
     const work = new CardWork(clock, log, poke)
     const signs = new SignsOfUse(settings.proc)
     const scan = () => scanner.scan()
+    const links = new NodeLinks({ links: options.links, clock, log, onLook: poke })
 
     const { resources, deviceInjection, allowedDevices } = settings
     this.#about = { resources: [...resources], deviceInjection, allowedDevices: [...allowedDevices] }
@@ -150,6 +154,9 @@ export class DevicePlugin {
       isDescribed: (resource, card) => files.isDescribed(resource, card),
       files,
       steps: new CardSteps({ journal, binding, signs, files, writes, clock, metrics, log }),
+      links,
+      linkSteps: new LinkSteps({ journal, links, metrics, log }),
+      corrections: new LinkCorrections(clock),
       statuses: new StatusWriter(writes, clock, log),
       registrations: this.#registrations,
       waker: this.#waker,

@@ -6,6 +6,8 @@ import type { StepFailure } from './plan.ts'
 
 export interface DeviceFacts {
   readonly card: PciCard | undefined
+  /** Of a card that stays with the kernel's driver, set up and in sight. */
+  readonly interfaceName: string | undefined
   /** The userspace driver that was asked for has the card. */
   readonly isBound: boolean
   /** undefined while that is not decided yet. */
@@ -30,6 +32,7 @@ export function deviceStatus(
   return withoutUndefined({
     pciAddress: card?.pciAddress ?? before?.pciAddress,
     driver: card?.driver,
+    interface: facts.interfaceName,
     health: facts.health,
     advertised: facts.advertised,
     acknowledged,

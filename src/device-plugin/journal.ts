@@ -20,6 +20,14 @@ const entrySchema = z.object({
   originalDriver: z.string().optional(),
   /** The driver that the card is to have while it is ours. */
   wantedDriver: z.string().min(1),
+  /** Of a card that stays with the kernel's driver: see link-plan.ts. Absent in entries of earlier versions. */
+  link: z
+    .object({
+      before: z.object({ mtu: z.int().min(0), isUp: z.boolean() }),
+      mtu: z.int().min(0).optional(),
+      altName: z.string().min(1).optional(),
+    })
+    .optional(),
 })
 
 /** Valid for one boot and one appearance of the card: addresses and inodes come back after a reboot or a re-plug. */

@@ -22,6 +22,7 @@ export class DevicePluginMetrics {
   readonly listUpdates: Counter<'resource'>
   readonly mismatches: Counter<'kind'>
   readonly writeFailures: Counter<'write'>
+  readonly linkCorrections: Counter
 
   constructor() {
     const registers = [this.registry]
@@ -61,6 +62,11 @@ export class DevicePluginMetrics {
       name: 'jiteni_device_plugin_acknowledge_duration_seconds',
       help: 'Time from the card or the claim, whichever this process saw later, to the acknowledgement.',
       buckets: stepBuckets,
+      registers,
+    })
+    this.linkCorrections = new Counter({
+      name: 'jiteni_device_plugin_interface_corrections_total',
+      help: 'Times that the interface of a kernel-bound ENI was set again after others, a CNI say, had changed it.',
       registers,
     })
     this.failures = new Gauge({

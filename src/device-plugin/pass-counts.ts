@@ -34,11 +34,12 @@ function whyUnhealthy(step: Step | undefined): string {
       return 'DriverChanged'
     case 'withdraw':
     case 'restore':
+    case 'restore-link':
     case 'finish':
     case 'finished':
       return 'Releasing'
     case 'wait':
-    case 'record':
+    case 'set-link':
     case 'adopt':
     case 'describe':
     case 'bind':

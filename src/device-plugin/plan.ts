@@ -1,7 +1,10 @@
 // The next step for one ENIAttachment of this node, decided from facts alone. reconciler.ts gathers the facts and takes the step.
 import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
 import { deviceFinalizer } from '../api/names.ts'
+import type { HostLink, LinkChange } from './host-links.ts'
 import type { HostNetwork } from './host-network.ts'
+import { kernelStep, type LinkFacts, linkRestoreStep } from './kernel-plan.ts'
+import type { LinkRecord, WantedLink } from './link-plan.ts'
 import type { KnownCard, Match } from './match.ts'
 import { macOf } from './match.ts'
 import type { GroupMate } from './pci-scan.ts'
@@ -27,6 +30,9 @@ export interface StepFailure {
     | 'SysfsStuck'
     | 'JournalFailed'
     | 'SpecNotWritten'
+    | 'InterfaceNotSet'
+    | 'InterfaceNameTaken'
+    | 'MTUTooLarge'
   readonly message: string
   /** Ends this attachment: its claim is freed and the pod goes elsewhere. */
   readonly terminal: boolean
@@ -59,6 +65,12 @@ export interface Situation {
   /** Whose device is in the kubelet's list at this card's address. */
   readonly listed: 'nobody' | 'ours' | 'another'
   readonly occupancy: 'unknown' | 'free' | 'taken' | 'forgotten'
+  /** Of the interface of a card that stays with the kernel's driver. */
+  readonly linkFacts: LinkFacts
+  /** undefined while the NodeENI is not known. */
+  readonly wantedLink: WantedLink | undefined
+  /** What others have changed on the interface was not set again just before. */
+  readonly isCorrectionDue: boolean
   /** A journal entry for this attachment, of whatever card. */
   readonly isJournaled: boolean
   /** A container that starts with the device gets this card's nodes. */
@@ -71,9 +83,17 @@ export type Step =
   | { readonly kind: 'await-card' }
   | { readonly kind: 'wait'; readonly why: string }
   | { readonly kind: 'refuse'; readonly failure: StepFailure }
-  /** Note the card's identity before a pod can take its interface out of our sight. */
-  | { readonly kind: 'record'; readonly card: KnownCard }
-  /** The same for a card whose journal entry was lost. */
+  /** Note the card's identity, and how its interface is, before a pod can take it out of our sight; then set it up. */
+  | {
+      readonly kind: 'set-link'
+      readonly card: KnownCard
+      readonly link: HostLink
+      readonly changes: readonly LinkChange[]
+      readonly record: LinkRecord
+      /** It was set up before, and others have changed it. */
+      readonly isCorrection: boolean
+    }
+  /** Note the identity of a card whose journal entry was lost. */
   | { readonly kind: 'adopt'; readonly card: KnownCard; readonly kernelDriver: string | undefined }
   | { readonly kind: 'bind'; readonly card: KnownCard; readonly driver: string }
   /** Tell the container runtime which nodes the device has. */
@@ -85,6 +105,7 @@ export type Step =
   /** Out of the kubelet's list, as soon as that is safe. */
   | { readonly kind: 'leave-list' }
   | { readonly kind: 'restore'; readonly card: KnownCard }
+  | { readonly kind: 'restore-link'; readonly card: KnownCard }
   /** Nothing of ours is left on the node: end the finalizer. */
   | { readonly kind: 'finish' }
   | { readonly kind: 'finished' }
@@ -121,6 +142,10 @@ function useStep(situation: Situation): Step {
   // Unbind takes the driver's link away before the driver gives up its interface (__device_release_driver, dd.c).
   if (card.driver === undefined && card.interfaces.length > 0) return wait('the card is being taken from its driver')
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
+  // An interface that is set again is as good a device meanwhile.
+  if (work.kind === 'running' && wanted === 'kernel' && situation.listed === 'ours' && situation.isDescribed) {
+    return offerStep(situation, card)
+  }
   if (work.kind === 'running') return wait('work under way')
   if (situation.listed === 'another') return wait('an earlier device at the same address has not left the list')
   if (wanted === 'unknown') return wait('the NodeENI is not known')
@@ -132,7 +157,8 @@ function useStep(situation: Situation): Step {
     const message = `${card.pciAddress} is a ${card.deviceID}, which JIT_ENI_ALLOWED_DEVICES does not name; it is left alone`
     return refuseForGood(situation, 'DeviceNotAllowed', message)
   }
-  return wanted === 'kernel' ? kernelStep(situation, card) : userspaceStep(situation, card, wanted.userspace)
+  if (wanted !== 'kernel') return userspaceStep(situation, card, wanted.userspace)
+  return kernelStep(situation, card, offerStep(situation, card))
 }
 
 function userspaceStep(situation: Situation, card: KnownCard, driver: string): Step {
@@ -173,27 +199,6 @@ function mayBeInAPod(situation: Situation, card: KnownCard): boolean {
   return card.entry !== undefined || situation.attachment.status?.device?.boundTime === undefined
 }
 
-function kernelStep(situation: Situation, card: KnownCard): Step {
-  const uplink = card.interfaces.find(({ name }) => situation.host.uplinks.has(name))
-  if (uplink !== undefined) {
-    return refuse(
-      'InterfaceInUse',
-      `interface ${uplink.name} of ${card.pciAddress} has a default route; it is left alone`,
-    )
-  }
-  if (card.driver === undefined || (card.entry !== undefined && card.driver !== card.entry.originalDriver)) {
-    return refuse(
-      'DriverChanged',
-      `${card.pciAddress} has driver ${card.driver ?? 'none'} instead of ${card.entry?.originalDriver ?? 'one of the kernel'}`,
-    )
-  }
-  if (card.entry === undefined && hasResource(situation)) {
-    if (situation.work.kind === 'backing-off') return wait('backing off')
-    return { kind: 'record', card }
-  }
-  return offerStep(situation, card)
-}
-
 function offerStep(situation: Situation, card: KnownCard): Step {
   const { work, occupancy } = situation
   if (!hasResource(situation)) return { kind: 'offer', card }
@@ -222,17 +227,22 @@ function releaseStep(situation: Situation): Step {
   if (!neverThere) {
     if (attachment.spec.claim !== undefined) return useStep(situation)
     if (hasResource(situation) && (occupancy === 'taken' || occupancy === 'forgotten')) return useStep(situation)
-    if (listed === 'ours') return useStep(situation).kind === 'offer' ? { kind: 'withdraw' } : { kind: 'leave-list' }
+    if (listed === 'ours') return isOffered(useStep(situation), listed) ? { kind: 'withdraw' } : { kind: 'leave-list' }
   }
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
   if (match.kind !== 'found' || match.card.entry === undefined) return { kind: 'finish' }
-  if (isKernelDriver(match.card.driver)) return { kind: 'finish' }
+  if (isKernelDriver(match.card.driver)) return linkRestoreStep(situation, match.card) ?? { kind: 'finish' }
   if (hasResource(situation) && occupancy !== 'free') return wait(`the device is ${occupancy} in the kubelet`)
   const inUse = refusalOfOpenCard(match.card)
   if (inUse !== undefined) return { kind: 'refuse', failure: inUse }
   return { kind: 'restore', card: match.card }
+}
+
+/** Whether the kubelet's list has the device as healthy: it goes on being offered while its interface is set again. */
+export function isOffered(step: Step, listed: Situation['listed']): boolean {
+  return step.kind === 'offer' || (step.kind === 'set-link' && listed === 'ours')
 }
 
 function hasResource({ attachment }: Situation): boolean {

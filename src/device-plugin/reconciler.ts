@@ -7,8 +7,11 @@ import { logFields, type CardSteps } from './card-steps.ts'
 import type { CardVisits } from './card-visits.ts'
 import type { OfferedDevice } from './device-lists.ts'
 import type { DeviceFiles } from './device-files.ts'
+import { altNames } from './alt-names.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { HostNetwork } from './host-network.ts'
+import type { LinkSteps } from './link-steps.ts'
+import type { NodeLinks } from './node-links.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
 import { LoopHealth } from './loop-health.ts'
 import { type KnownCard, macOf, match } from './match.ts'
@@ -19,10 +22,17 @@ import type { NodeEvents } from './node-events.ts'
 import { deviceKey } from './occupancy.ts'
 import { countPass } from './pass-counts.ts'
 import type { PciCard } from './pci-scan.ts'
-import { nextStep, type Step } from './plan.ts'
+import { isOffered, nextStep, type Step } from './plan.ts'
 import { recover } from './recovery.ts'
 import type { Registrations } from './registrations.ts'
-import { type Findings, type Knowledge, type Plan, type PlacedSituation, situationOf } from './situation.ts'
+import {
+  type Findings,
+  type Knowledge,
+  linkQuestion,
+  type Plan,
+  type PlacedSituation,
+  situationOf,
+} from './situation.ts'
 import type { StatusWriter } from './status-writer.ts'
 import type { LoopWaker } from './loop-waker.ts'
 
@@ -41,6 +51,8 @@ export interface ReconcilerOptions extends Knowledge {
   readonly steps: CardSteps
   readonly visits: CardVisits
   readonly files: DeviceFiles
+  readonly links: NodeLinks
+  readonly linkSteps: LinkSteps
   readonly kubelet: KubeletWatch
   readonly registrations: Registrations
   readonly statuses: StatusWriter
@@ -109,22 +121,44 @@ export class Reconciler {
 
   /** Returns milliseconds after which it wants to run again. */
   #pass(signal: AbortSignal): number {
-    const { state: stateOf, managed, registrations, kubelet, lists, files, occupancy, clock } = this.#options
+    const {
+      state: stateOf,
+      managed,
+      registrations,
+      kubelet,
+      lists,
+      files,
+      occupancy,
+      journal,
+      links,
+      clock,
+    } = this.#options
     const state = stateOf()
     if (state === undefined) return slowMs
     const demand = nodeDemand(state, managed)
     for (const resource of demand.resources) registrations.ensure(resource)
-    const cards = this.#options.scan().map((card) => ({ ...card, entry: this.#options.journal.of(card) }))
-    const findings = { demand, host: this.#options.host(), matches: this.#matches(cards, demand.attachments) }
+    const cards = this.#options.scan().map((card) => ({ ...card, entry: journal.of(card) }))
+    const findings = {
+      demand,
+      host: this.#options.host(),
+      matches: this.#matches(cards, demand.attachments),
+      altNames: altNames(demand.attachments, demand.nodeENIs, (uid) => journal.ofAttachment(uid)?.link?.altName),
+    }
     const now = clock.monotonic()
     const plans = demand.attachments
       .filter(({ metadata }) => !this.#finished.has(metadata.uid))
       .map((attachment) => this.#plan(attachment, findings, now))
-    lists.retain(keysWith(plans, 'offer'), keysWith(plans, 'withdraw'), occupancy, kubelet.view, now)
+    lists.retain(keysOf(plans, isOffer), keysOf(plans, isWithdrawal), occupancy, kubelet.view, now)
     for (const { situation, step } of plans) this.#take(situation, step, now)
-    files.tidy(cards, new Set(expectingSteps.flatMap((kind) => [...keysWith(plans, kind)])))
+    files.tidy(
+      cards,
+      keysOf(plans, ({ step }) => expectingSteps.has(step.kind)),
+    )
     const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
     if (occupancy.isUnsettled) awaited.push('settle')
+    links.keepLooking(
+      new Set(plans.map(({ situation }) => linkQuestion(situation)).filter((text) => text !== undefined)),
+    )
     this.#forget(demand.attachments, state.node?.instanceID !== undefined)
     countPass(this.#options.metrics, plans, this.#options)
     this.#options.events.look(plans)
@@ -155,6 +189,8 @@ export class Reconciler {
   #plan(attachment: ENIAttachment, findings: Findings, now: number): Plan {
     if (!this.#sightings.has(attachment.metadata.uid)) this.#recallHolder(attachment, now)
     const situation = situationOf(attachment, findings, this.#options)
+    // What a pod has done to the interface meanwhile is nobody's fight for it.
+    if (situation.linkFacts.kind === 'out-of-sight') this.#options.corrections.forget(attachment.metadata.uid)
     this.#see(situation, now)
     return { situation, step: nextStep(situation) }
   }
@@ -189,7 +225,7 @@ export class Reconciler {
   }
 
   #take(situation: PlacedSituation, step: Step, now: number): void {
-    const { steps, work, lists } = this.#options
+    const { steps, linkSteps, work, lists } = this.#options
     const { attachment, address } = situation
     const { uid } = attachment.metadata
     const { resourceName } = attachment.spec
@@ -199,8 +235,9 @@ export class Reconciler {
         if (resourceName !== undefined) lists.offer(resourceName, this.#offered(situation, step.card), now)
         return
       }
-      case 'record':
-        return work.start(uid, fields, () => steps.record(attachment, step.card))
+      case 'set-link':
+        if (step.isCorrection) this.#noteCorrection(uid, fields, step)
+        return work.start(uid, fields, () => linkSteps.set(attachment, step))
       case 'adopt':
         return work.start(uid, fields, () => steps.adopt(attachment, step.card, step.kernelDriver))
       case 'describe':
@@ -210,6 +247,8 @@ export class Reconciler {
         return work.start(uid, fields, () => steps.bind(attachment, step.card, step.driver))
       case 'restore':
         return work.start(uid, fields, () => steps.restore(attachment, step.card))
+      case 'restore-link':
+        return work.start(uid, fields, () => linkSteps.restore(attachment, step.card))
       case 'finish':
         return work.start(uid, fields, async () => {
           const outcome = await steps.finish(attachment, address)
@@ -234,6 +273,14 @@ export class Reconciler {
       mtu,
       isClaimed: acknowledged !== undefined && acknowledged === attachment.spec.claim?.uid,
     }
+  }
+
+  #noteCorrection(uid: string, fields: object, { link, changes }: Step & { kind: 'set-link' }): void {
+    const { corrections, log } = this.#options
+    const isFirst = corrections.made(uid)
+    if (!isFirst) return
+    const kinds = changes.map(({ kind }) => kind)
+    log.info({ ...fields, interface: link.name, changes: kinds }, 'interface was changed by others, set again')
   }
 
   /** Returns what it waits for from the kubelet. */
@@ -296,10 +343,11 @@ export class Reconciler {
   }
 
   #forget(attachments: readonly ENIAttachment[], isInstanceKnown: boolean): void {
-    const { statuses, work, journal, events, log } = this.#options
+    const { statuses, work, corrections, journal, events, log } = this.#options
     const present = new Set(attachments.map(({ metadata }) => metadata.uid))
     statuses.retain(present)
     work.retain(present)
+    corrections.retain(present)
     for (const map of [this.#sightings, this.#finished]) {
       for (const uid of map.keys()) if (!present.has(uid)) map.delete(uid)
     }
@@ -317,9 +365,17 @@ export class Reconciler {
 }
 
 /** Steps of a device that is offered, or may soon be. */
-const expectingSteps = ['offer', 'describe', 'wait'] as const
+const expectingSteps: ReadonlySet<Step['kind']> = new Set(['offer', 'describe', 'set-link', 'wait'])
 
-function keysWith(plans: readonly Plan[], kind: Step['kind']): ReadonlySet<string> {
-  const chosen = plans.filter(({ step }) => step.kind === kind)
-  return new Set(chosen.map(({ situation }) => situation.key).filter((key) => key !== undefined))
+function keysOf(plans: readonly Plan[], isChosen: (plan: Plan) => boolean): ReadonlySet<string> {
+  const keys = plans.filter(isChosen).map(({ situation }) => situation.key)
+  return new Set(keys.filter((key) => key !== undefined))
+}
+
+function isOffer({ situation, step }: Plan): boolean {
+  return isOffered(step, situation.listed)
+}
+
+function isWithdrawal({ step }: Plan): boolean {
+  return step.kind === 'withdraw'
 }

@@ -1,11 +1,15 @@
 // Gathers for one ENIAttachment the facts on which plan.ts decides.
 import type { ENIAttachment } from '../api/eni-attachment.ts'
-import { userspaceDriverOf } from '../api/node-eni.ts'
+import { type NodeENI, userspaceDriverOf } from '../api/node-eni.ts'
 import type { CardWork } from './card-work.ts'
 import type { DeviceLists } from './device-lists.ts'
 import type { HostNetwork } from './host-network.ts'
+import type { LinkFacts } from './kernel-plan.ts'
+import type { LinkCorrections } from './link-corrections.ts'
+import type { WantedLink } from './link-plan.ts'
 import type { Journal, JournalEntry } from './journal.ts'
-import type { KnownCard, Match } from './match.ts'
+import { type KnownCard, macOf, type Match } from './match.ts'
+import type { LinksView, NodeLinks } from './node-links.ts'
 import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
 import type { GroupMate, PciCard } from './pci-scan.ts'
@@ -16,6 +20,8 @@ export interface Findings {
   readonly demand: NodeDemand
   readonly matches: ReadonlyMap<string, Match>
   readonly host: HostNetwork
+  /** By UID of the attachment. */
+  readonly altNames: ReadonlyMap<string, string>
 }
 
 /** What this process knows already. */
@@ -24,6 +30,8 @@ export interface Knowledge {
   readonly lists: DeviceLists
   readonly occupancy: Occupancy
   readonly work: CardWork
+  readonly links: Pick<NodeLinks, 'view'>
+  readonly corrections: LinkCorrections
   readonly hasDriver: (driver: string) => boolean
   /** Vendor and device, as "1d0f:ec20". */
   readonly allowedDevices: ReadonlySet<string>
@@ -67,6 +75,9 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     foreignMates: match.kind === 'found' ? foreignMates(match.card, findings) : [],
     listed: listedFor(uid, resourceName, address, knowledge.lists),
     occupancy: occupancyOf(key, knowledge.occupancy),
+    linkFacts: linkFactsOf(attachment, match, knowledge.links.view),
+    wantedLink: nodeENI && wantedLink(nodeENI, findings.altNames.get(uid)),
+    isCorrectionDue: knowledge.corrections.isDue(uid),
     isJournaled: entry !== undefined,
     isDescribed:
       resourceName === undefined || match.kind !== 'found' || knowledge.isDescribed(resourceName, match.card),
@@ -75,6 +86,38 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     key,
     mtu: nodeENI?.spec.mtu || undefined,
   }
+}
+
+/** How a look at the node's interfaces is asked for this one; undefined while it is not in sight. */
+export function linkQuestion({ attachment, match, wanted }: Situation): string | undefined {
+  const name = wanted === 'kernel' ? interfaceNameOf(attachment, match) : undefined
+  return name && linkQuestionFor(attachment.metadata.uid, name)
+}
+
+/** The name that the interface with the MAC of the ENI has now. */
+export function interfaceNameOf(attachment: ENIAttachment, match: Match): string | undefined {
+  if (match.kind !== 'found') return undefined
+  return match.card.interfaces.find(({ mac }) => mac === macOf(attachment))?.name
+}
+
+export function linkQuestionFor(attachmentUID: string, name: string): string {
+  return `${attachmentUID} ${name}`
+}
+
+function linkFactsOf(attachment: ENIAttachment, match: Match, view: LinksView | undefined): LinkFacts {
+  const name = interfaceNameOf(attachment, match)
+  if (name === undefined) return { kind: 'out-of-sight' }
+  if (view === undefined) return { kind: 'unknown' }
+  if (view.kind === 'failed') return { kind: 'unreadable', message: view.message }
+  // A VLAN on it has the same MAC.
+  const link = view.links.find((seen) => seen.name === name && seen.mac === macOf(attachment))
+  if (link !== undefined) return { kind: 'seen', link }
+  return view.asked.has(linkQuestionFor(attachment.metadata.uid, name)) ? { kind: 'hidden', name } : { kind: 'unknown' }
+}
+
+/** As in the API, an mtu of 0 is none. */
+function wantedLink({ spec }: NodeENI, altName: string | undefined): WantedLink {
+  return { mtu: spec.mtu === 0 ? undefined : spec.mtu, altName }
 }
 
 /** A change of enableDPDK or dpdkDriver is for ENIs attached after it: this card may be in a pod's hands. */

@@ -1,6 +1,7 @@
 // Cards and attachments as plain data, for tests of the rules.
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import { apiVersion, deviceFinalizer, eniFinalizer } from '../../src/api/names.ts'
+import type { HostLink } from '../../src/device-plugin/host-links.ts'
 import type { JournalEntry } from '../../src/device-plugin/journal.ts'
 import type { KnownCard } from '../../src/device-plugin/match.ts'
 import { instanceID, resource } from './cluster-in-memory.ts'
@@ -37,6 +38,22 @@ export function entryFor(card: KnownCard, uid: string, more: Partial<JournalEntr
     resourceName: resource,
     originalDriver: 'ena',
     wantedDriver: 'vfio-pci',
+    ...more,
+  }
+}
+
+export function linkOf(more: Partial<HostLink> = {}): HostLink {
+  return {
+    index: 7,
+    name: 'ens6',
+    mac,
+    altNames: [],
+    mtu: 1500,
+    maxMtu: 9216,
+    isUp: false,
+    master: undefined,
+    uppers: [],
+    addresses: [],
     ...more,
   }
 }

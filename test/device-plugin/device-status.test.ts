@@ -66,6 +66,7 @@ suite('a claim is acknowledged', () => {
 suite('the status', () => {
   const facts: DeviceFacts = {
     card: cardAt('0000:00:06.0', { driver: 'vfio-pci' }),
+    interfaceName: undefined,
     isBound: true,
     health: 'Healthy',
     advertised: true,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 
 import { nextStep, type Situation, type StepFailure } from '../../src/device-plugin/plan.ts'
-import { attachmentOf, cardAt, entryFor, mac } from './cards.ts'
+import { attachmentOf, cardAt, entryFor, linkOf, mac } from './cards.ts'
 
 const bare = cardAt('0000:00:06.0', { interfaces: [{ name: 'ens6', mac }] })
 const bound = cardAt('0000:00:06.0', {
@@ -26,6 +26,9 @@ function stepWhen(more: Partial<Situation>) {
     host: unused,
     isAllowed: true,
     foreignMates: [],
+    linkFacts: { kind: 'seen', link: linkOf() },
+    wantedLink: { mtu: undefined, altName: 'upf' },
+    isCorrectionDue: true,
     listed: 'nobody',
     occupancy: 'free',
     isJournaled: false,
@@ -62,10 +65,12 @@ suite('a card that is wanted', () => {
     assert.equal(stepWhen({ wanted, match: { kind: 'found', card: { ...uio, uio: 'uio0' } } }).kind, 'offer')
   })
 
-  test("stays with the kernel's driver when that is wanted, once its identity is kept", () => {
-    assert.equal(stepWhen({ wanted: 'kernel' }).kind, 'record')
-    const kept = { ...bare, entry: entryFor(bare, 'uid-a', { wantedDriver: 'ena' }) }
-    assert.equal(stepWhen({ wanted: 'kernel', match: { kind: 'found', card: kept } }).kind, 'offer')
+  test("stays with the kernel's driver when that is wanted, once its interface is set up", () => {
+    assert.equal(stepWhen({ wanted: 'kernel' }).kind, 'set-link')
+    const link = { before: { mtu: 1500, isUp: false }, altName: 'upf' }
+    const kept = { ...bare, entry: entryFor(bare, 'uid-a', { wantedDriver: 'ena', link }) }
+    const linkFacts = { kind: 'seen', link: linkOf({ isUp: true, altNames: ['upf'] }) } as const
+    assert.equal(stepWhen({ wanted: 'kernel', match: { kind: 'found', card: kept }, linkFacts }).kind, 'offer')
   })
 
   test('of an attachment without a resource is bound whatever the kubelet says', () => {
@@ -175,7 +180,7 @@ suite('a card that is refused', () => {
     assert.equal(reason, 'GroupInUse')
     assert.match(message, /0000:00:06\.0.*0000:00:06\.1.*nvme/)
     assert.equal(failureWhen({ foreignMates, match: { kind: 'found', card: bound } }).reason, 'GroupInUse')
-    assert.equal(stepWhen({ foreignMates, wanted: 'kernel' }).kind, 'record')
+    assert.equal(stepWhen({ foreignMates, wanted: 'kernel' }).kind, 'set-link')
   })
 
   test('is open in a process while it should change its driver', () => {

@@ -55,6 +55,7 @@ async function machine(t: TestContext, iommu: IommuMode): Promise<Machine> {
       podResourcesSocket: join(root, 'k/pod-resources/kubelet.sock'),
       stateDir: join(root, 'state'),
       allowedDevices: allowedDevices.parse(enaDevices),
+      links: bus.links,
       ownDirectories: { 'state directory': join(root, 'state') },
       libModules: join(root, 'lib/modules'),
       boot: join(root, 'boot'),
@@ -96,7 +97,7 @@ card          id         driver  MAC                interface  group  NUMA
   without enableDPDK: refused, InterfaceInUse: interface ens5 of 0000:00:05.0 has a default route; it is left alone
 0000:00:06.0  1d0f:ec20  ena     02:00:00:00:00:66  ens6       1      -
   with enableDPDK:    would be bound to vfio-pci
-  without enableDPDK: would be used with its driver ena
+  without enableDPDK: would be used with its driver ena, its interface ens6 set up
 
 nothing is bad
 `,
@@ -141,7 +142,7 @@ test('nothing is loaded: the modules and the configuration of the kernel say wha
   assert.match(findingOf(unseen, 'vfio-pci'), /^bad: not loaded -> modprobe vfio-pci/)
   assert.match(findingOf(unseen, 'IOMMU'), /^bad: .* not to be seen before vfio is loaded/)
   assert.match(secondCard(unseen).withDPDK, /^refused, DriverMissing/)
-  assert.equal(secondCard(unseen).withoutDPDK, 'would be used with its driver ena')
+  assert.equal(secondCard(unseen).withoutDPDK, 'would be used with its driver ena, its interface ens6 set up')
 
   node.put(
     `lib/modules/${release}/modules.dep`,

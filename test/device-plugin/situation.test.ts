@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 
 import { CardWork } from '../../src/device-plugin/card-work.ts'
+import { LinkCorrections } from '../../src/device-plugin/link-corrections.ts'
 import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { DeviceLists } from '../../src/device-plugin/device-lists.ts'
 import { Journal } from '../../src/device-plugin/journal.ts'
@@ -29,6 +30,8 @@ function knowledge(): Knowledge {
     hasDriver: () => true,
     allowedDevices: new Set(['1d0f:ec20']),
     isDescribed: () => true,
+    links: { view: undefined },
+    corrections: new LinkCorrections(systemClock),
   }
 }
 
@@ -45,7 +48,7 @@ function situation(
   const host = { used: new Set<string>(), uplinks: new Set<string>(), addresses: new Set<string>() }
   const [first] = attachments
   assert.ok(first)
-  return situationOf(first, { demand, host, matches: match(cards, attachments) }, known)
+  return situationOf(first, { demand, host, matches: match(cards, attachments), altNames: new Map() }, known)
 }
 
 test("the device of an earlier card at the same address is not this card's", () => {

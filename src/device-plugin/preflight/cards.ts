@@ -9,14 +9,17 @@ import { apiVersion } from '../../api/names.ts'
 import { type NodeENI, nodeENISpecSchema } from '../../api/node-eni.ts'
 import { CardWork } from '../card-work.ts'
 import { DeviceLists } from '../device-lists.ts'
+import type { HostLinks, LinksShown } from '../host-links.ts'
 import { type HostNetwork, readHostNetwork } from '../host-network.ts'
 import { Journal } from '../journal.ts'
+import { LinkCorrections } from '../link-corrections.ts'
 import { type KnownCard, match } from '../match.ts'
 import { systemClock } from '../monotonic-clock.ts'
+import type { LinksView } from '../node-links.ts'
 import { Occupancy } from '../occupancy.ts'
 import { PciScanner } from '../pci-scan.ts'
 import { nextStep, type Step } from '../plan.ts'
-import { type Knowledge, situationOf } from '../situation.ts'
+import { type Knowledge, linkQuestionFor, situationOf } from '../situation.ts'
 import { namesIn, textOf } from './host-files.ts'
 
 const silent = pino({ level: 'silent' })
@@ -27,6 +30,7 @@ export interface CardPlaces {
   readonly proc: string
   readonly stateDir: string
   readonly allowedDevices: ReadonlySet<string>
+  readonly links: Pick<HostLinks, 'show'>
 }
 
 export interface CardReport {
@@ -49,13 +53,21 @@ export interface CardReport {
  * @throws when the PCI bus or the node's routes cannot be read: then nothing is known to be safe.
  */
 export async function cardReports(places: CardPlaces, canBindVfio = true): Promise<readonly CardReport[]> {
-  const { sys, dev, proc, stateDir, allowedDevices } = places
+  const { sys, dev, proc, stateDir, allowedDevices, links } = places
   const bootID = textOf(`${proc}/sys/kernel/random/boot_id`) ?? ''
   const journal = new Journal(join(stateDir, 'cards'), bootID, silent)
   await journal.peek()
   const cards = new PciScanner(sys, dev).scan().map((card) => ({ ...card, entry: journal.of(card) }))
   const drivers = namesIn(`${sys}/bus/pci/drivers`)
-  const node = { cards, journal, drivers, allowedDevices, host: readHostNetwork(proc), canBindVfio }
+  const node = {
+    cards,
+    journal,
+    drivers,
+    allowedDevices,
+    host: readHostNetwork(proc),
+    view: viewOf(await links.show(), cards),
+    canBindVfio,
+  }
   // The default, unless only the other one is there.
   const dpdkDriver = !drivers.includes('vfio-pci') && drivers.includes('igb_uio') ? 'igb_uio' : 'vfio-pci'
   return cards.map((card) => ({
@@ -78,6 +90,7 @@ interface NodeFindings {
   readonly drivers: readonly string[]
   readonly allowedDevices: ReadonlySet<string>
   readonly host: HostNetwork
+  readonly view: LinksView
   readonly canBindVfio: boolean
 }
 
@@ -87,7 +100,7 @@ function verdict(card: KnownCard, spec: object, node: NodeFindings): string {
   if (mac === undefined) return unnamed(card)
   const attachments = [attachmentFor(mac, card)]
   const demand = { attachments, nodeENIs: new Map([['preflight', nodeENIOf(spec)]]), resources: new Set<string>() }
-  const findings = { demand, host: node.host, matches: match(node.cards, attachments) }
+  const findings = { demand, host: node.host, matches: match(node.cards, attachments), altNames: new Map() }
   const [step] = attachments.map((attachment) => nextStep(situationOf(attachment, findings, knowledgeOf(node))))
   const text = step === undefined ? '' : textOfStep(step)
   if (step?.kind !== 'bind' || step.driver !== 'vfio-pci' || node.canBindVfio) return text
@@ -95,7 +108,7 @@ function verdict(card: KnownCard, spec: object, node: NodeFindings): string {
 }
 
 /** As of a kubelet that has listed its pods, and none has anything. */
-function knowledgeOf({ journal, drivers, allowedDevices }: NodeFindings): Knowledge {
+function knowledgeOf({ journal, drivers, allowedDevices, view }: NodeFindings): Knowledge {
   const occupancy = new Occupancy()
   occupancy.observe({ startedAt: 0, holders: new Map() })
   return {
@@ -106,7 +119,19 @@ function knowledgeOf({ journal, drivers, allowedDevices }: NodeFindings): Knowle
     hasDriver: (driver) => drivers.includes(driver),
     allowedDevices,
     isDescribed: () => true,
+    links: { view },
+    corrections: new LinkCorrections(systemClock),
   }
+}
+
+/** Every interface counts as asked for: one that is not there is hidden. */
+function viewOf(shown: LinksShown, cards: readonly KnownCard[]): LinksView {
+  if (shown.kind === 'failed') return shown
+  const asked = cards.flatMap((card) => {
+    const { uid } = attachmentFor('', card).metadata
+    return card.interfaces.map(({ name }) => linkQuestionFor(uid, name))
+  })
+  return { kind: 'seen', asked: new Set(asked), links: shown.links }
 }
 
 function attachmentFor(mac: string, { entry }: KnownCard): ENIAttachment {
@@ -139,7 +164,8 @@ function textOfStep(step: Step): string {
   switch (step.kind) {
     case 'bind':
       return `would be bound to ${step.driver}`
-    case 'record':
+    case 'set-link':
+      return `would be used with its driver ${step.card.driver}, its interface ${step.link.name} set up`
     case 'adopt':
     case 'describe':
     case 'offer':
@@ -152,6 +178,7 @@ function textOfStep(step: Step): string {
     case 'withdraw':
     case 'leave-list':
     case 'restore':
+    case 'restore-link':
     case 'finish':
     case 'finished':
       return step.kind

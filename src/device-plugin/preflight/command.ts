@@ -2,6 +2,7 @@
 import { release } from 'node:os'
 
 import { SettingsError } from '../../process/settings.ts'
+import { IprouteLinks } from '../iproute-links.ts'
 import { preflightPlaces } from '../settings.ts'
 import { isGood, preflight } from './preflight.ts'
 import { preflightText } from './text.ts'
@@ -23,7 +24,13 @@ export async function checkCommand(
     return { code: 2, text: usage }
   }
   try {
-    const places = { ...preflightPlaces(env), libModules: '/lib/modules', boot: '/boot', release: release() }
+    const places = {
+      ...preflightPlaces(env),
+      libModules: '/lib/modules',
+      boot: '/boot',
+      release: release(),
+      links: new IprouteLinks(),
+    }
     const report = await preflight(places)
     const text = format === '--json' ? `${JSON.stringify(report, undefined, 2)}\n` : preflightText(report)
     return { code: isGood(report) ? 0 : 1, text }
