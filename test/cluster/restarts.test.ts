@@ -1,9 +1,12 @@
 // Kubelet, device plugin and containerd restart under running pods on two nodes, alone and all at once: the pods go on in the same
 // containers with the same devices, nobody writes to a card, the resource comes back, and the next pod gets a free device.
+import type { V1Pod } from '@kubernetes/client-node'
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, it } from 'node:test'
 import type { ClusterNode } from '../../sim/cluster/node/cluster-node.ts'
 import type { Program } from '../../sim/installation/program.ts'
+import { podPath } from '../../src/kube/resource.ts'
+import { processOf } from './container-process.ts'
 import { holdingOf, journalOf, overridesOf } from './held-cards.ts'
 import { Scenario, twoNodes } from './scenario.ts'
 import { dataplane, upfPod, userPlane } from './upf-manifests.ts'
@@ -131,7 +134,8 @@ describe('restarts under running pods', () => {
   it('a container that ends by itself gets the same device again, after all of these restarts', async () => {
     for (const name of staying) {
       const earlier = await scenario.kubectl('logs', name)
-      await scenario.kubectl('exec', name, '--', 'kill', '1')
+      const pod = await scenario.observer.api.request<V1Pod>('GET', podPath('default', name))
+      process.kill(processOf(pod).pid, 'SIGTERM')
       await scenario.kubectl('wait', 'pod', name, '--timeout=60s', `--for=jsonpath=${restartCount}=1`)
       await scenario.running(name)
       assert.equal(deviceIn(await scenario.kubectl('logs', name)), deviceIn(earlier))

@@ -1,5 +1,4 @@
 // One real node: kubelet, containerd and runc, in namespaces of their own on this machine.
-import { rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import type { ApiClient } from '../api-client.ts'
@@ -92,8 +91,7 @@ export class ClusterNode {
 
   /** Also boots again after `powerOff`, without its kubelet: the disk is as it was, images and the kubelet's checkpoints with it. */
   async boot(signal?: AbortSignal): Promise<void> {
-    // On a real node it is below /run, and so in memory.
-    rmSync(this.#directory.containerdState, { recursive: true, force: true })
+    this.#directory.forgetMemory()
     await createCgroup(this.#surroundings.cgroup)
     this.#namespace = await NodeNamespace.open()
     await this.#mount(this.#namespace)

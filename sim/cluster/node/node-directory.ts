@@ -1,5 +1,5 @@
 // The files of one simulated node, below the run directory of its cluster.
-import { mkdirSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 const overlayfsMagic = 0x794c7630
@@ -62,6 +62,13 @@ export class NodeDirectory {
       mkdirSync(path.dirname(standIn), { recursive: true })
       writeFileSync(standIn, `${value}\n`)
     }
+  }
+
+  /** What a real node has below /run, and so in memory: a boot finds it empty. */
+  forgetMemory(): void {
+    rmSync(this.containerdState, { recursive: true, force: true })
+    rmSync(this.cdiSpecs, { recursive: true, force: true })
+    mkdirSync(this.cdiSpecs)
   }
 
   kernelSettings(): { standIn: string; target: string; value: string }[] {
