@@ -34,7 +34,7 @@ export const attachmentRules: Rules = {
 export const nodeENIRules: Rules = {
   'interfaceName must not be a dot, two dots, or if with a number, which stands for an interface index': ({
     interfaceName,
-  }) => interfaceName === undefined || !/^([.]{1,2}|if[0-9]+)$/.test(String(interfaceName)),
+  }) => typeof interfaceName !== 'string' || !/^([.]{1,2}|if[0-9]+)$/.test(interfaceName),
   'mtu must be 0 or from 576 to 9216': ({ mtu }) => mtu === undefined || mtu === 0 || Number(mtu) >= 576,
   'tags must not use the prefixes aws:, eks:, networking.k8s.aws/ or node.k8s.amazonaws.com/': ({ tags }) =>
     Object.keys(tags ?? {}).every((tag) => !reservedTags.some((prefix) => tag.startsWith(prefix))),
