@@ -7,9 +7,11 @@ import type { WorkOutcome } from './card-work.ts'
 import type { DeviceFiles } from './device-files.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { DriverBinding, DriverChange } from './driver-binding.ts'
+import { type HostLinks, useOfLink } from './host-links.ts'
 import type { Journal } from './journal.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
+import type { PciCard } from './pci-scan.ts'
 import type { StepFailure } from './plan.ts'
 import { cardInUse } from './refusals.ts'
 import type { SignsOfUse } from './signs-of-use.ts'
@@ -19,6 +21,8 @@ export interface CardStepsOptions {
   readonly binding: DriverBinding
   readonly signs: SignsOfUse
   readonly files: DeviceFiles
+  readonly links: HostLinks
+  readonly scan: () => readonly PciCard[]
   readonly writes: AttachmentWrites
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
@@ -43,9 +47,9 @@ export class CardSteps {
 
   async bind(attachment: ENIAttachment, card: KnownCard, driver: string): Promise<WorkOutcome> {
     const { binding, clock, journal, metrics, log } = this.#options
-    const inUse = await this.#whoHas(card)
-    if (inUse !== undefined) return inUse
     const startedAt = clock.monotonic()
+    const inUse = (await this.#whoHas(card)) ?? (await this.#useByHost(card))
+    if (inUse !== undefined) return inUse
     const notNoted = await this.#note(attachment, card, driver)
     if (notNoted !== undefined) return notNoted
     const change = await binding.bind(card, driver)
@@ -96,6 +100,22 @@ export class CardSteps {
   async #whoHas(card: KnownCard): Promise<WorkOutcome | undefined> {
     const sign = await this.#options.signs.of(card)
     return sign === undefined ? undefined : { kind: 'failed', failure: cardInUse(card.pciAddress, sign) }
+  }
+
+  /** The last look before the card is taken: sysfs has no addresses, and the scan is some milliseconds old. */
+  async #useByHost({ interfaces, pciAddress, inode }: KnownCard): Promise<WorkOutcome | undefined> {
+    if (interfaces.length === 0) return undefined
+    const shown = await this.#options.links.show()
+    if (shown.kind === 'failed') return failed('HostLinksUnknown', shown.message)
+    // By MAC: udev may have renamed it. What stands on it, a VLAN say, shows the same.
+    const links = shown.links.filter(({ mac }) => interfaces.some((seen) => seen.mac === mac))
+    const now = this.#options.scan().find((card) => card.pciAddress === pciAddress && card.inode === inode)
+    if (now?.interfaces.length !== interfaces.length) {
+      return failed('InterfaceInUse', `the interface of ${pciAddress} has just left the node; it may be in a pod`)
+    }
+    const used = links.map((link) => ({ link, use: useOfLink(link) })).find(({ use }) => use !== undefined)
+    if (used === undefined) return undefined
+    return failed('InterfaceInUse', `interface ${used.link.name} of ${pciAddress} ${used.use}; it is left alone`)
   }
 
   async #note(attachment: ENIAttachment, card: KnownCard, wantedDriver: string): Promise<WorkOutcome | undefined> {

@@ -58,6 +58,8 @@ export interface DevicePluginOptions {
   readonly events: Pick<EventRecorder, 'record'>
   readonly controlWrites: ControlWrites
   readonly links: HostLinks
+  /** By the instance metadata; undefined while those say nothing. */
+  readonly primaryMac: () => string | undefined
   readonly podResources: PodResources
   readonly journal: Journal
   readonly specs: CdiSpecs
@@ -147,13 +149,14 @@ export class DevicePlugin {
       state: options.state,
       managed: settings.resources,
       scan,
+      primaryMac: options.primaryMac,
       host: () => readHostNetwork(settings.proc),
       hasDriver: (driver) => binding.hasDriver(driver),
       allowedDevices: settings.allowedDevices,
       visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
       isDescribed: (resource, card) => files.isDescribed(resource, card),
       files,
-      steps: new CardSteps({ journal, binding, signs, files, writes, clock, metrics, log }),
+      steps: new CardSteps({ journal, binding, signs, files, links: options.links, scan, writes, clock, metrics, log }),
       links,
       linkSteps: new LinkSteps({ journal, links, metrics, log }),
       corrections: new LinkCorrections(clock),

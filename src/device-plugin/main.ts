@@ -17,6 +17,7 @@ import { watchForDeadMounts } from './dead-mount.ts'
 import { DeviceInfoFiles } from './device-info.ts'
 import { DevicePlugin } from './device-plugin.ts'
 import { InstanceLock } from './instance-lock.ts'
+import { InstanceMetadata } from './instance-metadata.ts'
 import { IprouteLinks } from './iproute-links.ts'
 import { Journal } from './journal.ts'
 import { PodResourcesClient } from './pod-resources.ts'
@@ -58,7 +59,8 @@ await runProgram(programLog, async (signal) => {
   const caches = [nodes, nodeENIs, attachments]
 
   const writer = new WriterProcess()
-  const plugin = new DevicePlugin({
+  const metadata = new InstanceMetadata({ url: settings.instanceMetadata, log, onKnown: () => plugin.poke() })
+  const plugin: DevicePlugin = new DevicePlugin({
     settings,
     state: () =>
       caches.every(({ hasSynced }) => hasSynced)
@@ -68,6 +70,7 @@ await runProgram(programLog, async (signal) => {
     events: new EventRecorder(cluster, 'jit-eni-device-plugin', log),
     controlWrites: writer,
     links: new IprouteLinks(),
+    primaryMac: () => metadata.primaryMac,
     podResources: new PodResourcesClient(settings.podResourcesSocket),
     journal,
     specs,
@@ -82,6 +85,7 @@ await runProgram(programLog, async (signal) => {
   const hostDirs = [settings.devicePluginsDir, dirname(settings.podResourcesSocket), settings.cdiDir]
   await runTogether(signal, [
     (stop) => watchForDeadMounts(hostDirs, stop),
+    (stop) => metadata.run(stop),
     ...caches.map((cache) => (stop: AbortSignal) => cache.run(stop)),
     (stop) =>
       lock.during(stop, async (ours) => {

@@ -34,6 +34,8 @@ export interface NetworkInterface {
   readonly name: string
   /** Lower case. */
   readonly mac: string
+  /** Bond, bridge or VRF that it belongs to. */
+  readonly master?: string
 }
 
 export interface IommuGroup {
@@ -137,7 +139,8 @@ export class PciScanner {
 function interfacesOf(directory: string): readonly NetworkInterface[] {
   return namesIn(`${directory}/net`).flatMap((name) => {
     const mac = ifThere(() => readLine(`${directory}/net/${name}/address`).toLowerCase())
-    return mac === undefined ? [] : [{ name, mac }]
+    const master = linkTarget(`${directory}/net/${name}/master`)
+    return mac === undefined ? [] : [{ name, mac, ...(master !== undefined && { master }) }]
   })
 }
 

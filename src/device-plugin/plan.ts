@@ -8,7 +8,7 @@ import type { LinkRecord, WantedLink } from './link-plan.ts'
 import type { KnownCard, Match } from './match.ts'
 import { macOf } from './match.ts'
 import type { GroupMate } from './pci-scan.ts'
-import { refusalOfGroup, refusalOfOpenCard, refusalToTake } from './refusals.ts'
+import { refusalOfGroup, refusalOfOpenCard, refusalOfPrimary, refusalToTake } from './refusals.ts'
 import { hasDeviceNode, isKernelDriver } from './userspace-driver.ts'
 
 export interface StepFailure {
@@ -17,6 +17,7 @@ export interface StepFailure {
     | 'CardNotIdentified'
     | 'PCIAddressMismatch'
     | 'InterfaceInUse'
+    | 'HostLinksUnknown'
     | 'DeviceNotAllowed'
     | 'GroupInUse'
     | 'CardInUse'
@@ -47,6 +48,14 @@ export type WorkState =
   /** A sysfs write does not return; the card is left alone until it does. */
   | { readonly kind: 'stuck'; readonly failure: StepFailure }
 
+/** What tells the node's primary interface, besides its routes. */
+export interface PrimaryInterface {
+  /** By the instance metadata, where that can be reached. */
+  readonly mac: string | undefined
+  /** By which the kubelet is reached. */
+  readonly addresses: readonly string[]
+}
+
 export interface Situation {
   readonly attachment: ENIAttachment
   readonly match: Match
@@ -58,6 +67,7 @@ export interface Situation {
   /** Of the NodeENI; undefined while that is not known. */
   readonly generation: number | undefined
   readonly host: HostNetwork
+  readonly primary: PrimaryInterface
   /** Its vendor and device are among those that the setting allows. */
   readonly isAllowed: boolean
   /** Functions of the card's IOMMU group that somebody else uses. */
@@ -153,6 +163,8 @@ function useStep(situation: Situation): Step {
     const message = `the card with MAC ${macOf(attachment)} is at ${card.pciAddress}, dpdkPCIAddress says ${expectedAddress}`
     return refuseForGood(situation, 'PCIAddressMismatch', message)
   }
+  const primary = refusalOfPrimary(situation, card)
+  if (primary !== undefined) return { kind: 'refuse', failure: primary }
   if (card.entry === undefined && !situation.isAllowed) {
     const message = `${card.pciAddress} is a ${card.deviceID}, which JIT_ENI_ALLOWED_DEVICES does not name; it is left alone`
     return refuseForGood(situation, 'DeviceNotAllowed', message)

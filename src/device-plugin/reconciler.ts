@@ -48,6 +48,8 @@ export interface ReconcilerOptions extends Knowledge {
   readonly managed: ReadonlySet<string>
   readonly scan: () => readonly PciCard[]
   readonly host: () => HostNetwork
+  /** By the instance metadata; undefined while those say nothing. */
+  readonly primaryMac: () => string | undefined
   readonly steps: CardSteps
   readonly visits: CardVisits
   readonly files: DeviceFiles
@@ -141,6 +143,7 @@ export class Reconciler {
     const findings = {
       demand,
       host: this.#options.host(),
+      primary: { mac: this.#options.primaryMac(), addresses: state.node?.addresses ?? [] },
       matches: this.#matches(cards, demand.attachments),
       altNames: altNames(demand.attachments, demand.nodeENIs, (uid) => journal.ofAttachment(uid)?.link?.altName),
     }

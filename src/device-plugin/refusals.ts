@@ -9,6 +9,23 @@ export function refusalToTake(situation: Situation, card: KnownCard): StepFailur
   return refusalOfGroup(situation, card) ?? refusalOfOpenCard(card)
 }
 
+/** The card by which the node itself is reached, whatever it is to be. */
+export function refusalOfPrimary({ attachment, primary }: Situation, card: KnownCard): StepFailure | undefined {
+  if (card.interfaces.length === 0) return undefined
+  if (card.interfaces.some(({ mac }) => mac === primary.mac)) {
+    return passing(
+      'InterfaceInUse',
+      `${card.pciAddress} is the primary card by the instance metadata (${primary.mac}); it is left alone`,
+    )
+  }
+  const address = attachment.status?.eni?.addresses?.find((own) => primary.addresses.includes(own))
+  if (address === undefined) return undefined
+  return passing(
+    'InterfaceInUse',
+    `${card.pciAddress} has ${address}, by which the node is reached (InternalIP); it is left alone`,
+  )
+}
+
 /** Who opens an IOMMU group has all its functions, and nobody can open one of which the kernel uses a function. */
 export function refusalOfGroup({ foreignMates }: Situation, card: KnownCard): StepFailure | undefined {
   const [mate] = foreignMates
@@ -36,6 +53,10 @@ function useByHost({ attachment, host }: Situation, card: KnownCard): string | u
   const used = card.interfaces.find(({ name }) => host.used.has(name))
   if (used !== undefined) {
     return `interface ${used.name} of ${card.pciAddress} has a route or an IPv6 address of the node itself; it is left alone`
+  }
+  const enslaved = card.interfaces.find(({ master }) => master !== undefined)
+  if (enslaved !== undefined) {
+    return `interface ${enslaved.name} of ${card.pciAddress} belongs to ${enslaved.master}; it is left alone`
   }
   // With routes in another table than the main one (policy routing) an address of the ENI is all that shows.
   const address = attachment.status?.eni?.addresses?.find((own) => host.addresses.has(own))

@@ -5,6 +5,7 @@ import { z } from 'zod'
 
 import { listenAddress, logLevel, readSettings, resourceList, SettingsError } from '../process/settings.ts'
 import { allowedDevices, enaDevices } from './allowed-devices.ts'
+import { instanceMetadataURL } from './instance-metadata.ts'
 
 import type { Topology } from './numa-node.ts'
 
@@ -42,6 +43,10 @@ const schema = z
       .regex(/^(auto|none|[0-9]{1,4})$/, 'must be auto, none or the number of a NUMA node')
       .default('auto')
       .transform((text): Topology => (text === 'auto' || text === 'none' ? text : Number(text))),
+    /** Where EC2's instance metadata are, or "off". */
+    JIT_ENI_INSTANCE_METADATA: z
+      .union([z.literal('off'), z.url({ protocol: /^http$/, error: 'must be an http URL, or off' })])
+      .default(instanceMetadataURL),
     JIT_ENI_STATUS_LISTEN: listenAddress.optional(),
     LOG_LEVEL: logLevel,
   })
@@ -59,6 +64,7 @@ const schema = z
     cdiDir: env.JIT_ENI_CDI_DIR,
     deviceInfoDir: env.JIT_ENI_DEVICE_INFO_DIR,
     topology: env.JIT_ENI_TOPOLOGY,
+    instanceMetadata: env.JIT_ENI_INSTANCE_METADATA === 'off' ? undefined : env.JIT_ENI_INSTANCE_METADATA,
     stateDir: env.JIT_ENI_STATE_DIR,
     statusListen: env.JIT_ENI_STATUS_LISTEN,
   }))

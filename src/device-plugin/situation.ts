@@ -13,7 +13,7 @@ import type { LinksView, NodeLinks } from './node-links.ts'
 import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
 import type { GroupMate, PciCard } from './pci-scan.ts'
-import type { Situation, Step } from './plan.ts'
+import type { PrimaryInterface, Situation, Step } from './plan.ts'
 
 /** What one pass has found on the node and in the cluster. */
 export interface Findings {
@@ -22,6 +22,7 @@ export interface Findings {
   readonly host: HostNetwork
   /** By UID of the attachment. */
   readonly altNames: ReadonlyMap<string, string>
+  readonly primary: PrimaryInterface
 }
 
 /** What this process knows already. */
@@ -71,6 +72,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     expectedAddress: nodeENI?.spec.dpdkPCIAddress,
     generation: nodeENI?.metadata.generation,
     host: findings.host,
+    primary: findings.primary,
     isAllowed: match.kind === 'found' && knowledge.allowedDevices.has(match.card.deviceID),
     foreignMates: match.kind === 'found' ? foreignMates(match.card, findings) : [],
     listed: listedFor(uid, resourceName, address, knowledge.lists),

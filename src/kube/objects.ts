@@ -1,5 +1,5 @@
 // Parsers for Informer: from what the API server sends to what our programs keep, and nothing more.
-import type { V1Node, V1Pod } from '@kubernetes/client-node'
+import type { V1Node, V1NodeAddress, V1Pod } from '@kubernetes/client-node'
 import type { ZodType } from 'zod'
 
 import { eniAttachmentSchema } from '../api/eni-attachment.ts'
@@ -15,6 +15,8 @@ export interface NodeFacts {
   readonly zone: string | undefined
   /** EC2 instance id, the last part of spec.providerID (aws:///zone/i-...). */
   readonly instanceID: string | undefined
+  /** By which the kubelet is reached: InternalIP of status.addresses. */
+  readonly addresses: readonly string[]
   readonly capacity: NodeCapacity | undefined
   /** Resource names that a device plugin has registered with the kubelet at least once. */
   readonly registered: ReadonlySet<string>
@@ -29,9 +31,18 @@ export function parseNode(raw: unknown): NodeFacts {
     labels,
     zone: labels[zoneLabel],
     instanceID: instance !== undefined && /^i-[0-9a-z]+$/.test(instance) ? instance : undefined,
+    addresses: internalAddresses(status?.addresses),
     capacity: parseNodeCapacity(metadata?.annotations?.[capacityAnnotation]),
     registered: new Set(Object.keys(status?.capacity ?? {}).filter((name) => name.includes('/'))),
   }
+}
+
+/** A node has one, or one of each family. */
+const addressesMax = 8
+
+function internalAddresses(all: readonly V1NodeAddress[] = []): readonly string[] {
+  const internal = all.filter(({ type }) => type === 'InternalIP')
+  return internal.slice(0, addressesMax).map(({ address }) => address)
 }
 
 /** What is kept of a Pod. */

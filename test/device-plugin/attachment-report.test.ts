@@ -43,6 +43,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       isCorrectionDue: true,
       listed: 'ours',
       occupancy: held ? 'taken' : 'free',
+      primary: { mac: undefined, addresses: [] },
       isAllowed: true,
       foreignMates: [],
       isJournaled: true,

@@ -66,6 +66,7 @@ function startProgram(root: string, api: FakeApiServer): Program {
       JIT_ENI_POD_RESOURCES_SOCKET: join(root, 'k/pod-resources/kubelet.sock'),
       JIT_ENI_CDI_DIR: join(root, 'cdi'),
       JIT_ENI_DEVICE_INFO_DIR: join(root, 'devinfo/dp'),
+      JIT_ENI_INSTANCE_METADATA: 'off',
       JIT_ENI_STATE_DIR: join(root, 'state'),
     },
   })

@@ -35,6 +35,8 @@ export interface NodeOptions {
   /** Real network interfaces in a network namespace of this node alone, instead of such in memory. */
   readonly interfaces?: 'simulated' | 'veth'
   readonly settleDeadlineMs?: number
+  /** What the instance metadata would say. */
+  readonly primaryMac?: string
   readonly podSourceDelayMs?: number
   readonly deviceInjection?: 'cdi' | 'device-nodes'
   readonly topology?: Topology
@@ -120,6 +122,7 @@ export class NodeUnderTest {
       writes: this.cluster,
       events: this.cluster.events,
       controlWrites: this.#options.controlWrites?.(this.#writer) ?? this.#writer,
+      primaryMac: () => this.#options.primaryMac,
       links: this.#options.links?.(this.bus.links) ?? this.bus.links,
       podResources: new PodResourcesClient(
         join(this.root, 'k/pod-resources/kubelet.sock'),

@@ -28,6 +28,12 @@ test('a card is found with its interface, also without driver, group and NUMA no
   assert.deepEqual([card.driver, card.iommuGroup, card.numaNode], [undefined, undefined, undefined])
 })
 
+test('an interface is told with the bond or bridge that it belongs to', (t) => {
+  const { sys, card } = sysWithCard(t)
+  symlinkSync('../../../../../../class/net/bond0', join(card, 'net/ens6/master'))
+  assert.equal(scannerOf(sys).scan()[0]?.interfaces[0]?.master, 'bond0')
+})
+
 test('a card of which nothing is left but its name is left out', (t) => {
   const { sys } = sysWithCard(t)
   symlinkSync('/nonexistent', join(sys, 'bus/pci/devices/0000:00:07.0'))

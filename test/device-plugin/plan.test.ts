@@ -24,6 +24,7 @@ function stepWhen(more: Partial<Situation>) {
     expectedAddress: undefined,
     generation: 3,
     host: unused,
+    primary: { mac: undefined, addresses: [] },
     isAllowed: true,
     foreignMates: [],
     linkFacts: { kind: 'seen', link: linkOf() },
@@ -153,6 +154,28 @@ suite('a card that is refused', () => {
   test("is the node's uplink, also when it would keep its driver", () => {
     const host = { ...unused, used: new Set(['ens6']), uplinks: new Set(['ens6']) }
     assert.equal(failureWhen({ host, wanted: 'kernel' }).reason, 'InterfaceInUse')
+  })
+
+  test('is the primary by the instance metadata, or has the address by which the node is reached, whatever it is to be', () => {
+    const byMac = { primary: { mac, addresses: [] } }
+    assert.equal(failureWhen(byMac).reason, 'InterfaceInUse')
+    assert.match(failureWhen({ ...byMac, wanted: 'kernel' }).message, /primary card by the instance metadata/)
+    const eni = { eniID: 'eni-1', mac, addresses: ['10.0.1.7'] }
+    const byAddress = {
+      attachment: { ...attachmentOf(), status: { eni } },
+      primary: { mac: undefined, addresses: ['10.0.1.7'] },
+    }
+    assert.match(failureWhen(byAddress).message, /10\.0\.1\.7, by which the node is reached/)
+    assert.equal(failureWhen({ ...byAddress, wanted: 'kernel' }).reason, 'InterfaceInUse')
+    const others = { primary: { mac: '02:00:00:00:00:01', addresses: ['10.0.0.5'] } }
+    assert.equal(stepWhen(others).kind, 'bind')
+  })
+
+  test('belongs to a bond or a bridge', () => {
+    const card = { ...bare, interfaces: [{ name: 'ens6', mac, master: 'bond0' }] }
+    const { reason, message } = failureWhen({ match: { kind: 'found', card } })
+    assert.equal(reason, 'InterfaceInUse')
+    assert.match(message, /belongs to bond0/)
   })
 
   test('is not at the address that the NodeENI asserts: that ends the attachment, and names both', () => {

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
+import type { HostLink, HostLinks } from '../../src/device-plugin/host-links.ts'
 import { resource } from './cluster-in-memory.ts'
 import { type NodeUnderTest, primaryMac, startNode } from './node-under-test.ts'
 
@@ -40,6 +41,62 @@ for (const [how, use] of Object.entries(hostUses)) {
     assert.equal(node.kubelet.counts().get(resource)?.capacity ?? 0, 0)
   })
 }
+
+test('a card that the instance metadata name as the primary is left alone, whatever the routes say', async (t) => {
+  const node = await startNode(t, { primaryMac: mac })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  node.cluster.addAttachment('a', { mac })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+})
+
+const lastLooks: Readonly<Record<string, { readonly change: Partial<HostLink>; readonly says: RegExp }>> = {
+  'has an IPv4 address of another ENI': {
+    change: { addresses: [{ address: '10.9.9.9', prefixLength: 24, scope: 'global' }] },
+    says: /has address 10\.9\.9\.9/,
+  },
+  'carries a VLAN': { change: { uppers: ['ens6.100'] }, says: /carries ens6\.100/ },
+  'belongs to a bridge': { change: { master: 'br0' }, says: /belongs to br0/ },
+}
+for (const [how, { change, says }] of Object.entries(lastLooks)) {
+  test(`a card whose interface ${how}, as only the last look before the bind shows, is left alone`, async (t) => {
+    const links = (real: HostLinks): HostLinks => ({
+      ...real,
+      show: async () => {
+        const shown = await real.show()
+        if (shown.kind === 'failed') return shown
+        return { kind: 'shown', links: shown.links.map((link) => (link.mac === mac ? { ...link, ...change } : link)) }
+      },
+    })
+    const node = await startNode(t, { links })
+    node.cluster.addNodeENI('upf')
+    await node.startPlugin()
+    const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+    node.cluster.addAttachment('a', { mac })
+    await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+    assert.match(node.cluster.device('a')?.failure?.message ?? '', says)
+    assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+  })
+}
+
+test('a card is left alone while nothing is known of the links of the node', async (t) => {
+  let message: string | undefined = 'ip: no answer within 5000 ms'
+  const links = (real: HostLinks): HostLinks => ({
+    ...real,
+    show: async () => (message === undefined ? real.show() : { kind: 'failed', message }),
+  })
+  const node = await startNode(t, { links })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  node.cluster.addAttachment('a', { mac })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'HostLinksUnknown')
+  assert.equal(node.bus.cards().find((card) => card.mac === mac)?.driver, 'ena')
+  message = undefined
+  await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
+})
 
 test('a card that no ENIAttachment names is left alone', async (t) => {
   const node = await startNode(t)

@@ -48,7 +48,8 @@ function situation(
   const host = { used: new Set<string>(), uplinks: new Set<string>(), addresses: new Set<string>() }
   const [first] = attachments
   assert.ok(first)
-  return situationOf(first, { demand, host, matches: match(cards, attachments), altNames: new Map() }, known)
+  const primary = { mac: undefined, addresses: [] }
+  return situationOf(first, { demand, host, primary, matches: match(cards, attachments), altNames: new Map() }, known)
 }
 
 test("the device of an earlier card at the same address is not this card's", () => {

@@ -29,6 +29,19 @@ test('a node that is not an EC2 instance has no instance id', () => {
   }
 })
 
+test('of the addresses of a node only those are kept by which its kubelet is reached, and a bounded number of them', () => {
+  const addresses = [
+    { type: 'Hostname', address: 'node-1' },
+    { type: 'InternalIP', address: '10.0.0.5' },
+    { type: 'ExternalIP', address: '192.0.2.1' },
+    { type: 'InternalIP', address: 'fd00::5' },
+  ]
+  assert.deepEqual(parseNode({ metadata: {}, status: { addresses } }).addresses, ['10.0.0.5', 'fd00::5'])
+  const many = Array.from({ length: 100 }, () => ({ type: 'InternalIP', address: '10.0.0.5' }))
+  assert.equal(parseNode({ metadata: {}, status: { addresses: many } }).addresses.length, 8)
+  assert.deepEqual(parseNode({ metadata: {} }).addresses, [])
+})
+
 test('a pod that has succeeded or failed has ended', () => {
   const phase = (name?: string) => parsePod({ metadata: {}, status: { phase: name } }).ended
   assert.deepEqual(['Pending', 'Running', undefined, 'Succeeded', 'Failed'].map(phase), [

@@ -100,7 +100,9 @@ function verdict(card: KnownCard, spec: object, node: NodeFindings): string {
   if (mac === undefined) return unnamed(card)
   const attachments = [attachmentFor(mac, card)]
   const demand = { attachments, nodeENIs: new Map([['preflight', nodeENIOf(spec)]]), resources: new Set<string>() }
-  const findings = { demand, host: node.host, matches: match(node.cards, attachments), altNames: new Map() }
+  // Neither the API server nor the instance metadata are asked.
+  const primary = { mac: undefined, addresses: [] }
+  const findings = { demand, host: node.host, primary, matches: match(node.cards, attachments), altNames: new Map() }
   const [step] = attachments.map((attachment) => nextStep(situationOf(attachment, findings, knowledgeOf(node))))
   const text = step === undefined ? '' : textOfStep(step)
   if (step?.kind !== 'bind' || step.driver !== 'vfio-pci' || node.canBindVfio) return text
