@@ -125,7 +125,7 @@ function shownInterface(step: Step, situation: PlacedSituation, before: DeviceSt
 }
 
 function failureOf(step: Step, before: DeviceStatus | undefined, attachment: ENIAttachment): StepFailure | undefined {
-  if (step.kind === 'refuse') return step.failure
+  if (step.kind === 'refuse' || step.kind === 'leave-list') return step.failure
   const isUnderWay = ['wait', 'bind', 'describe', 'set-link', 'restore', 'restore-link'].includes(step.kind)
   // A failure is shown until the next try has ended well, not until it begins.
   if (isUnderWay) return before?.failure as StepFailure | undefined

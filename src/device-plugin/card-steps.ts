@@ -87,9 +87,17 @@ export class CardSteps {
     return outcomeOf('RestoreFailed', change)
   }
 
-  /** Nothing of the card is ours any more. */
-  async finish(attachment: ENIAttachment, pciAddress: string | undefined): Promise<WorkOutcome> {
-    const { journal, writes, log } = this.#options
+  /** Nothing of the card is ours any more. `card`: a bind of it may have been cut off after its first write. */
+  async finish(
+    attachment: ENIAttachment,
+    pciAddress: string | undefined,
+    card: KnownCard | undefined,
+  ): Promise<WorkOutcome> {
+    const { binding, journal, writes, log } = this.#options
+    if (card !== undefined) {
+      const cleared = await binding.clearOverride(card)
+      if (cleared.kind === 'stuck') return outcomeOf('RestoreFailed', cleared)
+    }
     await journal.forget(attachment.metadata.uid)
     await writes.endFinalizer(attachment)
     log.info({ ...logFields(attachment), pciAddress }, 'card released')

@@ -74,18 +74,22 @@ export class DriverBinding {
   async bind(card: BoundCard, driver: string): Promise<DriverChange> {
     const change = await this.#move(card, `${driver}\n`, (now) => now === driver)
     if (change.kind === 'done') {
-      // An override that stays would catch the card again at the next rescan.
-      const cleared = await this.#write(card, [this.#override(card, '\n')])
-      if (cleared.kind !== 'failed') return cleared
-      const { pciAddress } = card
-      this.#log.warn({ pciAddress, driver, reason: cleared.message }, 'driver_override not cleared')
-      return { kind: 'done' }
+      return this.clearOverride(card)
     }
     if (change.kind === 'stuck') return change
     const back = await this.#rollBack(card)
     if (back.kind === 'stuck') return back
     const after = back.kind === 'done' ? 'the kernel has the card again' : `and the way back failed: ${back.message}`
     return { ...change, message: `${change.message}; ${after}`, driver: this.driverOf(card) }
+  }
+
+  /** An override that stays would catch the card again at the next rescan. It is never read: that can block. */
+  async clearOverride(card: BoundCard): Promise<DriverChange> {
+    const cleared = await this.#write(card, [this.#override(card, '\n')])
+    if (cleared.kind !== 'failed') return cleared
+    const { pciAddress, driver } = card
+    this.#log.warn({ pciAddress, driver, reason: cleared.message }, 'driver_override not cleared')
+    return { kind: 'done' }
   }
 
   /** Gives the card to whichever driver the kernel chooses by itself. */

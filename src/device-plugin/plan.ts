@@ -26,6 +26,8 @@ export interface StepFailure {
     | 'DeviceNodeMissing'
     | 'CardMissing'
     | 'ForgottenByKubelet'
+    | 'ENIDetached'
+    | 'Flapping'
     | 'BindFailed'
     | 'RestoreFailed'
     | 'SysfsStuck'
@@ -113,11 +115,11 @@ export type Step =
   /** Being released: Unhealthy for the kubelet, and yet as good as before for a pod that was promised it just before. */
   | { readonly kind: 'withdraw' }
   /** Out of the kubelet's list, as soon as that is safe. */
-  | { readonly kind: 'leave-list' }
+  | { readonly kind: 'leave-list'; readonly failure?: StepFailure }
   | { readonly kind: 'restore'; readonly card: KnownCard }
   | { readonly kind: 'restore-link'; readonly card: KnownCard }
-  /** Nothing of ours is left on the node: end the finalizer. */
-  | { readonly kind: 'finish' }
+  /** Nothing of ours is left on the node, but perhaps an override of a bind that was cut off: end the finalizer. */
+  | { readonly kind: 'finish'; readonly card?: KnownCard }
   | { readonly kind: 'finished' }
 
 export function nextStep(situation: Situation): Step {
@@ -165,6 +167,9 @@ function useStep(situation: Situation): Step {
   }
   const primary = refusalOfPrimary(situation, card)
   if (primary !== undefined) return { kind: 'refuse', failure: primary }
+  if (isDetached(attachment)) {
+    return refuse('ENIDetached', `EC2 says that ${attachment.status?.eni?.eniID} is not attached any more`)
+  }
   if (card.entry === undefined && !situation.isAllowed) {
     const message = `${card.pciAddress} is a ${card.deviceID}, which JIT_ENI_ALLOWED_DEVICES does not name; it is left alone`
     return refuseForGood(situation, 'DeviceNotAllowed', message)
@@ -176,7 +181,7 @@ function useStep(situation: Situation): Step {
 function userspaceStep(situation: Situation, card: KnownCard, driver: string): Step {
   const { work } = situation
   if (card.driver === driver) return boundStep(situation, card, driver)
-  if (situation.listed === 'ours') return { kind: 'leave-list' }
+  if (situation.listed === 'ours') return { kind: 'leave-list', failure: driverChanged(card, driver) }
   const refusal = refusalToTake(situation, card)
   if (refusal !== undefined) return { kind: 'refuse', failure: refusal }
   if (!situation.driverExists) {
@@ -185,8 +190,17 @@ function userspaceStep(situation: Situation, card: KnownCard, driver: string): S
   }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
+  if (card.entry !== undefined && hasResource(situation) && situation.occupancy === 'taken') {
+    return { kind: 'refuse', failure: driverChanged(card, driver) }
+  }
   if (mayBeInAPod(situation, card)) return wait(`the device is ${situation.occupancy} in the kubelet`)
   return { kind: 'bind', card, driver }
+}
+
+/** Somebody has given a card of ours to another driver. It is bound again as soon as no pod can have it. */
+function driverChanged({ pciAddress, driver }: KnownCard, wanted: string): StepFailure {
+  const message = `somebody has given ${pciAddress} from ${wanted} to ${driver ?? 'no driver'}; it is bound again when no pod has it`
+  return { reason: 'DriverChanged', message, terminal: false }
 }
 
 /** The card is where it should be; whether a pod could open it is another thing. */
@@ -245,7 +259,11 @@ function releaseStep(situation: Situation): Step {
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
   if (match.kind !== 'found' || match.card.entry === undefined) return { kind: 'finish' }
-  if (isKernelDriver(match.card.driver)) return linkRestoreStep(situation, match.card) ?? { kind: 'finish' }
+  if (isKernelDriver(match.card.driver)) {
+    const finish: Step =
+      typeof situation.wanted === 'string' ? { kind: 'finish' } : { kind: 'finish', card: match.card }
+    return linkRestoreStep(situation, match.card) ?? finish
+  }
   if (hasResource(situation) && occupancy !== 'free') return wait(`the device is ${occupancy} in the kubelet`)
   const inUse = refusalOfOpenCard(match.card)
   if (inUse !== undefined) return { kind: 'refuse', failure: inUse }
@@ -255,6 +273,11 @@ function releaseStep(situation: Situation): Step {
 /** Whether the kubelet's list has the device as healthy: it goes on being offered while its interface is set again. */
 export function isOffered(step: Step, listed: Situation['listed']): boolean {
   return step.kind === 'offer' || (step.kind === 'set-link' && listed === 'ours')
+}
+
+/** It was attached once; the attacher takes the mark away when EC2 says that it is no longer. */
+function isDetached({ status }: ENIAttachment): boolean {
+  return status?.eni?.attachedTime !== undefined && status.eni.attached !== true
 }
 
 function hasResource({ attachment }: Situation): boolean {

@@ -9,6 +9,7 @@ import type { OfferedDevice } from './device-lists.ts'
 import type { DeviceFiles } from './device-files.ts'
 import { altNames } from './alt-names.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
+import { HealthDamping } from './health-damping.ts'
 import type { HostNetwork } from './host-network.ts'
 import type { LinkSteps } from './link-steps.ts'
 import type { NodeLinks } from './node-links.ts'
@@ -84,6 +85,7 @@ export class Reconciler {
   /** Attachments whose finalizer we have ended; the cache may show it a little longer. */
   readonly #finished = new Set<string>()
   readonly #warned = new Set<string>()
+  readonly #damping = new HealthDamping()
   /** Of the work, not of the process, which may have stood by for days before. */
   #startedAt = Number.NEGATIVE_INFINITY
   readonly #health = new LoopHealth()
@@ -195,7 +197,8 @@ export class Reconciler {
     // What a pod has done to the interface meanwhile is nobody's fight for it.
     if (situation.linkFacts.kind === 'out-of-sight') this.#options.corrections.forget(attachment.metadata.uid)
     this.#see(situation, now)
-    return { situation, step: nextStep(situation) }
+    const step = this.#damping.damped(attachment.metadata.uid, nextStep(situation), now)
+    return { situation, step }
   }
 
   #see({ attachment, match: found }: PlacedSituation, now: number): void {
@@ -254,8 +257,8 @@ export class Reconciler {
         return work.start(uid, fields, () => linkSteps.restore(attachment, step.card))
       case 'finish':
         return work.start(uid, fields, async () => {
-          const outcome = await steps.finish(attachment, address)
-          this.#finished.add(uid)
+          const outcome = await steps.finish(attachment, address, step.card)
+          if (outcome.kind === 'done') this.#finished.add(uid)
           return outcome
         })
       case 'await-card':
@@ -351,6 +354,7 @@ export class Reconciler {
     statuses.retain(present)
     work.retain(present)
     corrections.retain(present)
+    this.#damping.retain(present)
     for (const map of [this.#sightings, this.#finished]) {
       for (const uid of map.keys()) if (!present.has(uid)) map.delete(uid)
     }

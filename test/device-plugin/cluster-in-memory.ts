@@ -128,6 +128,14 @@ export class ClusterInMemory implements AttachmentWrites {
     })
   }
 
+  /** As if the attacher wrote its part. */
+  setEni(name: string, change: (eni: EniStatus) => EniStatus): void {
+    this.#update(name, (attachment) => ({
+      ...attachment,
+      status: { ...attachment.status, eni: change(attachment.status?.eni ?? {}) },
+    }))
+  }
+
   delete(name: string): void {
     this.#update(name, (attachment) => ({
       ...attachment,

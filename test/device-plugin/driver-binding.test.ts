@@ -1,6 +1,6 @@
 // A card changes its driver and gets it back, on a bus that reacts as the kernel does.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 
@@ -139,6 +139,25 @@ test('a card that was replaced since the scan is not touched, and neither is the
   assert.match(change.message, /another card is there now/)
   assert.equal(card().driver, 'ena')
   assert.deepEqual(changes, [])
+})
+
+test('an override that an earlier life left is gone after whatever is done next', async (t) => {
+  const { binding, card, sys, write, writes } = await rigWith(t)
+  const path = join(sys, `bus/pci/devices/${card().pciAddress}/driver_override`)
+  /** The simulator shows an override as the kernel would once a probe has read it. */
+  const override = () => readFileSync(path, 'utf8').split('\n', 1)[0]
+  const leave = () => write([{ path, value: 'igb_uio\n' }])
+  const ways: Readonly<Record<string, () => Promise<unknown>>> = {
+    'a bind': () => binding.bind(card(), 'vfio-pci'),
+    'a restore': () => binding.restore(card()),
+    'the end': () => binding.clearOverride(card()),
+    'a bind that no driver takes': () => bindingOf(sys, writes, 100).bind(card(), 'none'),
+  }
+  for (const [way, act] of Object.entries(ways)) {
+    await leave()
+    await act()
+    assert.ok(['', '(null)'].includes(override() ?? ''), `${override()} after ${way}`)
+  }
 })
 
 test('an override that cannot be cleared is named in the log: the card is bound all the same', async (t) => {

@@ -27,6 +27,7 @@ function stepWhen(card: KnownCard, facts: LinkFacts | HostLink, more: Partial<Si
     expectedAddress: undefined,
     generation: 3,
     host: { used: new Set(), uplinks: new Set(), addresses: new Set() },
+    primary: { mac: undefined, addresses: [] },
     isAllowed: true,
     foreignMates: [],
     linkFacts: 'kind' in facts ? facts : { kind: 'seen', link: facts },

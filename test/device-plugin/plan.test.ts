@@ -106,8 +106,11 @@ suite('a card that is wanted', () => {
     assert.equal(failureWhen({ match, isDescribed: false, work }).reason, 'SpecNotWritten')
   })
 
-  test('leaves the list before it changes its driver', () => {
+  test('leaves the list before it changes its driver, and says that somebody else has changed it', () => {
     const lost = { ...bound, driver: 'ena' }
+    const held = { match: { kind: 'found', card: lost }, occupancy: 'taken' } as const
+    assert.equal(failureWhen(held).reason, 'DriverChanged')
+    assert.equal(stepWhen({ ...held, occupancy: 'free' }).kind, 'bind')
     assert.equal(stepWhen({ match: { kind: 'found', card: lost }, listed: 'ours' }).kind, 'leave-list')
   })
 })
@@ -223,6 +226,15 @@ suite('a card that is refused', () => {
     assert.equal(failureWhen({ match }).reason, 'AmbiguousMAC')
   })
 
+  test('is of an ENI that was attached once and, as EC2 says, is no longer', () => {
+    const eni = { eniID: 'eni-1', mac, attachedTime: '2030-01-01T00:00:00.000Z' }
+    const attachment = { ...attachmentOf(), status: { eni } }
+    assert.equal(failureWhen({ attachment }).reason, 'ENIDetached')
+    assert.equal(failureWhen({ attachment, match: { kind: 'found', card: bound } }).reason, 'ENIDetached')
+    const attached = { ...attachment, status: { eni: { ...eni, attached: true } } }
+    assert.equal(stepWhen({ attachment: attached, match: { kind: 'found', card: bound } }).kind, 'offer')
+  })
+
   test('is in quarantine', () => {
     assert.equal(failureWhen({ work: { kind: 'stuck', failure: stuck } }).reason, 'SysfsStuck')
   })
@@ -247,7 +259,8 @@ suite('a release', () => {
     assert.equal(stepWhen({ ...ours, listed: 'ours' }).kind, 'withdraw')
     assert.equal(stepWhen(ours).kind, 'restore')
     const restored = { ...bare, entry: bound.entry }
-    assert.equal(stepWhen({ ...ours, match: { kind: 'found', card: restored } }).kind, 'finish')
+    const finish = stepWhen({ ...ours, match: { kind: 'found', card: restored } })
+    assert.deepEqual(finish, { kind: 'finish', card: restored })
   })
 
   test('promises the device to nobody any more when its card is not as it should be', () => {
