@@ -1,5 +1,6 @@
 // Writes to sysfs control files, made by a warm child process with a deadline: a write that never returns costs one child
-// and one card, not the program. One request at a time, in order.
+// and one card, not the program. One request after the other; one that takes long keeps its child, and the next gets another. A card
+// has one request at a time (card-work.ts), so there are never more children than cards.
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -18,6 +19,9 @@ export interface ControlWrites {
 
 /** An unbind took 60 to 250 ms on an emulated machine; one that takes this long waits for somebody. */
 const defaultDeadlineMs = 5_000
+
+/** Longer than an unbind takes that waits for nobody. */
+const patienceMs = 500
 
 /** In dist the sibling is .js; tsc rewrites imports, not this name. */
 const writerPath = fileURLToPath(new URL(`./sysfs-writer${import.meta.url.slice(-3)}`, import.meta.url))
@@ -49,9 +53,21 @@ export class WriterProcess implements ControlWrites {
   }
 
   write(card: CardAppearance, writes: readonly ControlWrite[]): Promise<WriteOutcome> {
-    const mine = this.#last.then(() => this.#request(card, writes))
-    this.#last = mine.catch(() => undefined)
+    const turn = this.#last
+    const mine = turn.then(() => this.#request(card, writes))
+    this.#last = turn.then(() => this.#endOrPatience(mine))
     return mine
+  }
+
+  /** A child that takes long is left to its request; it ends with that. */
+  async #endOrPatience(request: Promise<WriteOutcome>): Promise<void> {
+    const patience = Promise.withResolvers<void>()
+    const timer = setTimeout(() => {
+      this.#child = undefined
+      patience.resolve()
+    }, patienceMs)
+    await Promise.race([request, patience.promise])
+    clearTimeout(timer)
   }
 
   stop(): void {
@@ -61,12 +77,19 @@ export class WriterProcess implements ControlWrites {
 
   async #request(card: CardAppearance, writes: readonly ControlWrite[]): Promise<WriteOutcome> {
     const id = ++this.#requests
+    let child: ChildProcess | undefined
     try {
-      return await this.#answer(this.#running(), { id, card, writes })
+      child = this.#running()
+      const outcome = await this.#answer(child, { id, card, writes })
+      if (this.#child !== child && child.connected) child.disconnect()
+      return outcome
     } catch (error) {
-      // No memory or no file descriptor for a child, or one that came without its channel.
-      this.stop()
-      return { kind: 'refused', path: card.directory, code: `no writer process: ${String(error)}` }
+      // No memory or no file descriptor for a child, or one that came without its channel, or ended before it took the request.
+      if (child?.connected === true) child.disconnect()
+      if (this.#child === child) this.#child = undefined
+      const hasEnded = (error as NodeJS.ErrnoException).code === 'EPIPE'
+      const code = hasEnded ? 'writer process ended' : `no writer process: ${String(error)}`
+      return { kind: 'refused', path: card.directory, code }
     }
   }
 

@@ -2,10 +2,21 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 
 import { forkWriter, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 
@@ -27,6 +38,11 @@ function writerWith(t: TestContext, deadlineMs: number): WriterProcess {
   const writer = new WriterProcess(deadlineMs)
   t.after(() => writer.stop())
   return writer
+}
+
+/** Resolves when the process is gone, or is a zombie that this process has yet to collect. */
+async function ended(pid: number): Promise<void> {
+  while (existsSync(`/proc/${pid}`)) await setImmediate()
 }
 
 test('writes in order, and stops at the first that is refused', async (t) => {
@@ -63,6 +79,28 @@ test('a write that does not return is given up at the deadline, and the next one
   await outcome.ended
   assert.deepEqual(await writer.write(cardIn(directory), [{ path: plain, value: 'next' }]), { kind: 'written' })
   assert.equal(readFileSync(plain, 'utf8'), 'next')
+})
+
+test('a write that takes long holds up no other; its writer ends with it', async (t) => {
+  const directory = scratch(t)
+  const pipe = join(directory, 'unbind')
+  execFileSync('mkfifo', [pipe])
+  const plain = join(directory, 'plain')
+  writeFileSync(plain, '')
+  const writer = writerWith(t, 60_000)
+  await writer.write(cardIn(directory), [{ path: plain, value: 'warm' }])
+  const first = writer.pid ?? 0
+  const ends: string[] = []
+  const slow = writer.write(cardIn(directory), [{ path: pipe, value: '0000:00:06.0' }]).finally(() => ends.push('slow'))
+  const next = writer.write(cardIn(directory), [{ path: plain, value: 'next' }]).finally(() => ends.push('next'))
+  assert.deepEqual(await next, { kind: 'written' })
+  assert.notEqual(writer.pid, first)
+  // Somebody reads now: the write returns.
+  const reader = openSync(pipe, 'r')
+  t.after(() => closeSync(reader))
+  assert.deepEqual(await slow, { kind: 'written' })
+  assert.deepEqual(ends, ['next', 'slow'])
+  await ended(first)
 })
 
 test('a writer that is killed is replaced', async (t) => {

@@ -1,11 +1,12 @@
 // Release: out of the kubelet before out of the driver before out of the object, and never under a pod.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdirSync, rmSync, symlinkSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import type { ControlWrites, WriteOutcome } from '../../src/device-plugin/control-writes.ts'
+import { type ControlWrites, type WriteOutcome, WriterProcess } from '../../src/device-plugin/control-writes.ts'
 import { resource } from './cluster-in-memory.ts'
 import { startNode } from './node-under-test.ts'
 
@@ -147,6 +148,32 @@ test('a process that is seen with the device node only just before the unbind st
   assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
   rmSync(files, { recursive: true })
   await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
+test('while an unbind blocks in the kernel another card is bound and used, and all goes on when it is let go', async (t) => {
+  // A write that a signal cannot end would hold its writer for ever; this one is ended at its deadline and tried again.
+  const writer = new WriterProcess(1_000)
+  t.after(() => writer.stop())
+  const node = await startNode(t, { controlWrites: () => writer })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  const unbind = join(node.root, 'sys/bus/pci/drivers/vfio-pci/unbind')
+  renameSync(unbind, `${unbind}.real`)
+  execFileSync('mkfifo', ['-m', '600', unbind])
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.acknowledged('b', otherMac, 'pod-2')
+  assert.ok((await node.kubelet.admit({ namespace: 'core', name: 'upf-1', resource, count: 1 })).admitted)
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'SysfsStuck')
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'vfio-pci')
+  assert.equal(node.cluster.isReleased('a'), false)
+
+  rmSync(unbind)
+  renameSync(`${unbind}.real`, unbind)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+  assert.equal(node.cluster.device('b')?.health, 'Healthy')
 })
 
 test('a card whose unbind does not return is quarantined until it does; other cards go on', async (t) => {
