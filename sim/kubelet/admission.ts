@@ -1,31 +1,51 @@
-// Admission of pods that ask for a device (devicemanager/manager.go, allocateContainerResources): one pod after the other, as in the
-// kubelet's sync loop; a refusal is final.
+// Admission of pods that ask for devices (devicemanager/manager.go, Allocate and allocateContainerResources): one pod after the other,
+// as in the kubelet's sync loop; in a pod the init containers in order, sidecars among them, then the others; a refusal is final.
 import { randomUUID } from 'node:crypto'
 
 import type { ContainerAllocateResponse__Output } from '../../src/device-plugin/gen/v1beta1/ContainerAllocateResponse.ts'
 import { Lane } from '../pci/lane.ts'
-import type { DeviceManager, Pod } from './device-manager.ts'
+import type { Container, DeviceManager, Pod } from './device-manager.ts'
 import type { PluginEndpoint } from './plugin-endpoint.ts'
 import type { Registration } from './registration.ts'
 
-export interface PodDemand {
+interface PodIdentity {
   readonly namespace: string
   readonly name: string
   readonly uid?: string
-  readonly container?: string
+}
+
+export interface ContainerDemand extends Container {
+  /** By resource. */
+  readonly limits: Readonly<Record<string, number>>
+}
+
+/** Of one container and one resource, or of several. */
+export type PodDemand = PodIdentity &
+  (
+    | { readonly container?: string; readonly resource: string; readonly count: number }
+    | { readonly containers: readonly ContainerDemand[] }
+  )
+
+export interface Allocation {
+  readonly container: string
   readonly resource: string
-  readonly count: number
+  readonly devices: readonly string[]
+  readonly response: ContainerAllocateResponse__Output
 }
 
 export type AdmissionResult =
   | {
       readonly admitted: true
       readonly uid: string
-      /** Empty when the kubelet knows no such resource: the pod runs without. */
+      /** Each device once. Empty when the kubelet knows no such resource: the pod runs without. */
       readonly devices: readonly string[]
+      /** Of the first allocation. */
       readonly response: ContainerAllocateResponse__Output | null
+      readonly allocations: readonly Allocation[]
     }
   | { readonly admitted: false; readonly reason: 'UnexpectedAdmissionError'; readonly message: string }
+
+type ReusableDevices = Map<string, ReadonlySet<string>>
 
 export class Admission {
   /** See Kubelet.raceListDuringAllocate. */
@@ -37,6 +57,8 @@ export class Admission {
   readonly #panic: (reason: string) => void
   readonly #pods = new Map<string, Pod>()
   readonly #syncLoop = new Lane()
+  /** Active already: what its earlier containers have is not collected. */
+  #admitting: string | null = null
   readonly #onHeld: (devices: readonly string[]) => void
   #podsFromMs = 0
 
@@ -60,16 +82,30 @@ export class Admission {
   admit(demand: PodDemand): Promise<AdmissionResult> {
     return this.#syncLoop.run(async () => {
       const pod: Pod = { uid: demand.uid ?? randomUUID(), namespace: demand.namespace, name: demand.name }
-      const result = await this.#allocate(pod, demand)
+      this.#admitting = pod.uid
+      const result = await this.#allocatePod(pod, containersOf(demand))
+      this.#admitting = null
       if (result.admitted) this.#pods.set(pod.uid, pod)
       return result
     })
   }
 
-  end({ namespace, name }: Pick<Pod, 'namespace' | 'name'>): void {
-    for (const pod of this.#pods.values()) {
-      if (pod.namespace === namespace && pod.name === name) this.#pods.delete(pod.uid)
-    }
+  /** After a reboot: no container runs, and the plugin is not asked for what the checkpoint has. Returns why the pod failed, or null. */
+  readmit(identity: Pick<Pod, 'namespace' | 'name'>): Promise<string | null> {
+    return this.#syncLoop.run(async () => {
+      const refusal = this.#devices
+        .held()
+        .filter(({ pod }) => isPod(pod, identity))
+        .map(({ resource, devices }) => this.#devices.whyNotAgain(resource, devices))
+        .find((reason) => reason !== null)
+      if (refusal === undefined || refusal === null) return null
+      this.end(identity)
+      return rejected(refusal).message
+    })
+  }
+
+  end(identity: Pick<Pod, 'namespace' | 'name'>): void {
+    for (const pod of this.#pods.values()) if (isPod(pod, identity)) this.#pods.delete(pod.uid)
   }
 
   /** Pods that run, as far as their source has told. */
@@ -79,30 +115,77 @@ export class Admission {
 
   /** UpdateAllocatedDevices: takes the devices of pods that have ended, and none while not all pods are known. */
   collectEnded(): void {
-    if (this.#sourceIsReady()) this.#devices.collect((pod) => this.#pods.has(pod.uid))
+    if (this.#sourceIsReady()) this.#devices.collect(({ uid }) => this.#pods.has(uid) || uid === this.#admitting)
   }
 
   #sourceIsReady(): boolean {
     return performance.now() >= this.#podsFromMs
   }
 
-  async #allocate(pod: Pod, { container = 'main', resource, count }: PodDemand): Promise<AdmissionResult> {
-    if (!this.#devices.knows(resource)) return { admitted: true, uid: pod.uid, devices: [], response: null }
-    this.collectEnded()
-    const taken = this.#devices.take(resource, count)
-    if (typeof taken === 'string') return rejected(taken)
+  /** What earlier containers of a refused pod were given is recorded all the same, and collected later. */
+  async #allocatePod(pod: Pod, containers: readonly ContainerDemand[]): Promise<AdmissionResult> {
+    const reusable: ReusableDevices = new Map()
+    const allocations: Allocation[] = []
+    for (const container of containers) {
+      const result = await this.#allocateContainer(pod, container, reusable)
+      if (typeof result === 'string') return rejected(result)
+      allocations.push(...result)
+      for (const { resource, devices } of result) {
+        // App containers use again what init containers had; a sidecar runs beside them and keeps its own.
+        const others = [...(reusable.get(resource) ?? [])].filter((id) => !devices.includes(id))
+        reusable.set(resource, new Set(container.kind === 'init' ? [...others, ...devices] : others))
+      }
+    }
+    const devices = [...new Set(allocations.flatMap((allocation) => allocation.devices))]
+    return { admitted: true, uid: pod.uid, devices, response: allocations[0]?.response ?? null, allocations }
+  }
+
+  async #allocateContainer(
+    pod: Pod,
+    container: ContainerDemand,
+    reusable: ReusableDevices,
+  ): Promise<readonly Allocation[] | string> {
+    const allocations: Allocation[] = []
+    let hasCollected = false
+    for (const [resource, count] of Object.entries(container.limits)) {
+      if (!this.#devices.knows(resource)) continue
+      if (!hasCollected) this.collectEnded()
+      hasCollected = true
+      const result = await this.#allocate(pod, container, resource, count, reusable.get(resource) ?? new Set())
+      if (typeof result === 'string') return result
+      allocations.push({ container: container.name, resource, ...result })
+    }
+    return allocations
+  }
+
+  async #allocate(
+    pod: Pod,
+    container: Container,
+    resource: string,
+    count: number,
+    reusable: ReadonlySet<string>,
+  ): Promise<Pick<Allocation, 'devices' | 'response'> | string> {
+    const plugin = this.#registration.plugin(resource)
+    let taken: readonly string[] | string
     try {
-      const plugin = this.#registration.plugin(resource)
+      const prefer = (available: readonly string[], mustInclude: readonly string[]) =>
+        plugin?.preferred(available, mustInclude, count) ?? Promise.resolve([])
+      taken = await this.#devices.take(resource, count, reusable, prefer)
+    } catch (failure) {
+      return `device plugin GetPreferredAllocation rpc failed with err: ${(failure as Error).message}`
+    }
+    if (typeof taken === 'string') return taken
+    try {
       if (plugin === undefined) throw new Error(`endpoint of ${resource} has been stopped`)
       if (this.allocateAfter !== null) this.#onHeld(taken)
       await this.allocateAfter
       const response = await this.#ask(plugin, taken)
       this.#panicIfGone(resource, taken)
-      this.#devices.record(pod, container, resource, taken)
-      return { admitted: true, uid: pod.uid, devices: taken, response }
+      this.#devices.record({ pod, container, resource, response }, taken)
+      return { devices: taken, response }
     } catch (failure) {
       this.#devices.countAllocatedFromPods()
-      return rejected((failure as Error).message)
+      return (failure as Error).message
     }
   }
 
@@ -125,8 +208,20 @@ export class Admission {
   }
 }
 
+function containersOf(demand: PodDemand): readonly ContainerDemand[] {
+  if (!('containers' in demand)) {
+    return [{ name: demand.container ?? 'main', kind: 'app', limits: { [demand.resource]: demand.count } }]
+  }
+  const isInit = ({ kind }: ContainerDemand) => kind !== 'app'
+  return [...demand.containers.filter(isInit), ...demand.containers.filter((container) => !isInit(container))]
+}
+
+function isPod(pod: Pod, { namespace, name }: Pick<Pod, 'namespace' | 'name'>): boolean {
+  return pod.namespace === namespace && pod.name === name
+}
+
 /** pkg/kubelet/lifecycle: the pod's phase becomes Failed, and nothing tries it again. */
-function rejected(reason: string): AdmissionResult {
+function rejected(reason: string): AdmissionResult & { readonly admitted: false } {
   const message = `Pod was rejected: Allocate failed due to ${reason}, which is unexpected`
   return { admitted: false, reason: 'UnexpectedAdmissionError', message }
 }

@@ -1,5 +1,6 @@
 // The kubelet's own account of devices (pkg/kubelet/cm/devicemanager/manager.go, 1.36): which a plugin has listed, which are
 // healthy, which pod holds which. `allocated` is kept apart from the pods' devices, as there, and can fall behind them.
+import type { ContainerAllocateResponse__Output } from '../../src/device-plugin/gen/v1beta1/ContainerAllocateResponse.ts'
 import type { Shuffle } from './seeded-order.ts'
 
 export interface ListedDevice {
@@ -14,10 +15,18 @@ export interface Pod {
   readonly name: string
 }
 
+export interface Container {
+  readonly name: string
+  /** A sidecar is an init container that is restarted for ever; its devices are its own for as long as the pod is there. */
+  readonly kind: 'init' | 'sidecar' | 'app'
+}
+
 export interface HeldDevices {
   readonly pod: Pod
-  readonly container: string
+  readonly container: Container
   readonly resource: string
+  /** The plugin's answer, kept in the checkpoint and replayed at each start of the container. */
+  readonly response: ContainerAllocateResponse__Output
   readonly devices: readonly ListedDevice[]
 }
 
@@ -25,6 +34,9 @@ export interface ResourceCount {
   readonly capacity: number
   readonly allocatable: number
 }
+
+/** The plugin's hint: which of the available to take; `mustInclude` are taken already. */
+export type Preference = (available: readonly string[], mustInclude: readonly string[]) => Promise<readonly string[]>
 
 export class DeviceManager {
   readonly #shuffle: Shuffle
@@ -82,26 +94,57 @@ export class DeviceManager {
     this.countAllocatedFromPods()
   }
 
-  /** devicesToAllocate: marks them allocated before the plugin is asked. A string is the reason for refusal. */
-  take(resource: string, count: number): readonly string[] | string {
-    const listed = this.#listed.get(resource)
-    if (listed === undefined) return `cannot allocate unregistered device ${resource}`
-    const healthy = [...listed.values()].filter((device) => device.healthy)
-    if (healthy.length === 0) return `no healthy devices present; cannot allocate unhealthy devices ${resource}`
-    const free = healthy.map(({ id }) => id).filter((id) => !this.#allocated.has(deviceKey(resource, id)))
-    if (free.length < count) {
-      return `requested number of devices unavailable for ${resource}. Requested: ${count}, Available: ${free.length}`
+  /**
+   * devicesToAllocate, without alignment by topology: reusable ones first, then those that the plugin prefers, then any. Marks them
+   * allocated before the plugin is asked to allocate. A string is the reason for refusal.
+   */
+  async take(
+    resource: string,
+    count: number,
+    reusable: ReadonlySet<string>,
+    prefer: Preference,
+  ): Promise<readonly string[] | string> {
+    const refusal = this.whyNotAgain(resource, [])
+    if (refusal !== null) return refusal
+    const taken: string[] = []
+    const isEnough = (ids: Iterable<string>): boolean => {
+      for (const id of this.#shuffle([...ids].toSorted())) {
+        if (taken.length === count) break
+        if (taken.includes(id)) continue
+        this.#allocated.add(deviceKey(resource, id))
+        taken.push(id)
+      }
+      return taken.length === count
     }
-    const taken = this.#shuffle(free.toSorted()).slice(0, count)
-    for (const id of taken) this.#allocated.add(deviceKey(resource, id))
+    if (isEnough(reusable)) return taken
+    const free = this.#healthyIds(resource).filter((id) => !this.#allocated.has(deviceKey(resource, id)))
+    const needed = count - taken.length
+    if (free.length < needed) {
+      return `requested number of devices unavailable for ${resource}. Requested: ${needed}, Available: ${free.length}`
+    }
+    const preferred = new Set(await prefer([...free, ...taken], taken))
+    if (!isEnough(free.filter((id) => preferred.has(id)))) isEnough(free)
     return taken
   }
 
+  /** Why these devices, which a pod has by the checkpoint, are none that it could start with; null when they are good. */
+  whyNotAgain(resource: string, devices: readonly ListedDevice[]): string | null {
+    if (!this.#listed.has(resource)) return `cannot allocate unregistered device ${resource}`
+    const healthy = new Set(this.#healthyIds(resource))
+    if (healthy.size === 0) return `no healthy devices present; cannot allocate unhealthy devices ${resource}`
+    if (devices.every(({ id }) => healthy.has(id))) return null
+    return `previously allocated devices are no longer healthy; cannot allocate unhealthy devices ${resource}`
+  }
+
+  #healthyIds(resource: string): readonly string[] {
+    return [...(this.#listed.get(resource)?.values() ?? [])].filter(({ healthy }) => healthy).map(({ id }) => id)
+  }
+
   /** The plugin agreed. Adds to the pods' devices and, as in the kubelet, not to `allocated`, where take() had put them. */
-  record(pod: Pod, container: string, resource: string, ids: readonly string[]): void {
-    const listed = this.#listed.get(resource)
+  record(held: Omit<HeldDevices, 'devices'>, ids: readonly string[]): void {
+    const listed = this.#listed.get(held.resource)
     const devices = ids.map((id) => listed?.get(id)).filter((device) => device !== undefined)
-    this.#held = [...this.#held, { pod, container, resource, devices }]
+    this.#held = [...this.#held, { ...held, devices }]
   }
 
   /** Forgets devices that were taken and not recorded: after a refusal of the plugin, and whenever a pod was collected. */

@@ -4,11 +4,13 @@
 //   resource admitted without a device; devices of ended pods freed only at the next admission or List; the count of allocated
 //   devices that a List may reset during Allocate; the panic over a device that vanishes during Allocate; restart with checkpoint,
 //   after which no pods are listed and none collected until their source has delivered; the rate limit of PodResources; a lost
-//   checkpoint, after which running pods are listed without the devices that they hold; sockets left by a kill.
+//   checkpoint, after which running pods are listed without the devices that they hold; sockets left by a kill;
+//   GetPreferredAllocation; pods of several containers and resources: init containers, whose devices app containers use again and
+//   which List leaves out, and sidecars, which keep theirs; PreStartContainer and the replay of Allocate's stored answer at each
+//   start of a container, with the runtime's lookup of CDI names.
 // Not modelled: Node.status and its 10 s period (see counts()); the 5 minutes after which a stopped plugin's capacity is dropped;
-//   GetPreferredAllocation, PreStartContainer, topology and CPU manager; pods of several containers or resources, so neither the
-//   devices of init containers, which app containers use again, nor their absence from List; the plugin watcher; the checkpoint
-//   file; containers themselves; pods that are admitted again one by one after a restart.
+//   topology and CPU manager, so no device is aligned; the plugin watcher; the checkpoint file; containers themselves, only what
+//   their start is given (startContainer); pods that are admitted again by themselves after a restart (see readmit).
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -25,6 +27,7 @@ import type { Empty } from '../../src/device-plugin/gen/v1beta1/Empty.ts'
 import type { RegistrationHandlers } from '../../src/device-plugin/gen/v1beta1/Registration.ts'
 import { EffectFeed } from '../pci/effect-feed.ts'
 import { Admission, type AdmissionResult, type PodDemand } from './admission.ts'
+import { type ContainerStart, startContainer } from './container-start.ts'
 import { DeviceManager, type Pod, type ResourceCount } from './device-manager.ts'
 import type { KubeletEffects } from './effects.ts'
 import { leaveStaleSocket, removeSockets, serve } from './kubelet-socket.ts'
@@ -44,6 +47,8 @@ export interface KubeletOptions {
   readonly dialDeadlineMs?: number
   /** For so long after each start the kubelet has no pods from the API server yet, and lists none. */
   readonly podSourceDelayMs?: number
+  /** Where the container runtime of the node looks for CDI specs. */
+  readonly cdiDir?: string
   /** The clock of the PodResources limit. */
   readonly nowMs?: () => number
 }
@@ -63,6 +68,7 @@ export class Kubelet {
   readonly #limit: RateLimit
   readonly #admission: Admission
   readonly #podSourceDelayMs: number
+  readonly #cdiDir: string
   #servers: readonly Server[] = []
   #listAfter: Promise<void> | null = null
   #podResourcesFailure: Partial<ServiceError> | null = null
@@ -72,6 +78,7 @@ export class Kubelet {
     seed = 1,
     dialDeadlineMs = defaultDialDeadlineMs,
     podSourceDelayMs = 0,
+    cdiDir = '/nonexistent',
     nowMs = () => performance.now(),
   }: KubeletOptions) {
     this.dir = dir
@@ -87,6 +94,7 @@ export class Kubelet {
     )
     this.#limit = new RateLimit(nowMs)
     this.#podSourceDelayMs = podSourceDelayMs
+    this.#cdiDir = cdiDir
   }
 
   /** Removes every socket from the plugins' directory, the plugins' own too, then serves. */
@@ -141,6 +149,21 @@ export class Kubelet {
     if (result.admitted) this.effects.report('admitted', podName(demand), result.devices)
     else this.effects.report('rejected', podName(demand), result.message)
     return result
+  }
+
+  /** Also a later start of the same container: what the plugin answered at admission is replayed. */
+  startContainer(identity: Pick<Pod, 'namespace' | 'name'>, container = 'main'): Promise<ContainerStart> {
+    const held = this.#devices
+      .held()
+      .filter(({ pod, container: { name } }) => name === container && podName(pod) === podName(identity))
+    return startContainer(held, (resource) => this.#registration.plugin(resource), this.#cdiDir)
+  }
+
+  /** After a reboot each pod is admitted again, by the checkpoint. Returns why it failed, or null when it may start. */
+  async readmit(identity: Pick<Pod, 'namespace' | 'name'>): Promise<string | null> {
+    const reason = await this.#admission.readmit(identity)
+    if (reason !== null) this.effects.report('rejected', podName(identity), reason)
+    return reason
   }
 
   /** All containers of the pod are dead. Its devices are free for List and for the next admission. */

@@ -8,28 +8,32 @@ import type { DevicePluginOptions__Output } from '../../src/device-plugin/gen/v1
 import type { ListAndWatchResponse__Output } from '../../src/device-plugin/gen/v1beta1/ListAndWatchResponse.ts'
 import type { ListedDevice } from './device-manager.ts'
 
+/** pluginapi.KubeletPreStartContainerRPCTimeoutInSecs. */
+const preStartDeadlineMs = 30_000
+
 /** Dials the plugin's socket and asks for its options, as the kubelet does before it answers Register. */
 export async function connectPlugin(resource: string, socket: string, deadlineMs: number): Promise<PluginEndpoint> {
   // grpc-js sends the authority "localhost" to unix sockets, as the kubelet does.
   const client = new devicePluginApi.DevicePlugin(`unix://${socket}`, credentials.createInsecure())
   try {
     await ready(client, deadlineMs)
-    await options(client)
+    return new PluginEndpoint(resource, client, await options(client))
   } catch (cause) {
     client.close()
     throw new Error(`failed to dial device plugin at ${socket}: ${(cause as Error).message}`, { cause })
   }
-  return new PluginEndpoint(resource, client)
 }
 
 export class PluginEndpoint {
   readonly resource: string
   readonly #client: DevicePluginClient
+  readonly #options: DevicePluginOptions__Output
   #stream: ClientReadableStream<ListAndWatchResponse__Output> | null = null
 
-  constructor(resource: string, client: DevicePluginClient) {
+  constructor(resource: string, client: DevicePluginClient, offered: DevicePluginOptions__Output) {
     this.resource = resource
     this.#client = client
+    this.#options = offered
   }
 
   /** Calls back with each list; resolves when the stream has ended, however it ended. The kubelet never opens it again. */
@@ -56,6 +60,37 @@ export class PluginEndpoint {
       resolve(container)
     })
     return promise
+  }
+
+  /** Nothing when the plugin does not offer it. */
+  async preferred(
+    available: readonly string[],
+    mustInclude: readonly string[],
+    size: number,
+  ): Promise<readonly string[]> {
+    if (!this.#options.getPreferredAllocationAvailable) return []
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>()
+    const request = {
+      availableDeviceIDs: [...available],
+      mustIncludeDeviceIDs: [...mustInclude],
+      allocationSize: size,
+    }
+    this.#client.GetPreferredAllocation({ containerRequests: [request] }, (failure, response) => {
+      if (failure) return reject(failure)
+      resolve(response?.containerResponses[0]?.deviceIDs ?? [])
+    })
+    return promise
+  }
+
+  /** Before each start of a container, when the plugin asks for it. */
+  async preStart(devicesIds: readonly string[]): Promise<void> {
+    if (!this.#options.preStartRequired) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const deadline = Date.now() + preStartDeadlineMs
+    this.#client.PreStartContainer({ devicesIds: [...devicesIds] }, { deadline }, (failure) =>
+      failure ? reject(failure) : resolve(),
+    )
+    await promise
   }
 
   close(): void {

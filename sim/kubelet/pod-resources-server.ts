@@ -66,12 +66,13 @@ export function podResourcesService(
 
 /** The answer has no pod UID; one entry per device (pkg/kubelet/apis/podresources/server_v1.go). */
 function podResources(pod: Pod, held: readonly HeldDevices[]): PodResources {
-  const ofPod = held.filter((entry) => entry.pod.uid === pod.uid)
+  // Init containers that have run to their end are left out (server_v1.go).
+  const ofPod = held.filter((entry) => entry.pod.uid === pod.uid && entry.container.kind !== 'init')
   return {
     name: pod.name,
     namespace: pod.namespace,
     containers: ofPod.map(({ container, resource, devices }) => ({
-      name: container,
+      name: container.name,
       devices: devices.map((device) => containerDevices(resource, device)),
     })),
   }

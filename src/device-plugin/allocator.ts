@@ -59,7 +59,8 @@ export class Allocator {
       const reason = await this.#whyNot(resource, id)
       if (reason !== undefined) return refused(reason)
     }
-    await this.#options.files.handOver(resource, ids)
+    const notHandedOver = await this.#options.files.handOver(resource, ids)
+    if (notHandedOver !== undefined) return refused(notHandedOver)
     // Nothing is awaited from here on, so what was just checked still holds.
     const again = ids.map((id) => this.#whyNotNow(resource, id)).find((reason) => reason !== undefined)
     if (again !== undefined) return refused(again)

@@ -1,8 +1,9 @@
-// The files by which others know of our devices: CDI specs for the container runtime, device-info files for Multus. Written
-// before the kubelet hears of a device, or of its hand-out, and removed when nobody can need them any more.
+// The files that go with our devices: CDI specs for the container runtime, device-info files for Multus, records of what Allocate
+// has named. Written before the kubelet hears of a device, or of its hand-out, and removed when nobody can need them any more.
 import { isDeepStrictEqual } from 'node:util'
 
 import type { Log } from '../process/log.ts'
+import type { AllocationRecords } from './allocation-record.ts'
 import type { AllocateGate } from './allocate-gate.ts'
 import type { CdiSpecs, DescribedDevice } from './cdi-specs.ts'
 import type { DeviceInfoFiles } from './device-info.ts'
@@ -14,6 +15,7 @@ import type { PciCard } from './pci-scan.ts'
 export interface DeviceFilesOptions {
   readonly specs: CdiSpecs
   readonly infos: DeviceInfoFiles
+  readonly records: AllocationRecords
   readonly lists: DeviceLists
   readonly occupancy: Occupancy
   readonly gate: AllocateGate
@@ -41,9 +43,13 @@ export class DeviceFiles {
     return this.#options.specs.put(this.#description(resource, card))
   }
 
-  /** Before Allocate is answered. */
-  async handOver(resource: string, deviceIDs: readonly string[]): Promise<void> {
-    const { infos, log } = this.#options
+  /** Before Allocate is answered. Returns why it must not be. */
+  async handOver(resource: string, deviceIDs: readonly string[]): Promise<string | undefined> {
+    const { infos, injection, log } = this.#options
+    if (injection === 'device-nodes') {
+      const reason = await this.#record(resource, deviceIDs)
+      if (reason !== undefined) return reason
+    }
     for (const deviceID of deviceIDs) {
       try {
         await infos.write(resource, deviceID)
@@ -56,6 +62,7 @@ export class DeviceFiles {
         )
       }
     }
+    return undefined
   }
 
   /**
@@ -63,7 +70,7 @@ export class DeviceFiles {
    * card. All else goes when nobody needs it. `expected`: devices that are offered, or may soon be.
    */
   tidy(cards: readonly PciCard[], expected: ReadonlySet<DeviceKey>): void {
-    const { specs, infos, lists, occupancy, gate, dev } = this.#options
+    const { specs, infos, records, lists, occupancy, gate, dev } = this.#options
     const byAddress = new Map(cards.map((card) => [card.pciAddress, card]))
     const isNeeded = ({ resource, deviceID }: DescribedDevice) => {
       const key = deviceKey(resource, deviceID)
@@ -74,7 +81,23 @@ export class DeviceFiles {
       return card !== undefined && isDeepStrictEqual(deviceNodesOf(card, dev), device.nodes) && isNeeded(device)
     })
     // During an Allocate its files are there already and its device is not handed out yet.
-    if (!gate.isOpen) void infos.removeFree((key) => occupancy.isFree(key))
+    if (gate.isOpen) return
+    void infos.removeFree((key) => occupancy.isFree(key))
+    void records.removeFree((key) => occupancy.isFree(key))
+  }
+
+  /** Without the record nothing could tell later whether the nodes in the answer are still those of the card. */
+  async #record(resource: string, deviceIDs: readonly string[]): Promise<string | undefined> {
+    const { records, lists, dev } = this.#options
+    for (const deviceID of deviceIDs) {
+      const device = lists.get(resource, deviceID)
+      try {
+        if (device !== undefined) await records.write(resource, deviceID, deviceNodesOf(device.card, dev))
+      } catch (error) {
+        return `${resource}: the allocation of ${deviceID} is not on record: ${String(error)}`
+      }
+    }
+    return undefined
   }
 
   #description(resource: string, card: PciCard): DescribedDevice {

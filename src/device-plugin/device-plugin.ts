@@ -3,6 +3,7 @@ import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { Log } from '../process/log.ts'
 import { runTogether } from '../process/lifecycle.ts'
 import type { Status } from '../process/status-server.ts'
+import type { AllocationRecords } from './allocation-record.ts'
 import { AllocateGate } from './allocate-gate.ts'
 import { Allocator } from './allocator.ts'
 import type { AttachmentWrites } from './attachment-writes.ts'
@@ -12,6 +13,7 @@ import { CardWork } from './card-work.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
 import type { CdiSpecs } from './cdi-specs.ts'
+import { ContainerStarts } from './container-starts.ts'
 import { DeviceFiles } from './device-files.ts'
 import type { DeviceInfoFiles } from './device-info.ts'
 import { countedWrites } from './counted-writes.ts'
@@ -64,6 +66,7 @@ export interface DevicePluginOptions {
   readonly journal: Journal
   readonly specs: CdiSpecs
   readonly infos: DeviceInfoFiles
+  readonly records: AllocationRecords
   readonly clock: MonotonicClock
   readonly log: Log
   /** See driver-binding.ts. */
@@ -133,6 +136,7 @@ export class DevicePlugin {
       sockets: this.#sockets,
       lists,
       allocator,
+      starts: new ContainerStarts({ ...options, injection: injection.by, dev: settings.dev, lists }),
       topology: settings.topology,
       log,
       counts: {

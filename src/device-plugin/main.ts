@@ -9,6 +9,7 @@ import { attachmentParser, nodeENIParser, parseNode } from '../kube/objects.ts'
 import { attachmentsPath, nodeENIsPath, nodesPath } from '../kube/resource.ts'
 import { runProgram, runTogether } from '../process/lifecycle.ts'
 import { createLog } from '../process/log.ts'
+import { AllocationRecords } from './allocation-record.ts'
 import { ClusterAttachmentWrites } from './attachment-writes.ts'
 import { systemClock } from './monotonic-clock.ts'
 import { CdiSpecs } from './cdi-specs.ts'
@@ -43,6 +44,7 @@ await runProgram(programLog, async (signal) => {
   const bootID = readFileSync(`${proc}/sys/kernel/random/boot_id`, 'utf8').trim()
   const journal = new Journal(`${stateDir}/cards`, bootID, log)
   const specs = new CdiSpecs(settings.cdiDir, log)
+  const records = new AllocationRecords(`${stateDir}/allocations`, log)
   const infos = new DeviceInfoFiles(settings.deviceInfoDir, log)
   const lock = new InstanceLock(stateDir, log)
 
@@ -75,6 +77,7 @@ await runProgram(programLog, async (signal) => {
     journal,
     specs,
     infos,
+    records,
     clock: systemClock,
     log,
   })
@@ -92,6 +95,7 @@ await runProgram(programLog, async (signal) => {
         await journal.load()
         await specs.load()
         await infos.load(settings.resources)
+        await records.load()
         writer.warmUp()
         await plugin.run(ours)
       }),

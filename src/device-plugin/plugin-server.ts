@@ -19,15 +19,24 @@ import type { AllocateRequest__Output } from './gen/v1beta1/AllocateRequest.ts'
 import type { AllocateResponse } from './gen/v1beta1/AllocateResponse.ts'
 import type { Device } from './gen/v1beta1/Device.ts'
 import type { DevicePluginHandlers } from './gen/v1beta1/DevicePlugin.ts'
+import type { PreferredAllocationRequest__Output } from './gen/v1beta1/PreferredAllocationRequest.ts'
+import type { PreferredAllocationResponse } from './gen/v1beta1/PreferredAllocationResponse.ts'
+import type { PreStartContainerResponse } from './gen/v1beta1/PreStartContainerResponse.ts'
 import type { Empty__Output } from './gen/v1beta1/Empty.ts'
 import type { ListAndWatchResponse } from './gen/v1beta1/ListAndWatchResponse.ts'
 import { devicePluginApi } from './kubelet-api.ts'
+import type { AllocationWish } from './preferred-allocation.ts'
 
 export interface PluginServerOptions {
   readonly directory: string
   readonly resource: string
   readonly devices: () => readonly Device[]
   readonly allocate: (request: AllocateRequest__Output) => Promise<AllocateResult>
+  readonly prefer: (wish: AllocationWish) => string[]
+  /** Whether the kubelet is to ask before each start of a container. */
+  readonly checksStarts: () => boolean
+  /** Why a container must not start with these devices. */
+  readonly whyNotStart: (deviceIDs: readonly string[]) => string | undefined
   readonly log: Log
 }
 
@@ -92,12 +101,12 @@ export class PluginServer {
   #handlers(): DevicePluginHandlers & UntypedServiceImplementation {
     return {
       GetDevicePluginOptions: (_call, answer) => {
-        answer(null, { preStartRequired: false, getPreferredAllocationAvailable: false })
+        answer(null, { preStartRequired: this.#options.checksStarts(), getPreferredAllocationAvailable: true })
       },
       ListAndWatch: (stream) => this.#watch(stream),
-      GetPreferredAllocation: (_call, answer) => answer(null, { containerResponses: [] }),
+      GetPreferredAllocation: ({ request }, answer) => answer(null, this.#preferred(request)),
       Allocate: ({ request }, answer) => void this.#allocate(request, answer),
-      PreStartContainer: (_call, answer) => answer(null, {}),
+      PreStartContainer: ({ request }, answer) => this.#preStart(request.devicesIds, answer),
     }
   }
 
@@ -112,6 +121,25 @@ export class PluginServer {
     stream.on('error', forget)
     stream.write({ devices: [...this.#options.devices()] })
     this.#watched.resolve()
+  }
+
+  /** Only a hint: the kubelet takes others when it is wrong. */
+  #preferred({ containerRequests }: PreferredAllocationRequest__Output): PreferredAllocationResponse {
+    const { prefer } = this.#options
+    const wishes = containerRequests.map((request) => ({
+      available: request.availableDeviceIDs,
+      mustInclude: request.mustIncludeDeviceIDs,
+      size: request.allocationSize,
+    }))
+    return { containerResponses: wishes.map((wish) => ({ deviceIDs: prefer(wish) })) }
+  }
+
+  #preStart(deviceIDs: readonly string[], answer: sendUnaryData<PreStartContainerResponse>): void {
+    const { whyNotStart, resource, log } = this.#options
+    const reason = whyNotStart(deviceIDs)
+    if (reason === undefined) return answer(null, {})
+    log.warn({ resource, devices: deviceIDs, reason }, 'container start refused')
+    answer({ code: status.FAILED_PRECONDITION, details: reason })
   }
 
   /** grpc-js never answers a call whose async handler throws. */

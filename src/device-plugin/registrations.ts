@@ -2,10 +2,12 @@
 // any device when its resource was never registered (kubelet/lifecycle/predicate.go), and never forgets one that was.
 import type { Log } from '../process/log.ts'
 import type { Allocator } from './allocator.ts'
+import type { ContainerStarts } from './container-starts.ts'
 import type { DeviceLists, ListedDevice } from './device-lists.ts'
 import type { Device } from './gen/v1beta1/Device.ts'
 import type { KubeletSockets } from './kubelet-sockets.ts'
 import { numaNodeOf, type Topology } from './numa-node.ts'
+import { type PreferableDevice, preferredAllocation } from './preferred-allocation.ts'
 import { Registration, type RegistrationCounts } from './registration.ts'
 
 export interface RegistrationsOptions {
@@ -13,6 +15,7 @@ export interface RegistrationsOptions {
   readonly sockets: KubeletSockets
   readonly lists: DeviceLists
   readonly allocator: Allocator
+  readonly starts: ContainerStarts
   readonly topology: Topology
   readonly log: Log
   readonly counts: RegistrationCounts
@@ -36,13 +39,16 @@ export class Registrations {
 
   ensure(resource: string): void {
     if (this.#registrations.has(resource) || this.#signal === undefined) return
-    const { lists, allocator, topology, log, ...rest } = this.#options
+    const { lists, allocator, starts, topology, log, ...rest } = this.#options
     const registration = new Registration({
       ...rest,
       log,
       resource,
       devices: () => lists.of(resource).map((device) => toDevice(device, topology)),
       allocate: (request) => allocator.allocate(resource, request),
+      prefer: (wish) => preferredAllocation(wish, preferable(lists.of(resource), topology)),
+      checksStarts: () => starts.checks,
+      whyNotStart: (deviceIDs) => starts.whyNot(resource, deviceIDs),
     })
     this.#registrations.set(resource, registration)
     this.#running.push(registration.run(this.#signal).catch((error: unknown) => this.#failed.reject(error)))
@@ -60,6 +66,15 @@ export class Registrations {
     await Promise.race([stopped.promise, this.#failed.promise])
     await Promise.all(this.#running)
   }
+}
+
+function preferable(devices: readonly ListedDevice[], topology: Topology): ReadonlyMap<string, PreferableDevice> {
+  return new Map(
+    devices.map(({ card, isClaimed = false }) => {
+      const id = card.pciAddress
+      return [id, { id, isClaimed, numaNode: numaNodeOf(card, topology) }]
+    }),
+  )
 }
 
 function toDevice({ card, health }: ListedDevice, topology: Topology): Device {

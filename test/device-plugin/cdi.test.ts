@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 import { injectCdiDevices, readCdiRegistry } from '../../sim/kubelet/cdi-registry.ts'
+import { bindByHand } from './by-hand.ts'
 import { resource } from './cluster-in-memory.ts'
 import { type NodeUnderTest, startNode } from './node-under-test.ts'
 
@@ -24,16 +25,6 @@ async function described(node: NodeUnderTest, devices: number): Promise<void> {
     // A pass alone lets no file be written.
     await new Promise(setImmediate)
   }
-}
-
-/** As if somebody bound the card by hand; with no IOMMU it takes a group number. */
-async function bindByHand(node: NodeUnderTest, bdf: string): Promise<void> {
-  const driverOf = () => node.bus.cards().find((card) => card.bdf === bdf)?.driver
-  writeFileSync(join(node.root, 'sys/bus/pci/devices', bdf, 'driver_override'), 'vfio-pci\n')
-  writeFileSync(join(node.root, 'sys/bus/pci/drivers/ena/unbind'), bdf)
-  await node.bus.effects.until(() => driverOf() === null)
-  writeFileSync(join(node.root, 'sys/bus/pci/drivers_probe'), bdf)
-  await node.bus.effects.until(() => driverOf() === 'vfio-pci')
 }
 
 test('whenever the kubelet hears of a healthy device, the runtime knows it already', async (t) => {

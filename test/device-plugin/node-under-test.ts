@@ -11,6 +11,7 @@ import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
 import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
 import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devices.ts'
+import { AllocationRecords } from '../../src/device-plugin/allocation-record.ts'
 import { CdiSpecs } from '../../src/device-plugin/cdi-specs.ts'
 import { type MonotonicClock, systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { type ControlWrites, WriterProcess } from '../../src/device-plugin/control-writes.ts'
@@ -45,6 +46,7 @@ export interface NodeOptions {
   readonly state?: (real: ClusterState) => ClusterState | undefined
   /** After which a call of PodResources is given up. */
   readonly podResourcesDeadlineMs?: number
+  readonly resources?: readonly string[]
 }
 
 export interface LogLine {
@@ -62,7 +64,7 @@ export async function startNode(t: TestContext, options: NodeOptions = {}): Prom
     interfaces: options.interfaces ?? 'simulated',
   })
   const { podSourceDelayMs = 0 } = options
-  const kubelet = await startKubelet({ dir: join(root, 'k'), podSourceDelayMs })
+  const kubelet = await startKubelet({ dir: join(root, 'k'), cdiDir: join(root, 'cdi'), podSourceDelayMs })
   const node = new NodeUnderTest(root, bus, kubelet, options)
   t.after(() => node.close())
   return node
@@ -73,6 +75,8 @@ export class NodeUnderTest {
   readonly bus: PciBus
   readonly kubelet: Kubelet
   readonly cluster = new ClusterInMemory()
+  /** Of the next plugin. */
+  deviceInjection: 'cdi' | 'device-nodes'
   readonly log: LogLine[] = []
   readonly #logWaiters = new Set<() => void>()
   readonly #passWaiters = new Set<() => void>()
@@ -87,6 +91,7 @@ export class NodeUnderTest {
     this.bus = bus
     this.kubelet = kubelet
     this.#options = options
+    this.deviceInjection = options.deviceInjection ?? 'cdi'
     this.cluster.onChange(() => this.#plugin?.poke())
     this.#writer.warmUp()
   }
@@ -99,17 +104,19 @@ export class NodeUnderTest {
     const specs = new CdiSpecs(this.cdiDir, log)
     await specs.load()
     const infos = new DeviceInfoFiles(this.deviceInfoDir, log)
-    await infos.load([resource])
+    await infos.load(this.resources)
+    const records = new AllocationRecords(join(this.root, 'allocations'), log)
+    await records.load()
     const plugin = new DevicePlugin({
       settings: {
         nodeName: 'node-a',
-        resources: new Set([resource]),
+        resources: this.resources,
         allowedDevices: allowedDevices.parse(enaDevices),
         sys: join(this.root, 'sys'),
         dev: join(this.root, 'dev'),
         proc: join(this.root, 'proc'),
         devicePluginsDir: join(this.root, 'k/device-plugins'),
-        deviceInjection: this.#options.deviceInjection ?? 'cdi',
+        deviceInjection: this.deviceInjection,
         topology: this.#options.topology ?? 'auto',
       },
       state: () => {
@@ -132,12 +139,17 @@ export class NodeUnderTest {
       specs,
       infos,
       clock: this.#options.clock ?? systemClock,
+      records,
       log,
       ...(this.#options.settleDeadlineMs && { settleDeadlineMs: this.#options.settleDeadlineMs }),
     })
     this.#plugin = plugin
     this.#stop = new AbortController()
     this.#running = plugin.run(this.#stop.signal)
+  }
+
+  get resources(): Set<string> {
+    return new Set(this.#options.resources ?? [resource])
   }
 
   get cdiDir(): string {

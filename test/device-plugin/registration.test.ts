@@ -56,6 +56,9 @@ async function rig(t: TestContext): Promise<Rig> {
     counts: { registered: () => undefined, failed: () => undefined },
     devices: () => [],
     allocate: () => Promise.resolve({ kind: 'refused', reason: 'not here' }),
+    prefer: () => [],
+    checksStarts: () => false,
+    whyNotStart: () => undefined,
     onChange: () => {
       for (const check of waiting) check()
     },

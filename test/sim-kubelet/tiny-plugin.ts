@@ -12,6 +12,10 @@ import {
 
 import { devicePluginApi } from '../../src/device-plugin/kubelet-api.ts'
 import type { AllocateResponse } from '../../src/device-plugin/gen/v1beta1/AllocateResponse.ts'
+import type { DevicePluginOptions } from '../../src/device-plugin/gen/v1beta1/DevicePluginOptions.ts'
+import type { PreferredAllocationRequest__Output } from '../../src/device-plugin/gen/v1beta1/PreferredAllocationRequest.ts'
+import type { PreferredAllocationResponse } from '../../src/device-plugin/gen/v1beta1/PreferredAllocationResponse.ts'
+import type { PreStartContainerResponse } from '../../src/device-plugin/gen/v1beta1/PreStartContainerResponse.ts'
 import type { Device } from '../../src/device-plugin/gen/v1beta1/Device.ts'
 import type { Empty__Output } from '../../src/device-plugin/gen/v1beta1/Empty.ts'
 import type { ListAndWatchResponse } from '../../src/device-plugin/gen/v1beta1/ListAndWatchResponse.ts'
@@ -24,6 +28,9 @@ export class TinyPlugin {
   #devices: readonly Device[] = []
   /** What the plugin was asked, in order. */
   readonly calls: string[] = []
+  options: DevicePluginOptions = {}
+  prefers: readonly string[] = []
+  preStartAnswer: () => Error | null = () => null
   beforeAllocateAnswer: () => Promise<void> = async () => {}
 
   constructor(kubeletDirectory: string, socket: string) {
@@ -32,13 +39,34 @@ export class TinyPlugin {
     this.#server.addService(devicePluginApi.DevicePlugin.service, {
       GetDevicePluginOptions: (_call: unknown, answer: sendUnaryData<object>) => {
         this.calls.push('GetDevicePluginOptions')
-        answer(null, {})
+        answer(null, this.options)
       },
       ListAndWatch: (stream: ServerWritableStream<Empty__Output, ListAndWatchResponse>) => {
         this.calls.push(`ListAndWatch from ${stream.getHost()}`)
         this.#streams.add(stream)
         stream.on('cancelled', () => this.#streams.delete(stream))
         stream.write({ devices: [...this.#devices] })
+      },
+      GetPreferredAllocation: (
+        call: { request: PreferredAllocationRequest__Output },
+        answer: sendUnaryData<PreferredAllocationResponse>,
+      ) => {
+        const [request] = call.request.containerRequests
+        const { availableDeviceIDs = [], mustIncludeDeviceIDs = [], allocationSize = 0 } = request ?? {}
+        const available = availableDeviceIDs.toSorted().join(',')
+        this.calls.push(
+          `GetPreferredAllocation ${allocationSize} of ${available} with ${mustIncludeDeviceIDs.join(',')}`,
+        )
+        answer(null, { containerResponses: [{ deviceIDs: [...this.prefers] }] })
+      },
+      PreStartContainer: (
+        call: { request: { devicesIds: string[] } },
+        answer: sendUnaryData<PreStartContainerResponse>,
+      ) => {
+        this.calls.push(`PreStartContainer ${call.request.devicesIds.join(',')}`)
+        const refusal = this.preStartAnswer()
+        if (refusal === null) answer(null, {})
+        else answer({ code: status.FAILED_PRECONDITION, details: refusal.message })
       },
       Allocate: (
         call: { request: { containerRequests: { devicesIds: string[] }[] } },

@@ -1,0 +1,111 @@
+// Which device nodes the answers to Allocate named, where they name any (JIT_ENI_DEVICE_INJECTION=device-nodes): the kubelet replays
+// such an answer for as long as the pod lives, over reboots too, while the node may have another number or be another card's by then.
+// One file per device, so there are never more than devices; on disk before the answer is.
+import { createHash } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+
+import type { Log } from '../process/log.ts'
+import type { DeviceNode } from './device-nodes.ts'
+import { type DeviceKey, deviceKey } from './occupancy.ts'
+
+const recordSchema = z.object({
+  resource: z.string().min(1),
+  deviceID: z.string().min(1),
+  nodes: z.array(z.object({ containerPath: z.string(), hostPath: z.string() })),
+})
+
+export type AllocationRecord = z.output<typeof recordSchema>
+
+const suffix = '.json'
+
+export class AllocationRecords {
+  readonly #directory: string
+  readonly #log: Log
+  readonly #records = new Map<DeviceKey, AllocationRecord>()
+  #failing = false
+
+  constructor(directory: string, log: Log) {
+    this.#directory = directory
+    this.#log = log
+  }
+
+  /** Whether some pod may still have an answer that names nodes. */
+  get areThere(): boolean {
+    return this.#records.size > 0
+  }
+
+  /** What cannot be read is removed and named: without it a start is refused, which is the safe side. */
+  async load(): Promise<void> {
+    await mkdir(this.#directory, { recursive: true, mode: 0o700 })
+    for (const name of await readdir(this.#directory)) {
+      const path = join(this.#directory, name)
+      const record = name.endsWith(suffix) ? parse(await readFile(path, 'utf8')) : undefined
+      if (record !== undefined && fileName(record) === name) {
+        this.#records.set(deviceKey(record.resource, record.deviceID), record)
+      } else {
+        if (name.endsWith(suffix)) this.#log.warn({ file: path }, 'allocation record removed: it cannot be read')
+        await rm(path, { force: true })
+      }
+    }
+  }
+
+  nodesOf(resource: string, deviceID: string): readonly DeviceNode[] | undefined {
+    return this.#records.get(deviceKey(resource, deviceID))?.nodes
+  }
+
+  /** Resolves when it is on disk. */
+  async write(resource: string, deviceID: string, nodes: readonly DeviceNode[]): Promise<void> {
+    const record = { resource, deviceID, nodes: [...nodes] }
+    const path = join(this.#directory, fileName(record))
+    const unfinished = `${path}.new`
+    const file = await open(unfinished, 'w', 0o600)
+    try {
+      await file.writeFile(JSON.stringify(record))
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(unfinished, path)
+    await this.#syncDirectory()
+    this.#records.set(deviceKey(resource, deviceID), record)
+  }
+
+  /** Never rejects: what stays is tried again at the next call. One that stays too long is replaced at the next Allocate. */
+  async removeFree(isFree: (key: DeviceKey) => boolean): Promise<void> {
+    try {
+      for (const [key, record] of [...this.#records].filter(([each]) => isFree(each))) {
+        await rm(join(this.#directory, fileName(record)), { force: true })
+        if (this.#records.get(key) === record) this.#records.delete(key)
+      }
+      this.#failing = false
+    } catch (error) {
+      if (!this.#failing) this.#log.error({ err: error }, 'allocation record not removed, trying again')
+      this.#failing = true
+    }
+  }
+
+  /** A rename is on disk only when its directory is (fsync(2)). */
+  async #syncDirectory(): Promise<void> {
+    const directory = await open(this.#directory, 'r')
+    try {
+      await directory.sync()
+    } finally {
+      await directory.close()
+    }
+  }
+}
+
+/** A name of any length fits. */
+function fileName({ resource, deviceID }: Pick<AllocationRecord, 'resource' | 'deviceID'>): string {
+  return `${createHash('sha256').update(deviceKey(resource, deviceID)).digest('hex').slice(0, 32)}${suffix}`
+}
+
+function parse(text: string): AllocationRecord | undefined {
+  try {
+    return recordSchema.parse(JSON.parse(text))
+  } catch {
+    return undefined
+  }
+}
