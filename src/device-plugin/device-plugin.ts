@@ -35,6 +35,7 @@ import { Occupancy } from './occupancy.ts'
 import { PciScanner } from './pci-scan.ts'
 import type { PodResources } from './pod-resources.ts'
 import { Reconciler } from './reconciler.ts'
+import { resourceCheck } from './resource-name.ts'
 import { Registrations } from './registrations.ts'
 import type { DevicePluginSettings } from './settings.ts'
 import { SignsOfUse } from './signs-of-use.ts'
@@ -106,6 +107,11 @@ export class DevicePlugin {
       poke()
     }
     const injection = { by: settings.deviceInjection, dev: settings.dev }
+    const resourceProblem = resourceCheck(settings.resources, settings.deviceInjection)
+    for (const resource of settings.resources) {
+      const reason = resourceProblem(resource)
+      if (reason !== undefined) log.error({ resource, reason }, 'resource not served')
+    }
     const files = new DeviceFiles({ ...options, injection: injection.by, dev: settings.dev, lists, occupancy, gate })
     const allocator = new Allocator({
       lists,
@@ -158,6 +164,7 @@ export class DevicePlugin {
       hasDriver: (driver) => binding.hasDriver(driver),
       allowedDevices: settings.allowedDevices,
       visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
+      resourceProblem,
       isDescribed: (resource, card) => files.isDescribed(resource, card),
       files,
       steps: new CardSteps({ journal, binding, signs, files, links: options.links, scan, writes, clock, metrics, log }),

@@ -36,6 +36,7 @@ export interface StepFailure {
     | 'InterfaceNotSet'
     | 'InterfaceNameTaken'
     | 'MTUTooLarge'
+    | 'ResourceNotServed'
   readonly message: string
   /** Ends this attachment: its claim is freed and the pod goes elsewhere. */
   readonly terminal: boolean
@@ -85,6 +86,8 @@ export interface Situation {
   readonly isCorrectionDue: boolean
   /** A journal entry for this attachment, of whatever card. */
   readonly isJournaled: boolean
+  /** Why its resource cannot be served. */
+  readonly resourceProblem: string | undefined
   /** A container that starts with the device gets this card's nodes. */
   readonly isDescribed: boolean
   readonly work: WorkState
@@ -146,6 +149,9 @@ function useStep(situation: Situation): Step {
   const { attachment, match, work, wanted, expectedAddress } = situation
   const earlier = attachment.status?.device?.failure
   if (earlier?.terminal === true) return { kind: 'refuse', failure: earlier as StepFailure }
+  if (situation.resourceProblem !== undefined) {
+    return refuseForGood(situation, 'ResourceNotServed', situation.resourceProblem)
+  }
   const recovery = recoveryStep(situation)
   if (recovery !== undefined) return recovery
   if (match.kind === 'ambiguous') return refuse('AmbiguousMAC', ambiguity(attachment, match.pciAddresses))

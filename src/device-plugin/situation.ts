@@ -14,6 +14,7 @@ import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
 import type { GroupMate, PciCard } from './pci-scan.ts'
 import type { PrimaryInterface, Situation, Step } from './plan.ts'
+import type { ResourceCheck } from './resource-name.ts'
 
 /** What one pass has found on the node and in the cluster. */
 export interface Findings {
@@ -36,6 +37,7 @@ export interface Knowledge {
   readonly hasDriver: (driver: string) => boolean
   /** Vendor and device, as "1d0f:ec20". */
   readonly allowedDevices: ReadonlySet<string>
+  readonly resourceProblem: ResourceCheck
   /** A container that starts with this device gets this card's nodes. */
   readonly isDescribed: (resource: string, card: PciCard) => boolean
 }
@@ -81,6 +83,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     wantedLink: nodeENI && wantedLink(nodeENI, findings.altNames.get(uid)),
     isCorrectionDue: knowledge.corrections.isDue(uid),
     isJournaled: entry !== undefined,
+    resourceProblem: resourceName === undefined ? undefined : knowledge.resourceProblem(resourceName),
     isDescribed:
       resourceName === undefined || match.kind !== 'found' || knowledge.isDescribed(resourceName, match.card),
     work: knowledge.work.stateOf(uid),

@@ -47,6 +47,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       isAllowed: true,
       foreignMates: [],
       isJournaled: true,
+      resourceProblem: undefined,
       isDescribed: true,
       work: { kind: 'none' },
       address,

@@ -36,6 +36,7 @@ function stepWhen(card: KnownCard, facts: LinkFacts | HostLink, more: Partial<Si
     listed: 'nobody',
     occupancy: 'free',
     isJournaled: card.entry !== undefined,
+    resourceProblem: undefined,
     isDescribed: true,
     work: { kind: 'none' },
     ...more,

@@ -33,6 +33,7 @@ function stepWhen(more: Partial<Situation>) {
     listed: 'nobody',
     occupancy: 'free',
     isJournaled: false,
+    resourceProblem: undefined,
     isDescribed: true,
     work: { kind: 'none' },
     ...more,
@@ -185,6 +186,14 @@ suite('a card that is refused', () => {
     const { reason, terminal, message, observedGeneration } = failureWhen({ expectedAddress: '0000:00:07.0' })
     assert.deepEqual([reason, terminal, observedGeneration], ['PCIAddressMismatch', true, 3])
     assert.match(message, /0000:00:06\.0.*0000:00:07\.0/)
+  })
+
+  test('is for a resource that cannot be served: that ends the attachment', () => {
+    const { reason, terminal, message } = failureWhen({ resourceProblem: 'resource 3gpp.org/upf cannot be a CDI kind' })
+    assert.deepEqual(
+      [reason, terminal, message],
+      ['ResourceNotServed', true, 'resource 3gpp.org/upf cannot be a CDI kind'],
+    )
   })
 
   test('asks for a driver that the kernel does not have: that ends the attachment', () => {

@@ -51,6 +51,23 @@ test('each container is given its own devices of each resource, each by name and
   assert.equal(paths(standby.nodes).filter((path) => path !== '/dev/vfio/vfio').length, 1)
 })
 
+test('a resource whose name cannot be served is refused with the reason, registered all the same, and others go on', async (t) => {
+  const bad = 'intel.com/5g_upf'
+  const node = await startNode(t, { resources: [resource, bad] })
+  node.cluster.addNodeENI('upf')
+  node.cluster.addNodeENI('5g', { dpdkResourceName: bad })
+  await node.startPlugin()
+  assert.match(String(node.lines('resource not served')[0]?.['reason']), /intel\.com\/5g_upf cannot be a CDI kind/)
+  node.cluster.addAttachment('z', { mac: '02:00:00:00:00:70', spec: { resourceName: bad } })
+  await node.bus.plug({ mac: '02:00:00:00:00:70', eniId: 'eni-z', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('z')?.failure?.reason === 'ResourceNotServed')
+  assert.equal(node.cluster.device('z')?.failure?.terminal, true)
+  await idle(node, 'a', 61)
+  // Without its name the kubelet would admit a pod that asks for it, and run it without.
+  assert.deepEqual(node.kubelet.counts().get(bad), { capacity: 0, allocatable: 0 })
+  assert.equal(node.bus.cards().find(({ mac }) => mac === '02:00:00:00:00:70')?.driver, 'ena')
+})
+
 test('the kubelet takes the device on whose strength the pod was promised one, and idle ones stay idle', async (t) => {
   const node = await startNode(t)
   node.cluster.addNodeENI('upf')

@@ -29,6 +29,7 @@ function knowledge(): Knowledge {
     work: new CardWork(systemClock, silent, () => undefined),
     hasDriver: () => true,
     allowedDevices: new Set(['1d0f:ec20']),
+    resourceProblem: () => undefined,
     isDescribed: () => true,
     links: { view: undefined },
     corrections: new LinkCorrections(systemClock),

@@ -120,6 +120,7 @@ function knowledgeOf({ journal, drivers, allowedDevices, view }: NodeFindings): 
     work: new CardWork(systemClock, silent, () => undefined),
     hasDriver: (driver) => drivers.includes(driver),
     allowedDevices,
+    resourceProblem: () => undefined,
     isDescribed: () => true,
     links: { view },
     corrections: new LinkCorrections(systemClock),
