@@ -30,7 +30,7 @@ async function withPod(
 }
 
 /** The other card is first, and takes the number. */
-async function rebooted(node: NodeUnderTest, other: string): Promise<void> {
+async function rebooted(node: NodeUnderTest, _bdf: string, other: string): Promise<void> {
   await node.stopPlugin()
   node.kubelet.stop()
   await node.bus.reboot()
@@ -39,6 +39,17 @@ async function rebooted(node: NodeUnderTest, other: string): Promise<void> {
   await node.startPlugin()
   await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.allocatable === 1)
   assert.equal(await node.kubelet.readmit(pod), null)
+}
+
+/** Somebody plays with the drivers while the pod's container is down. */
+async function boundAnewByHand(node: NodeUnderTest, bdf: string, other: string): Promise<void> {
+  writeFileSync(join(node.root, 'sys/bus/pci/drivers/vfio-pci/unbind'), bdf)
+  await node.bus.effects.until(() => node.bus.cards().find((card) => card.bdf === bdf)?.driver === null)
+  await node.passed()
+  await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.allocatable === 0)
+  await bindByHand(node, other)
+  await bindByHand(node, bdf)
+  await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.allocatable === 1)
 }
 
 async function groupNode(node: NodeUnderTest, of = pod): Promise<string> {
@@ -59,20 +70,24 @@ const rows = [
   },
 ] as const
 
-for (const { deviceInjection, expected } of rows) {
-  test(`${deviceInjection}: after a reboot with another group number no pod runs on the card of another`, async (t) => {
-    const { node, other } = await withPod(t, { deviceInjection })
-    assert.equal(await groupNode(node), before)
-    assert.equal(await groupNode(node), before, 'the container has crashed and starts again')
-    await rebooted(node, other)
-    assert.match(await groupNode(node), expected)
+const stories = { 'a reboot': rebooted, 'an unbind and a bind by hand': boundAnewByHand }
 
-    node.kubelet.endPod(pod)
-    await node.cluster.until(() => node.cluster.device('a')?.inUseBy === undefined)
-    const next = { namespace: 'core', name: 'upf-1' }
-    assert.ok((await node.kubelet.admit({ ...next, resource, count: 1 })).admitted)
-    assert.equal(await groupNode(node, next), after)
-  })
+for (const [name, story] of Object.entries(stories)) {
+  for (const { deviceInjection, expected } of rows) {
+    test(`${deviceInjection}: after ${name} with another group number no pod runs on the card of another`, async (t) => {
+      const { node, bdf, other } = await withPod(t, { deviceInjection })
+      assert.equal(await groupNode(node), before)
+      assert.equal(await groupNode(node), before, 'the container has crashed and starts again')
+      await story(node, bdf, other)
+      assert.match(await groupNode(node), expected)
+
+      node.kubelet.endPod(pod)
+      await node.cluster.until(() => node.cluster.device('a')?.inUseBy === undefined)
+      const next = { namespace: 'core', name: 'upf-1' }
+      assert.ok((await node.kubelet.admit({ ...next, resource, count: 1 })).admitted)
+      assert.equal(await groupNode(node, next), after)
+    })
+  }
 }
 
 test('device-nodes: what was given outlives the plugin, and is forgotten when nobody has it', async (t) => {
@@ -110,8 +125,8 @@ test('device-nodes: without the record no container starts, and a pod whose allo
 })
 
 test('cdi: pods that were given nodes before the setting was changed are checked as before', async (t) => {
-  const { node, other } = await withPod(t, { deviceInjection: 'device-nodes' })
+  const { node, bdf, other } = await withPod(t, { deviceInjection: 'device-nodes' })
   node.deviceInjection = 'cdi'
-  await rebooted(node, other)
+  await rebooted(node, bdf, other)
   assert.match(await groupNode(node), /the pod was given .*noiommu-0 .*noiommu-1/)
 })
