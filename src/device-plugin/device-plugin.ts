@@ -84,6 +84,8 @@ export class DevicePlugin {
   readonly #sockets: KubeletSockets
   readonly #registrations: Registrations
   readonly #reconciler: Reconciler
+  readonly #clock: MonotonicClock
+  #wasReady = false
 
   constructor(options: DevicePluginOptions) {
     const { settings, podResources, journal, clock, log } = options
@@ -124,7 +126,11 @@ export class DevicePlugin {
       log,
       onAnswer,
     })
-    const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook: poke })
+    const onLook = () => {
+      this.#tellWhenReady()
+      poke()
+    }
+    const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook })
     const binding = new DriverBinding({ ...options, sys: settings.sys, writes: options.controlWrites })
     const scanner = new PciScanner(settings.sys, settings.dev)
     const work = new CardWork(clock, log, poke)
@@ -134,6 +140,7 @@ export class DevicePlugin {
 
     const { resources, deviceInjection, allowedDevices } = settings
     this.#about = { resources: [...resources], deviceInjection, allowedDevices: [...allowedDevices] }
+    this.#clock = clock
     this.#log = log
     this.#podResources = podResources
     this.#sockets = new KubeletSockets(settings.devicePluginsDir, log)
@@ -152,6 +159,7 @@ export class DevicePlugin {
       onChange: () => {
         // Another kubelet process, or one that has just lost us: what it said before need not be true any more.
         kubelet.forget()
+        this.#tellWhenReady()
         poke()
       },
     })
@@ -191,14 +199,23 @@ export class DevicePlugin {
     return {
       metrics: this.#metrics.registry,
       unhealthy: () => this.#reconciler.stalled,
-      notReady: () => {
-        if (!this.#reconciler.hasPassed) return 'the caches have not synced, or no scan has been made yet'
-        const { unregistered } = this.#registrations
-        if (unregistered.length === 0) return undefined
-        const [what, is] = unregistered.length === 1 ? ['resource', 'is'] : ['resources', 'are']
-        return `${what} ${unregistered.join(', ')} ${is} not registered with the kubelet`
-      },
+      notReady: () => this.#notReady(),
     }
+  }
+
+  #notReady(): string | undefined {
+    if (!this.#reconciler.hasPassed) return 'the caches have not synced, or no scan has been made yet'
+    const { unregistered } = this.#registrations
+    if (unregistered.length === 0) return undefined
+    const [what, is] = unregistered.length === 1 ? ['resource', 'is'] : ['resources', 'are']
+    return `${what} ${unregistered.join(', ')} ${is} not registered with the kubelet`
+  }
+
+  /** After a reboot pods of the node wait for this moment, or are lost by it. */
+  #tellWhenReady(): void {
+    if (this.#wasReady || this.#notReady() !== undefined) return
+    this.#wasReady = true
+    this.#log.info({ ms: Math.round(this.#clock.monotonic()) }, 'ready')
   }
 
   /** Something has changed: look at once. */

@@ -7,6 +7,7 @@ export interface MonotonicClock {
   readonly timestamp: () => string
 }
 
+/** Counts from the start of the process. */
 export const systemClock: MonotonicClock = {
   monotonic: () => performance.now(),
   timestamp: () => new Date().toISOString(),

@@ -31,6 +31,8 @@ test('no pod notices an upgrade: nothing is bound, unbound or written anew, and 
   assert.deepEqual(node.sockets(), [])
   const upgraded = node.start()
   await node.allocatable(2)
+  const { ms } = await upgraded.logged('ready')
+  t.diagnostic(`ready ${String(ms)} ms after the start of its process`)
   t.diagnostic(`allocatable again ${Math.round(performance.now() - upgraded.startedAt)} ms after the start`)
   await node.looked()
   assert.deepEqual({ devices: [node.device('a0'), node.device('a1')], journal: node.journal() }, before)
