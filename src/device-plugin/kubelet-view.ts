@@ -16,6 +16,8 @@ export interface KubeletView {
 /** PodResources takes 100 calls a second from all its clients together (pkg/kubelet/apis/podresources/constants.go). */
 const firstPaceMs = 4
 const lastPaceMs = 1_000
+/** For so long without any answer the limit is no matter of a moment. */
+const limitedForMs = 10_000
 
 export interface KubeletWatchOptions {
   readonly podResources: PodResources
@@ -32,6 +34,7 @@ export class KubeletWatch {
   #view: KubeletView | undefined
   #looking = false
   #failing = false
+  #limitedSince: number | undefined
   #awaited = ''
   #paceMs = lastPaceMs
   /** Looks that began before the last forget() count no more. */
@@ -87,9 +90,11 @@ export class KubeletWatch {
       this.#view = { startedAt, allocatable }
       if (this.#failing) log.info('kubelet answers again')
       this.#failing = false
+      this.#limitedSince = undefined
     } catch (error) {
       // Other clients of the kubelet were faster: what we saw last is not wrong for that.
-      if (signal.aborted || error instanceof RateLimited) return
+      if (signal.aborted) return
+      if (error instanceof RateLimited) return this.#tellLimited(error)
       this.#view = undefined
       // Whoever answers next may be another process.
       occupancy.doubt(clock.monotonic())
@@ -99,5 +104,16 @@ export class KubeletWatch {
       this.#looking = false
       onLook()
     }
+  }
+
+  #tellLimited(error: RateLimited): void {
+    const { clock, log } = this.#options
+    this.#limitedSince ??= clock.monotonic()
+    if (this.#failing || clock.monotonic() - this.#limitedSince < limitedForMs) return
+    this.#failing = true
+    log.warn(
+      { err: error },
+      'other clients of the kubelet use up its limit of calls, nothing can be acknowledged meanwhile',
+    )
   }
 }

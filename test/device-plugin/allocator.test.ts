@@ -9,6 +9,7 @@ import { Allocator } from '../../src/device-plugin/allocator.ts'
 import { DeviceLists } from '../../src/device-plugin/device-lists.ts'
 import { deviceKey, Occupancy } from '../../src/device-plugin/occupancy.ts'
 import type { PciCard } from '../../src/device-plugin/pci-scan.ts'
+import type { Holding } from '../../src/device-plugin/pod-resources.ts'
 import { cardAt } from './cards.ts'
 import { resource } from './cluster-in-memory.ts'
 import { HandClock } from './hand-clock.ts'
@@ -17,7 +18,7 @@ const address = '0000:00:06.0'
 const none: ReadonlySet<string> = new Set()
 const bound = { driver: 'vfio-pci', iommuGroup: { number: '3', noIommu: false } }
 
-function rig(card: Partial<PciCard> = bound, isDescribed = () => true) {
+function rig(card: Partial<PciCard> = bound, isDescribed = () => true, holding: Holding = 'device') {
   const lists = new DeviceLists(() => undefined)
   const occupancy = new Occupancy()
   const clock = new HandClock()
@@ -27,7 +28,7 @@ function rig(card: Partial<PciCard> = bound, isDescribed = () => true) {
     podResources: {
       holders: () => Promise.resolve({ holders: new Map() }),
       allocatable: () => Promise.resolve(new Set()),
-      holds: () => Promise.resolve('device'),
+      holds: () => Promise.resolve(holding),
       close: () => undefined,
     },
     gate: new AllocateGate(clock),
@@ -59,6 +60,17 @@ test('a device that is being released is granted; one whose card is bad is not',
   const bad = rig()
   bad.lists.retain(none, none, bad.occupancy, undefined, 1)
   assert.match(await bad.allocate(address), /is unhealthy/)
+})
+
+test('a pod that is there without any device has let go of its own, but not when the kubelet is another since', async () => {
+  const holders = new Map([[deviceKey(resource, address), { namespace: 'core', name: 'upf-0' }]])
+  const same = rig(bound, () => true, 'bare')
+  same.occupancy.observe({ startedAt: 1, holders })
+  assert.equal(await same.allocate(address), 'granted')
+  const another = rig(bound, () => true, 'bare')
+  another.occupancy.observe({ startedAt: 1, holders })
+  another.occupancy.doubt(2)
+  assert.match(await another.allocate(address), /is held by pod core\/upf-0/)
 })
 
 test('a card without a device node is not granted: the pod would run without its device', async () => {

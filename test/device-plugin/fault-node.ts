@@ -9,6 +9,7 @@ import type { TestContext } from 'node:test'
 import { credentials } from '@grpc/grpc-js'
 
 import { devicePluginApi } from '../../src/device-plugin/kubelet-api.ts'
+import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { resource } from './cluster-in-memory.ts'
 import { type NodeOptions, type NodeUnderTest, primaryMac, startNode } from './node-under-test.ts'
 
@@ -27,11 +28,15 @@ export interface FaultNode {
   readonly node: NodeUnderTest
   /** PCI address of the device that the pod holds. */
   held: string
+  /** The plugin's clock goes ahead by so much. */
+  readonly skip: (ms: number) => void
 }
 
 /** Both devices acknowledged, one of them with its pod. */
 export async function startFaultNode(t: TestContext, options: NodeOptions = {}): Promise<FaultNode> {
-  const node = await startNode(t, options)
+  let skippedMs = 0
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + skippedMs }
+  const node = await startNode(t, { clock, ...options })
   node.cluster.addNodeENI('upf')
   await node.bus.plug({ mac: foreignMac, eniId: 'eni-foreign', deviceIndex: 9 })
   await node.startPlugin()
@@ -39,7 +44,10 @@ export async function startFaultNode(t: TestContext, options: NodeOptions = {}):
   await node.acknowledged('b', ourMacs[1], 'pod-2')
   const held = await admitted(node, holder)
   await node.cluster.until(() => statusHolders(node).includes(holder))
-  return { node, held }
+  const skip = (ms: number) => {
+    skippedMs += ms
+  }
+  return { node, held, skip }
 }
 
 export function admit(node: NodeUnderTest, name: string) {
@@ -84,7 +92,10 @@ export function mostListeners(): number {
 }
 
 /** Resolves when all is as before the fault: what needs a moment is awaited, the rest is looked at. */
-export async function assertRecovered({ node, held }: FaultNode, listenersBefore: number): Promise<void> {
+export async function assertRecovered(
+  { node, held }: Pick<FaultNode, 'node' | 'held'>,
+  listenersBefore: number,
+): Promise<void> {
   const { kubelet, cluster } = node
   await allocatable(node, 2)
   await kubelet.effects.until(() => kubelet.streams(resource) === 1)

@@ -20,6 +20,7 @@ interface Kubelet {
 }
 
 function rig() {
+  const lines: string[] = []
   const clock = new HandClock()
   const occupancy = new Occupancy()
   const kubelet: Kubelet = { holders: () => Promise.resolve(new Map([[key, holder]])) }
@@ -40,7 +41,7 @@ function rig() {
     gate,
     occupancy,
     clock,
-    log: pino({ level: 'silent' }),
+    log: pino({}, { write: (line: string) => lines.push((JSON.parse(line) as { msg: string }).msg) }),
     onLook: () => looked.resolve(),
   })
   /** Turns the clock to this time; resolves when the look that is due then, if any, has ended. */
@@ -53,7 +54,7 @@ function rig() {
     await new Promise(setImmediate)
     if (looks.length > before) await looked.promise
   }
-  return { clock, occupancy, kubelet, gate, watch, looks, at }
+  return { clock, occupancy, kubelet, gate, watch, looks, at, lines }
 }
 
 test('nobody waits: one look a second', async () => {
@@ -88,6 +89,19 @@ test('a look that the kubelet refuses for its rate limit changes nothing', async
   await at(1_000, '')
   assert.equal(watch.view, view)
   assert.deepEqual(occupancy.holderOf(key), holder)
+})
+
+test('a limit that lasts is told, once', async () => {
+  const { kubelet, at, lines } = rig()
+  kubelet.holders = () => Promise.reject(new RateLimited('rejected by rate limit'))
+  for (let now = 0; now < 10_000; now += 1_000) await at(now, '')
+  assert.deepEqual(lines, [])
+  for (let now = 10_000; now < 13_000; now += 1_000) await at(now, '')
+  assert.equal(lines.length, 1)
+  assert.match(lines[0] ?? '', /use up its limit of calls/)
+  kubelet.holders = () => Promise.resolve(new Map())
+  await at(13_000, '')
+  assert.deepEqual(lines.slice(1), ['kubelet answers again'])
 })
 
 test('a kubelet that does not answer is no view any more, and who comes after it may list nobody at first', async () => {

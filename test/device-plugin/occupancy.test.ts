@@ -96,6 +96,30 @@ test('what an earlier process has seen counts like that, before the first List a
   assert.equal(occupancy.holderOf(key), undefined)
 })
 
+test('a pod that a new kubelet lists without any device keeps the one it had, until it is gone', () => {
+  const occupancy = new Occupancy()
+  lists(occupancy, 0, true)
+  occupancy.doubt(100)
+  const bare = new Set(['core/upf-0'])
+  for (const startedAt of [110, 100 + doubtMs, 100 + 2 * doubtMs]) {
+    occupancy.observe({ startedAt, holders: new Map(), bare })
+    assert.ok(occupancy.isForgotten(key))
+    assert.equal(occupancy.isFree(key), false)
+    assert.deepEqual(occupancy.holderOf(key), holder)
+  }
+  lists(occupancy, 101 + 2 * doubtMs, false)
+  assert.equal(occupancy.isForgotten(key), false)
+  assert.equal(occupancy.isFree(key), true)
+})
+
+test('a pod that loses its device under one and the same kubelet has it no more', () => {
+  const occupancy = new Occupancy()
+  lists(occupancy, 0, true)
+  occupancy.observe({ startedAt: 10, holders: new Map(), bare: new Set(['core/upf-0']) })
+  assert.equal(occupancy.isForgotten(key), false)
+  assert.equal(occupancy.isFree(key), true)
+})
+
 test('a hand-out that no List has shown is not settled by the first Lists of a new kubelet', () => {
   const occupancy = new Occupancy()
   occupancy.handOut(key, 0)
