@@ -17,6 +17,8 @@ export interface KubeletEffects {
   registered: [resource: string, endpoint: string]
   'register-refused': [resource: string, reason: string]
   listed: [resource: string, devices: readonly ListedDevice[]]
+  /** Before the kubelet draws its conclusion from it, which is 'disconnected'. */
+  'stream-ended': [resource: string]
   disconnected: [resource: string]
   admitted: [pod: string, devices: readonly string[]]
   rejected: [pod: string, message: string]

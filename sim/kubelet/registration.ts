@@ -116,6 +116,7 @@ export class Registration {
       this.#effects.report('listed', resource, devices)
     })
     this.#watched.delete(plugin)
+    this.#effects.report('stream-ended', resource)
     await this.faults.endAfter
     plugin.close()
     if (process !== this.#process) return
