@@ -30,6 +30,15 @@ const entries: fc.Arbitrary<JournalEntry> = fc.record(
     resourceName: text,
     originalDriver: text,
     wantedDriver: text,
+    // Absent in entries of earlier versions, and of cards that are given to a userspace driver.
+    link: fc.record(
+      {
+        before: fc.record({ mtu: fc.nat(), isUp: fc.boolean() }, { noNullPrototype: true }),
+        mtu: fc.nat(),
+        altName: text,
+      },
+      { requiredKeys: ['before'], noNullPrototype: true },
+    ),
   },
   {
     requiredKeys: ['bootID', 'pciAddress', 'inode', 'mac', 'eniID', 'attachment', 'attachmentUID', 'wantedDriver'],
