@@ -26,7 +26,13 @@ export class SimulatedStack implements NetworkStack {
 
   readonly links: HostLinks = {
     show: async () => ({ kind: 'shown', links: [...this.#links.values()] }),
-    change: async (link, change) => this.#change(link, change),
+    change: async (link, changes) => {
+      for (const change of changes) {
+        const outcome = this.#change(link, change)
+        if (outcome.kind !== 'changed') return outcome
+      }
+      return { kind: 'changed' }
+    },
   }
 
   async start(): Promise<void> {}
@@ -98,7 +104,7 @@ export class SimulatedStack implements NetworkStack {
         this.#set(card, { ...link, mtu: change.mtu })
         return { kind: 'changed' }
       case 'add-alt-name':
-        if (this.#isTaken(change.altName)) return { kind: 'name-taken' }
+        if (this.#isTaken(change.altName)) return { kind: 'name-taken', altName: change.altName }
         this.#set(card, { ...link, altNames: [...link.altNames, change.altName] })
         return { kind: 'changed' }
       case 'remove-alt-name':

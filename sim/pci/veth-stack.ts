@@ -58,7 +58,8 @@ export class VethStack implements NetworkStack {
     const { promise: listens, resolve } = Promise.withResolvers<void>()
     createInterface(monitor.stdout).on('line', () => {
       resolve()
-      this.#sync()
+      // What it still had to say when it was ended.
+      if (this.#monitor !== undefined) this.#sync()
     })
     await this.#untilItListens(listens)
   }
@@ -112,6 +113,7 @@ export class VethStack implements NetworkStack {
 
   stop(): void {
     this.#monitor?.kill('SIGKILL')
+    this.#monitor = undefined
     // The far ends take the near ends with them, wherever those are.
     for (const namespace of this.#namespaces().toReversed()) removeNamespace(namespace)
   }

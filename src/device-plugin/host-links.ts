@@ -49,15 +49,15 @@ export type LinkChanged =
   /** It has been moved to another network namespace, or is not there any more. */
   | { readonly kind: 'gone' }
   /** Another interface has the name, as its name or as an alternative one. */
-  | { readonly kind: 'name-taken' }
+  | { readonly kind: 'name-taken'; readonly altName: string }
   /** `message` says what was tried and what to do. */
   | { readonly kind: 'failed'; readonly message: string }
 
 export interface HostLinks {
   /** Those of the node's own network namespace. */
   readonly show: () => Promise<LinksShown>
-  /** One change, of the link with this index if it has this MAC. */
-  readonly change: (link: LinkIdentity, change: LinkChange) => Promise<LinkChanged>
+  /** In order, until one fails, of the link with this index if it has this MAC. */
+  readonly change: (link: LinkIdentity, changes: readonly LinkChange[]) => Promise<LinkChanged>
 }
 
 /** Why the node itself may need this link, in a few words; undefined when nothing shows that it does. */

@@ -58,16 +58,19 @@ export class IprouteLinks implements HostLinks {
     return parseLinks(run.output)
   }
 
-  async change(link: LinkIdentity, change: LinkChange): Promise<LinkChanged> {
+  async change(link: LinkIdentity, changes: readonly LinkChange[]): Promise<LinkChanged> {
     // "if" and the index names a link whatever it is called at that moment (ll_idx_a2n in iproute2's lib/ll_map.c).
     const device = `if${link.index}`
     // Since the look it may have left the namespace, and in theory the index may be another link's.
     const before = await this.show()
     if (before.kind === 'failed') return before
     if (!hasLink(before.links, link)) return { kind: 'gone' }
-    const run = await this.#run(argumentsOf(device, change))
-    if (run.kind === 'done') return { kind: 'changed' }
-    return refusal(run.message, change)
+    for (const change of changes) {
+      const run = await this.#run(argumentsOf(device, change))
+      const refused = run.kind === 'done' ? undefined : refusal(run.message, change)
+      if (refused !== undefined) return refused
+    }
+    return { kind: 'changed' }
   }
 
   /** Resolves within the deadline, also when the process cannot be ended: then no other is started until it has. */
@@ -106,11 +109,13 @@ function argumentsOf(device: string, change: LinkChange): readonly string[] {
 }
 
 /** The kernel's errno as iproute2 prints it (strerror). */
-function refusal(message: string, change: LinkChange): LinkChanged {
+function refusal(message: string, change: LinkChange): LinkChanged | undefined {
   if (message.includes('No such device') || message.includes('Cannot find device')) return { kind: 'gone' }
-  if (change.kind === 'add-alt-name' && message.includes('File exists')) return { kind: 'name-taken' }
+  if (change.kind === 'add-alt-name' && message.includes('File exists')) {
+    return { kind: 'name-taken', altName: change.altName }
+  }
   // Gone already is as good.
-  if (change.kind === 'remove-alt-name' && message.includes('No such file')) return { kind: 'changed' }
+  if (change.kind === 'remove-alt-name' && message.includes('No such file')) return undefined
   if (!message.includes('Operation not permitted')) return { kind: 'failed', message }
   return { kind: 'failed', message: `${message}; add NET_ADMIN to the capabilities of the device plugin` }
 }

@@ -4,7 +4,7 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import { logFields } from './card-steps.ts'
 import type { WorkOutcome } from './card-work.ts'
-import type { HostLink, LinkChange, LinkChanged } from './host-links.ts'
+import type { HostLink, LinkChange } from './host-links.ts'
 import type { Journal } from './journal.ts'
 import { restoration } from './link-plan.ts'
 import { type KnownCard, macOf } from './match.ts'
@@ -75,38 +75,24 @@ export class LinkSteps {
   }
 
   async #make(
-    attachment: ENIAttachment,
+    { spec }: ENIAttachment,
     link: HostLink,
     changes: readonly LinkChange[],
   ): Promise<StepFailure | undefined> {
-    for (const change of changes) {
-      const outcome = await this.#options.links.change(link, change)
+    if (changes.length === 0) return undefined
+    const outcome = await this.#options.links.change(link, changes)
+    switch (outcome.kind) {
+      case 'changed':
       // It went into a pod meanwhile: what is still to do is seen when it comes back.
-      if (outcome.kind === 'gone') return undefined
-      const failure = failureOf(attachment, link, change, outcome)
-      if (failure !== undefined) return failure
+      case 'gone':
+        return undefined
+      case 'name-taken': {
+        const message = `interface ${link.name} cannot be called ${outcome.altName}, as another interface of the node is; set interfaceName of NodeENI ${spec.nodeENI} to another name`
+        return { reason: 'InterfaceNameTaken', message, terminal: false }
+      }
+      case 'failed':
+        return { reason: 'InterfaceNotSet', message: `interface ${link.name}: ${outcome.message}`, terminal: false }
     }
-    return undefined
-  }
-}
-
-function failureOf(
-  { spec }: ENIAttachment,
-  link: HostLink,
-  change: LinkChange,
-  outcome: LinkChanged,
-): StepFailure | undefined {
-  switch (outcome.kind) {
-    case 'changed':
-    case 'gone':
-      return undefined
-    case 'name-taken': {
-      const name = change.kind === 'add-alt-name' ? change.altName : ''
-      const message = `interface ${link.name} cannot be called ${name}, as another interface of the node is; set interfaceName of NodeENI ${spec.nodeENI} to another name`
-      return { reason: 'InterfaceNameTaken', message, terminal: false }
-    }
-    case 'failed':
-      return { reason: 'InterfaceNotSet', message: `interface ${link.name}: ${outcome.message}`, terminal: false }
   }
 }
 

@@ -48,9 +48,9 @@ export class NodeLinks {
     void this.#look(asked)
   }
 
-  async change(link: LinkIdentity, change: LinkChange): Promise<LinkChanged> {
+  async change(link: LinkIdentity, changes: readonly LinkChange[]): Promise<LinkChanged> {
     try {
-      return await this.#options.links.change(link, change)
+      return await this.#options.links.change(link, changes)
     } finally {
       this.#changes++
       this.#view = undefined

@@ -259,5 +259,5 @@ async function linkIs(node: NodeUnderTest, isSo: (link: HostLink) => boolean): P
 }
 
 async function change(node: NodeUnderTest, made: LinkChange): Promise<void> {
-  assert.deepEqual(await node.bus.links.change(await linkOf(node), made), { kind: 'changed' })
+  assert.deepEqual(await node.bus.links.change(await linkOf(node), [made]), { kind: 'changed' })
 }

@@ -98,12 +98,15 @@ test('a lack of rights says which capability is missing, a name that is taken is
     })
   }
   const link = { index: 7, mac: '02:aa:00:00:00:66' }
-  const denied = await answering('RTNETLINK answers: Operation not permitted').change(link, { kind: 'up' })
+  const denied = await answering('RTNETLINK answers: Operation not permitted').change(link, [{ kind: 'up' }])
   assert.ok(denied.kind === 'failed')
   assert.match(denied.message, /link set dev if7 up: .*Operation not permitted; add NET_ADMIN to the capabilities/)
   const add = { kind: 'add-alt-name', altName: 'upf-control' } as const
-  assert.deepEqual(await answering('RTNETLINK answers: File exists').change(link, add), { kind: 'name-taken' })
-  assert.deepEqual(await answering('RTNETLINK answers: No such device').change(link, add), { kind: 'gone' })
+  assert.deepEqual(await answering('RTNETLINK answers: File exists').change(link, [add]), {
+    kind: 'name-taken',
+    altName: 'upf-control',
+  })
+  assert.deepEqual(await answering('RTNETLINK answers: No such device').change(link, [add]), { kind: 'gone' })
 })
 
 /** An executable with these shell commands. */

@@ -64,7 +64,7 @@ test('a new question is looked after at once, the same one two seconds later', a
 test('a look that began before a change of ours does not count', async () => {
   const { links, node } = watched()
   node.keepLooking(new Set(['a']))
-  await node.change(linkOf(), change)
+  await node.change(linkOf(), [change])
   await links.answer()
   const kind = () => node.view?.kind
   assert.equal(kind(), undefined)

@@ -49,14 +49,17 @@ for (const interfaces of ['simulated', 'veth', 'veth-in-machine-namespace'] as c
       await changed(bus, otherMac, { kind: 'add-alt-name', altName: 'upf-control' })
       const link = await linkOf(bus, mac)
       for (const altName of ['upf-control', ifname ?? '']) {
-        assert.deepEqual(await bus.links.change(link, { kind: 'add-alt-name', altName }), { kind: 'name-taken' })
+        assert.deepEqual(await bus.links.change(link, [{ kind: 'add-alt-name', altName }]), {
+          kind: 'name-taken',
+          altName,
+        })
       }
     })
 
     test('says why it takes no MTU beyond its bounds', async (t) => {
       const bus = await started(t)
       await bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
-      const outcome = await bus.links.change(await linkOf(bus, mac), { kind: 'set-mtu', mtu: 70_000 })
+      const outcome = await bus.links.change(await linkOf(bus, mac), [{ kind: 'set-mtu', mtu: 70_000 }])
       assert.ok(outcome.kind === 'failed')
       assert.match(outcome.message, /mtu greater than device maximum/)
     })
@@ -65,8 +68,8 @@ for (const interfaces of ['simulated', 'veth', 'veth-in-machine-namespace'] as c
       const bus = await started(t)
       await bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
       const link = await linkOf(bus, mac)
-      assert.deepEqual(await bus.links.change({ ...link, mac: otherMac }, { kind: 'up' }), { kind: 'gone' })
-      assert.deepEqual(await bus.links.change({ ...link, index: 4_000_000 }, { kind: 'up' }), { kind: 'gone' })
+      assert.deepEqual(await bus.links.change({ ...link, mac: otherMac }, [{ kind: 'up' }]), { kind: 'gone' })
+      assert.deepEqual(await bus.links.change({ ...link, index: 4_000_000 }, [{ kind: 'up' }]), { kind: 'gone' })
       assert.equal((await linkOf(bus, mac)).isUp, false)
     })
 
@@ -157,5 +160,5 @@ async function linkOf(bus: PciBus, address: string): Promise<HostLink> {
 }
 
 async function changed(bus: PciBus, address: string, change: LinkChange): Promise<void> {
-  assert.deepEqual(await bus.links.change(await linkOf(bus, address), change), { kind: 'changed' })
+  assert.deepEqual(await bus.links.change(await linkOf(bus, address), [change]), { kind: 'changed' })
 }
