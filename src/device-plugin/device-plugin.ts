@@ -187,6 +187,7 @@ export class DevicePlugin {
       occupancy,
       work,
       kubelet,
+      isAllocating: () => gate.isOpen,
       clock,
       metrics,
       events,

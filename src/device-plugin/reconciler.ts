@@ -57,6 +57,7 @@ export interface ReconcilerOptions extends Knowledge {
   readonly links: NodeLinks
   readonly linkSteps: LinkSteps
   readonly kubelet: KubeletWatch
+  readonly isAllocating: () => boolean
   readonly registrations: Registrations
   readonly statuses: StatusWriter
   readonly waker: LoopWaker
@@ -153,7 +154,9 @@ export class Reconciler {
     const plans = demand.attachments
       .filter(({ metadata }) => !this.#finished.has(metadata.uid))
       .map((attachment) => this.#plan(attachment, findings, now))
-    lists.retain(keysOf(plans, isOffer), keysOf(plans, isWithdrawal), occupancy, kubelet.view, now)
+    // While an Allocate is open no device leaves its list, whatever the look before it has shown.
+    const view = this.#options.isAllocating() ? undefined : kubelet.view
+    lists.retain(keysOf(plans, isOffer), keysOf(plans, isWithdrawal), occupancy, view, now)
     for (const { situation, step } of plans) this.#take(situation, step, now)
     files.tidy(
       cards,
