@@ -4,6 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 
+import * as fc from 'fast-check'
+
 import { PciScanner } from '../../src/device-plugin/pci-scan.ts'
 
 const scannerOf = (sys: string) => new PciScanner(sys, join(sys, 'dev'))
@@ -32,6 +34,36 @@ test('an interface is told with the bond or bridge that it belongs to', (t) => {
   const { sys, card } = sysWithCard(t)
   symlinkSync('../../../../../../class/net/bond0', join(card, 'net/ens6/master'))
   assert.equal(scannerOf(sys).scan()[0]?.interfaces[0]?.master, 'bond0')
+})
+
+test('whatever is missing of a card, the scan goes on, and tells it only with what it is', (t) => {
+  const gone = fc.subarray([
+    'class',
+    'vendor',
+    'device',
+    'numa_node',
+    'enable',
+    'driver',
+    'iommu_group',
+    'net',
+    'net/ens6',
+  ])
+  fc.assert(
+    fc.property(gone, (names) => {
+      const { sys, card } = sysWithBoundCard(t)
+      mkdirSync(join(card, 'net/ens6'), { recursive: true })
+      writeFileSync(join(card, 'net/ens6/address'), '02:00:00:00:00:66\n')
+      for (const name of names) rmSync(join(card, name), { recursive: true, force: true })
+      const [seen] = scannerOf(sys).scan()
+      const isKnown = !['class', 'vendor', 'device'].some((name) => names.includes(name))
+      assert.equal(seen !== undefined, isKnown)
+      if (seen === undefined) return
+      assert.equal(seen.driver, names.includes('driver') ? undefined : 'vfio-pci')
+      assert.equal(seen.iommuGroup === undefined, names.includes('iommu_group'))
+      assert.equal(seen.interfaces.length, names.some((name) => name.startsWith('net')) ? 0 : 1)
+    }),
+    { numRuns: 50 },
+  )
 })
 
 test('a card of which nothing is left but its name is left out', (t) => {

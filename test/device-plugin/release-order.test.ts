@@ -75,6 +75,7 @@ class World {
       isDescribed: () => true,
       links: { view: undefined },
       corrections: new LinkCorrections(this.clock),
+      resourceProblem: () => undefined,
     }
     this.#allocator = new Allocator({
       lists: this.lists,

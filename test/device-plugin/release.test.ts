@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
@@ -71,6 +71,24 @@ test('a pod for which the kubelet has just chosen the device gets it, and the re
 
   node.kubelet.endPod({ namespace: 'core', name: 'upf-0' })
   await node.cluster.until(() => node.cluster.isReleased('a'))
+})
+
+test('a bind that was cut off after its first write leaves no override on the card', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  await node.stopPlugin()
+  await node.giveTo(bdf, 'ena')
+  const override = join(node.root, `sys/bus/pci/devices/${bdf}/driver_override`)
+  writeFileSync(override, 'vfio-pci\n')
+  node.cluster.delete('a')
+  node.cluster.setClaim('a', undefined)
+  await node.startPlugin()
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  // A bare newline is written over it, which clears it (sim/pci/card.ts).
+  assert.equal(readFileSync(override, 'utf8').split('\n', 1)[0], '')
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
 })
 
 test('an object that never got an ENI is released at once', async (t) => {
