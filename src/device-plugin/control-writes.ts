@@ -13,6 +13,8 @@ export type WriteOutcome =
   | { readonly kind: 'stuck'; readonly ended: Promise<void> }
 
 export interface ControlWrites {
+  /** There will be something to write before long. */
+  readonly warmUp: () => void
   /** Writes nothing when the card is no longer there, or another one in its place. */
   readonly write: (card: CardAppearance, writes: readonly ControlWrite[]) => Promise<WriteOutcome>
 }
@@ -23,6 +25,9 @@ const defaultDeadlineMs = 5_000
 /** Longer than an unbind takes that waits for nobody. */
 const patienceMs = 500
 
+/** A Node process has 50 MB, whether it writes or waits; a node on which nothing changes need not keep one. */
+const defaultIdleMs = 60_000
+
 /** In dist the sibling is .js; tsc rewrites imports, not this name. */
 const writerPath = fileURLToPath(new URL(`./sysfs-writer${import.meta.url.slice(-3)}`, import.meta.url))
 
@@ -30,12 +35,16 @@ export class WriterProcess implements ControlWrites {
   readonly #deadlineMs: number
   readonly #fork: () => ChildProcess
   #child: ChildProcess | undefined
+  readonly #idleMs: number
+  #idle: NodeJS.Timeout | undefined
   #last: Promise<unknown> = Promise.resolve()
   #requests = 0
+  #unanswered = 0
 
-  constructor(deadlineMs = defaultDeadlineMs, forkChild = forkWriter) {
+  constructor(deadlineMs = defaultDeadlineMs, forkChild = forkWriter, idleMs = defaultIdleMs) {
     this.#deadlineMs = deadlineMs
     this.#fork = forkChild
+    this.#idleMs = idleMs
   }
 
   /** Of the child, while there is one. */
@@ -43,19 +52,25 @@ export class WriterProcess implements ControlWrites {
     return this.#child?.pid
   }
 
-  /** Starts the child ahead of the first card: a Node process takes 50 ms or more to start. */
+  /** Starts the child ahead of a card: a Node process takes 50 ms or more to start. It ends when it has been idle for a while. */
   warmUp(): void {
     try {
       this.#running()
+      this.#endWhenIdle()
     } catch {
       // The first write tries again, and tells.
     }
   }
 
   write(card: CardAppearance, writes: readonly ControlWrite[]): Promise<WriteOutcome> {
+    this.#unanswered++
     const turn = this.#last
     const mine = turn.then(() => this.#request(card, writes))
     this.#last = turn.then(() => this.#endOrPatience(mine))
+    void mine.then(() => {
+      this.#unanswered--
+      this.#endWhenIdle()
+    })
     return mine
   }
 
@@ -70,7 +85,13 @@ export class WriterProcess implements ControlWrites {
     clearTimeout(timer)
   }
 
+  #endWhenIdle(): void {
+    clearTimeout(this.#idle)
+    this.#idle = setTimeout(() => this.#unanswered === 0 && this.stop(), this.#idleMs).unref()
+  }
+
   stop(): void {
+    clearTimeout(this.#idle)
     if (this.#child?.connected === true) this.#child.disconnect()
     this.#child = undefined
   }

@@ -175,6 +175,7 @@ export class DevicePlugin {
       resourceProblem,
       isDescribed: (resource, card) => files.isDescribed(resource, card),
       files,
+      expectDriverChange: () => options.controlWrites.warmUp(),
       steps: new CardSteps({ journal, binding, signs, files, links: options.links, scan, writes, clock, metrics, log }),
       links,
       linkSteps: new LinkSteps({ journal, links, metrics, log }),

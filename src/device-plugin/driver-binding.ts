@@ -35,7 +35,7 @@ const settlePollMs = 2
 
 export interface DriverBindingOptions {
   readonly sys: string
-  readonly writes: ControlWrites
+  readonly writes: Pick<ControlWrites, 'write'>
   readonly clock: MonotonicClock
   readonly log: Log
   readonly settleDeadlineMs?: number
@@ -43,7 +43,7 @@ export interface DriverBindingOptions {
 
 export class DriverBinding {
   readonly #pci: string
-  readonly #writes: ControlWrites
+  readonly #writes: Pick<ControlWrites, 'write'>
   readonly #clock: MonotonicClock
   readonly #log: Log
   readonly #deadlineMs: number

@@ -96,7 +96,6 @@ await runProgram(programLog, async (signal) => {
         await specs.load()
         await infos.load(settings.resources)
         await records.load()
-        writer.warmUp()
         await plugin.run(ours)
       }),
     ...(listen === undefined ? [] : [(stop: AbortSignal) => serveStatusInTurn(plugin.status, listen, lock, stop)]),

@@ -52,6 +52,8 @@ export interface ReconcilerOptions extends Knowledge {
   /** By the instance metadata; undefined while those say nothing. */
   readonly primaryMac: () => string | undefined
   readonly steps: CardSteps
+  /** A card will change its driver before long. */
+  readonly expectDriverChange: () => void
   readonly visits: CardVisits
   readonly files: DeviceFiles
   readonly links: NodeLinks
@@ -67,6 +69,9 @@ export interface ReconcilerOptions extends Knowledge {
   readonly mismatches: Mismatches
   readonly log: Log
 }
+
+/** A driver is being changed, or will be as soon as the kubelet has let go. */
+const changingSteps: ReadonlySet<Step['kind']> = new Set(['bind', 'withdraw', 'leave-list', 'restore'])
 
 /** After a start, the word of the earlier process stands until the kubelet's first; but not for longer than this. */
 const firstWordMs = 5_000
@@ -173,7 +178,9 @@ export class Reconciler {
     this.#options.mismatches.look(plans, demand.resources, now)
     this.#hasPassed = true
     const lookMs = kubelet.keepLooking(this.#awaitedText(awaited), signal)
-    return Math.min(lookMs, plans.some((plan) => this.#expectsCard(plan, now)) ? fastMs : slowMs)
+    const expectsCard = plans.some((plan) => this.#expectsCard(plan, now))
+    if (expectsCard || plans.some(({ step }) => changingSteps.has(step.kind))) this.#options.expectDriverChange()
+    return Math.min(lookMs, expectsCard ? fastMs : slowMs)
   }
 
   /** By MAC and journal; what neither tells is recovered, or looked at closely. */

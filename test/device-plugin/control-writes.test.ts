@@ -1,7 +1,7 @@
 // The writer process: what the kernel refuses is told, what never returns is given up without harm to the next write.
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync } from 'node:child_process'
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import {
   closeSync,
   existsSync,
@@ -113,9 +113,37 @@ test('a writer that is killed is replaced', async (t) => {
   execFileSync('mkfifo', [pipe])
   const blocked = writer.write(cardIn(directory), [{ path: pipe, value: 'x' }])
   const after = writer.write(cardIn(directory), [{ path: plain, value: 'two' }])
+  // By then the request is on its way.
+  await setImmediate()
   process.kill(writer.pid ?? 0, 'SIGKILL')
   assert.deepEqual(await blocked, { kind: 'refused', path: directory, code: 'writer process ended' })
   assert.deepEqual(await after, { kind: 'written' })
+})
+
+test('a writer ends when nothing is to be written for a while, and never before its last write has ended', async (t) => {
+  const directory = scratch(t)
+  const plain = join(directory, 'plain')
+  writeFileSync(plain, '')
+  const pids: (number | undefined)[] = []
+  const exits: Promise<unknown>[] = []
+  const idleMs = 1
+  const fork = () => {
+    const child = forkWriter()
+    pids.push(child.pid)
+    exits.push(once(child, 'exit'))
+    return child
+  }
+  const writer = new WriterProcess(patientMs, fork, idleMs)
+  t.after(() => writer.stop())
+  writer.warmUp()
+  await exits[0]
+  assert.equal(writer.pid, undefined)
+  // It takes longer than the idle time to start the writer, let alone to write.
+  writer.warmUp()
+  assert.deepEqual(await writer.write(cardIn(directory), [{ path: plain, value: 'one' }]), { kind: 'written' })
+  await exits[1]
+  assert.equal(readFileSync(plain, 'utf8'), 'one')
+  assert.equal(new Set(pids).size, 2)
 })
 
 test('nothing is written when another card is at the address of the one that was scanned, or none', async (t) => {

@@ -18,7 +18,7 @@ const mac = '02:00:00:00:00:66'
 interface Rig {
   readonly bus: PciBus
   readonly sys: string
-  readonly writes: ControlWrites
+  readonly writes: Pick<ControlWrites, 'write'>
   readonly binding: DriverBinding
   readonly card: () => PciCard
   /** The writer with the card's present appearance. */
@@ -49,7 +49,7 @@ async function rigWith(t: TestContext, options: Partial<PciBusOptions> = {}): Pr
   return { bus, sys, writes, write, card, binding: bindingOf(sys, writes) }
 }
 
-function bindingOf(sys: string, writes: ControlWrites, settleDeadlineMs = 2_000): DriverBinding {
+function bindingOf(sys: string, writes: Pick<ControlWrites, 'write'>, settleDeadlineMs = 2_000): DriverBinding {
   return new DriverBinding({ sys, writes, clock: systemClock, log: pino({ level: 'silent' }), settleDeadlineMs })
 }
 
@@ -93,7 +93,7 @@ test('a bind that was cut off after unbind is taken up where it stands', async (
 
 test('a write that the kernel refuses says which, and leaves the card where it is', async (t) => {
   const { sys, writes, card } = await rigWith(t)
-  const refusing: ControlWrites = {
+  const refusing: Pick<ControlWrites, 'write'> = {
     write: (appearance, all) =>
       all.some(({ path }) => path.endsWith('/unbind'))
         ? Promise.resolve({ kind: 'refused', path: 'unbind', code: 'ENODEV' })

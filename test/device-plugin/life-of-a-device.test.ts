@@ -48,6 +48,26 @@ test('a plugged card is bound, advertised and acknowledged, then a pod has it, t
   assert.deepEqual(node.kubelet.counts().get(resource), { capacity: 0, allocatable: 0 })
 })
 
+test('the process that writes to sysfs is started when an ENI is on its way, before its card is there', async (t) => {
+  const warmed = Promise.withResolvers<void>()
+  let times = 0
+  const node = await startNode(t, {
+    controlWrites: (real) => ({
+      write: (card, writes) => real.write(card, writes),
+      warmUp: () => {
+        times++
+        warmed.resolve()
+      },
+    }),
+  })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  await node.passed()
+  assert.equal(times, 0, 'nothing is to be written')
+  node.cluster.addAttachment('a', { mac })
+  await warmed.promise
+})
+
 test('it is ready when every resource is registered, and its metrics count devices and answers', async (t) => {
   const node = await startNode(t)
   node.kubelet.refuseRegister('not now')

@@ -96,6 +96,7 @@ test('a quarantine is a gauge and an event, and its end is another event', async
   const freed = Promise.withResolvers<void>()
   let blocked = true
   const blocking = (real: ControlWrites): ControlWrites => ({
+    warmUp: () => real.warmUp(),
     write: (card, writes) => {
       const unbinds = writes.some(({ path }) => path.endsWith('/unbind'))
       if (unbinds && blocked) return Promise.resolve({ kind: 'stuck', ended: freed.promise })

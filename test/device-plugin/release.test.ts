@@ -198,6 +198,7 @@ test('a card whose unbind does not return is quarantined until it does; other ca
   const freed = Promise.withResolvers<void>()
   let blocked = true
   const blocking = (real: ControlWrites): ControlWrites => ({
+    warmUp: () => real.warmUp(),
     write: (card, writes): Promise<WriteOutcome> => {
       const restores = writes.some(({ path }) => path.endsWith('vfio-pci/unbind'))
       if (restores && blocked) return Promise.resolve({ kind: 'stuck', ended: freed.promise })
