@@ -133,6 +133,8 @@ export class MeasuredPlugin {
       JIT_ENI_DEVICE_PLUGINS_DIR: at('k/device-plugins'),
       JIT_ENI_POD_RESOURCES_SOCKET: at('k/pod-resources/kubelet.sock'),
       JIT_ENI_STATE_DIR: at('state'),
+      JIT_ENI_CDI_DIR: at('cdi'),
+      JIT_ENI_DEVICE_INFO_DIR: at('devinfo'),
       JIT_ENI_STATUS_LISTEN: `127.0.0.1:${this.#statusPort}`,
     }
   }
