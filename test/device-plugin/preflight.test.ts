@@ -13,6 +13,7 @@ import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
 import { checkCommand } from '../../src/device-plugin/preflight/command.ts'
 import { isGood, type Preflight, preflight } from '../../src/device-plugin/preflight/preflight.ts'
 import { preflightText } from '../../src/device-plugin/preflight/text.ts'
+import type { HostLinks } from '../../src/device-plugin/host-links.ts'
 import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devices.ts'
 import { cardAt, entryFor } from './cards.ts'
 
@@ -22,7 +23,7 @@ const release = '6.1.0-test'
 interface Machine {
   readonly root: string
   readonly bus: PciBus
-  readonly check: () => Promise<Preflight>
+  readonly check: (links?: Pick<HostLinks, 'show'>) => Promise<Preflight>
   readonly put: (path: string, text: string | Buffer) => void
   readonly remove: (path: string) => void
 }
@@ -46,7 +47,7 @@ async function machine(t: TestContext, iommu: IommuMode): Promise<Machine> {
     put(`sys/kernel/mm/hugepages/hugepages-${size}kB/nr_hugepages`, `${total}\n`)
     put(`sys/kernel/mm/hugepages/hugepages-${size}kB/free_hugepages`, '2\n')
   }
-  const check = () =>
+  const check = (links: Pick<HostLinks, 'show'> = bus.links) =>
     preflight({
       sys: join(root, 'sys'),
       dev: join(root, 'dev'),
@@ -55,7 +56,7 @@ async function machine(t: TestContext, iommu: IommuMode): Promise<Machine> {
       podResourcesSocket: join(root, 'k/pod-resources/kubelet.sock'),
       stateDir: join(root, 'state'),
       allowedDevices: allowedDevices.parse(enaDevices),
-      links: bus.links,
+      links,
       ownDirectories: { 'state directory': join(root, 'state') },
       libModules: join(root, 'lib/modules'),
       boot: join(root, 'boot'),
@@ -86,6 +87,7 @@ good  hugepages of 2 MB               2 free of 512
 good  hugepages of 1 GB               2 free of 4
 note  write combining                 debugfs is not to be read from here
                                       -> without it ENA is slow with DPDK from the 6th generation on: get-vfio-with-wc.sh of amzn-drivers
+good  network interfaces              2 shown by ip
 good  the kubelet's plugin directory  NODE/k/device-plugins
 good  the kubelet's registry          NODE/k/device-plugins/kubelet.sock
 good  the kubelet's PodResources      NODE/k/pod-resources/kubelet.sock
@@ -178,6 +180,18 @@ test('write combining is told of cards that DPDK has mapped, by both kernels of 
   assert.equal(findingOf(await node.check(), 'write combining of 0000:00:06.0'), 'good: on')
   list('uncached-minus @ 0xfd000000-0xfd200000\n')
   assert.match(findingOf(await node.check(), 'write combining of 0000:00:06.0'), /^note: off \(uncached-minus\) -> /)
+})
+
+test('an interface that carries another one is left alone', async (t) => {
+  const node = await machine(t, 'vfio')
+  const links = await node.bus.links.show()
+  assert.ok(links.kind === 'shown')
+  const used = links.links.map((link) => (link.mac === mac ? { ...link, uppers: ['vlan7'] } : link))
+  const report = await node.check({ show: () => Promise.resolve({ kind: 'shown', links: used }) })
+  assert.match(secondCard(report).withDPDK, /^refused, InterfaceInUse: interface ens6 of 0000:00:06.0 carries vlan7/)
+  assert.match(secondCard(report).withoutDPDK, /carries vlan7/)
+  const unknown = await node.check({ show: () => Promise.resolve({ kind: 'failed', message: 'ip: not found' }) })
+  assert.match(findingOf(unknown, 'network interfaces'), /^bad: ip: not found -> install iproute2/)
 })
 
 test('no kubelet is no fault, and the check connects to nothing else', async (t) => {

@@ -9,7 +9,7 @@ import { apiVersion } from '../../api/names.ts'
 import { type NodeENI, nodeENISpecSchema } from '../../api/node-eni.ts'
 import { CardWork } from '../card-work.ts'
 import { DeviceLists } from '../device-lists.ts'
-import type { HostLinks, LinksShown } from '../host-links.ts'
+import { type HostLinks, type LinksShown, useOfLink } from '../host-links.ts'
 import { type HostNetwork, readHostNetwork } from '../host-network.ts'
 import { Journal } from '../journal.ts'
 import { LinkCorrections } from '../link-corrections.ts'
@@ -104,9 +104,19 @@ function verdict(card: KnownCard, spec: object, node: NodeFindings): string {
   const primary = { mac: undefined, addresses: [] }
   const findings = { demand, host: node.host, primary, matches: match(node.cards, attachments), altNames: new Map() }
   const [step] = attachments.map((attachment) => nextStep(situationOf(attachment, findings, knowledgeOf(node))))
+  const use = step?.kind === 'bind' ? useOfCard(card, node.view) : undefined
+  if (use !== undefined) return `refused, InterfaceInUse: ${use}`
   const text = step === undefined ? '' : textOfStep(step)
   if (step?.kind !== 'bind' || step.driver !== 'vfio-pci' || node.canBindVfio) return text
   return `${text}, which the kernel would refuse: see IOMMU`
+}
+
+/** The last look, just before a card is taken from the kernel's driver. */
+function useOfCard({ pciAddress, interfaces }: KnownCard, view: LinksView): string | undefined {
+  const link =
+    view.kind === 'seen' ? view.links.find((one) => interfaces.some(({ mac }) => mac === one.mac)) : undefined
+  const use = link && useOfLink(link)
+  return use && `interface ${link?.name} of ${pciAddress} ${use}`
 }
 
 /** As of a kubelet that has listed its pods, and none has anything. */

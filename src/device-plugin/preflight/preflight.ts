@@ -1,7 +1,8 @@
 // `device-plugin --check`: whether this node can do what is asked of it, as data. It only reads, asks neither the API server nor
 // the kubelet for anything, and needs no more rights than to read.
+import type { LinksShown } from '../host-links.ts'
 import { type CardReport, type CardPlaces, cardReports } from './cards.ts'
-import { bad, type Finding } from './finding.ts'
+import { bad, type Finding, good } from './finding.ts'
 import { type KernelPlaces, kernelReport } from './kernel.ts'
 import { kubeletFindings, type KubeletPlaces } from './kubelet.ts'
 import { writeCombining } from './write-combining.ts'
@@ -26,8 +27,20 @@ export async function preflight(places: PreflightPlaces): Promise<Preflight> {
     places,
     cards.map(({ pciAddress }) => pciAddress),
   )
-  const findings = [...kernel.findings, ...tells, ...(await kubeletFindings(places)), ...unread]
+  const findings = [
+    ...kernel.findings,
+    ...tells,
+    interfacesFinding(await places.links.show()),
+    ...(await kubeletFindings(places)),
+    ...unread,
+  ]
   return { kernel: places.release, findings, cards }
+}
+
+function interfacesFinding(shown: LinksShown): Finding {
+  const what = 'network interfaces'
+  if (shown.kind === 'shown') return good(what, `${shown.links.length} shown by ip`)
+  return bad(what, shown.message, 'install iproute2; no card is taken while the interfaces are not known')
 }
 
 export function isGood({ findings }: Preflight): boolean {
