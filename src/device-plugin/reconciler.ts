@@ -1,17 +1,13 @@
 // The one loop of the device plugin: scan, match, take the next step of each attachment, tell the kubelet, tell the cluster.
 // A pass only reads directories and decides; whatever takes time runs beside it and pokes the loop when it ends.
 import type { ENIAttachment } from '../api/eni-attachment.ts'
-import type { Log } from '../process/log.ts'
 import { logChanges, reportOn } from './attachment-report.ts'
-import { logFields, type CardSteps } from './card-steps.ts'
 import type { CardVisits } from './card-visits.ts'
-import type { OfferedDevice } from './device-lists.ts'
 import type { DeviceFiles } from './device-files.ts'
 import { altNames } from './alt-names.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import { HealthDamping } from './health-damping.ts'
 import type { HostNetwork } from './host-network.ts'
-import type { LinkSteps } from './link-steps.ts'
 import type { NodeLinks } from './node-links.ts'
 import type { KubeletWatch } from './kubelet-view.ts'
 import { LoopHealth } from './loop-health.ts'
@@ -34,7 +30,8 @@ import {
   type PlacedSituation,
   situationOf,
 } from './situation.ts'
-import type { StatusWriter } from './status-writer.ts'
+import { Sightings } from './sightings.ts'
+import { StepTaker, type StepTakerOptions } from './step-taker.ts'
 import type { LoopWaker } from './loop-waker.ts'
 
 /** inotify does not see sysfs, so a card that is expected is looked for; a scan costs well under a millisecond. */
@@ -43,7 +40,7 @@ const slowMs = 1_000
 /** A card that has not come for so long is looked for at the slow pace. */
 const expectFastForMs = 5 * 60_000
 
-export interface ReconcilerOptions extends Knowledge {
+export interface ReconcilerOptions extends Knowledge, StepTakerOptions {
   /** undefined until the caches have synced. */
   readonly state: () => ClusterState | undefined
   readonly managed: ReadonlySet<string>
@@ -51,23 +48,19 @@ export interface ReconcilerOptions extends Knowledge {
   readonly host: () => HostNetwork
   /** By the instance metadata; undefined while those say nothing. */
   readonly primaryMac: () => string | undefined
-  readonly steps: CardSteps
   /** A card will change its driver before long. */
   readonly expectDriverChange: () => void
   readonly visits: CardVisits
   readonly files: DeviceFiles
   readonly links: NodeLinks
-  readonly linkSteps: LinkSteps
   readonly kubelet: KubeletWatch
   readonly isAllocating: () => boolean
   readonly registrations: Registrations
-  readonly statuses: StatusWriter
   readonly waker: LoopWaker
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
   readonly events: NodeEvents
   readonly mismatches: Mismatches
-  readonly log: Log
 }
 
 /** A driver is being changed, or will be as soon as the kubelet has let go. */
@@ -76,20 +69,10 @@ const changingSteps: ReadonlySet<Step['kind']> = new Set(['bind', 'withdraw', 'l
 /** After a start, the word of the earlier process stands until the kubelet's first; but not for longer than this. */
 const firstWordMs = 5_000
 
-/** Monotonic milliseconds at which this process first saw something of an attachment. */
-interface Sightings {
-  readonly attachmentAt: number
-  readonly card?: { readonly inode: string; readonly at: number }
-  readonly claim?: { readonly uid: string; readonly at: number }
-  /** Since when its device was in our list, as it was last seen in the kubelet's. */
-  readonly advertisedSince?: number
-}
-
 export class Reconciler {
   readonly #options: ReconcilerOptions
-  readonly #sightings = new Map<string, Sightings>()
-  /** Attachments whose finalizer we have ended; the cache may show it a little longer. */
-  readonly #finished = new Set<string>()
+  readonly #sightings: Sightings
+  readonly #taker: StepTaker
   readonly #warned = new Set<string>()
   readonly #damping = new HealthDamping()
   /** Of the work, not of the process, which may have stood by for days before. */
@@ -99,6 +82,8 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
+    this.#sightings = new Sightings(options.metrics, options.log)
+    this.#taker = new StepTaker(options)
   }
 
   /** Whether a whole pass has been made. */
@@ -157,12 +142,12 @@ export class Reconciler {
     }
     const now = clock.monotonic()
     const plans = demand.attachments
-      .filter(({ metadata }) => !this.#finished.has(metadata.uid))
+      .filter(({ metadata }) => !this.#taker.hasFinished(metadata.uid))
       .map((attachment) => this.#plan(attachment, findings, now))
     // While an Allocate is open no device leaves its list, whatever the look before it has shown.
     const view = this.#options.isAllocating() ? undefined : kubelet.view
     lists.retain(keysOf(plans, isOffer), keysOf(plans, isWithdrawal), occupancy, view, now)
-    for (const { situation, step } of plans) this.#take(situation, step, now)
+    for (const plan of plans) this.#taker.take(plan, now)
     files.tidy(
       cards,
       keysOf(plans, ({ step }) => expectingSteps.has(step.kind)),
@@ -202,28 +187,13 @@ export class Reconciler {
   }
 
   #plan(attachment: ENIAttachment, findings: Findings, now: number): Plan {
-    if (!this.#sightings.has(attachment.metadata.uid)) this.#recallHolder(attachment, now)
+    if (this.#sightings.of(attachment) === undefined) this.#recallHolder(attachment, now)
     const situation = situationOf(attachment, findings, this.#options)
     // What a pod has done to the interface meanwhile is nobody's fight for it.
     if (situation.linkFacts.kind === 'out-of-sight') this.#options.corrections.forget(attachment.metadata.uid)
-    this.#see(situation, now)
+    this.#sightings.see(situation, now)
     const step = this.#damping.damped(attachment.metadata.uid, nextStep(situation), now)
     return { situation, step }
-  }
-
-  #see({ attachment, match: found }: PlacedSituation, now: number): void {
-    const { uid } = attachment.metadata
-    // A claim that was freed counts as new when it comes again.
-    const { claim: known, ...before } = this.#sightings.get(uid) ?? { attachmentAt: now }
-    const { claim } = attachment.spec
-    const after: Sightings = {
-      ...before,
-      ...(found.kind === 'found' &&
-        found.card.inode !== before.card?.inode &&
-        this.#newCard(attachment, found.card, now)),
-      ...(claim !== undefined && { claim: claim.uid === known?.uid ? known : { uid: claim.uid, at: now } }),
-    }
-    this.#sightings.set(uid, after)
   }
 
   /** An earlier process of ours has written who has the device; a kubelet that has just started, too, may not show it yet. */
@@ -233,79 +203,13 @@ export class Reconciler {
     this.#options.occupancy.recall(deviceKey(spec.resourceName, pciAddress), inUseBy, now)
   }
 
-  #newCard(attachment: ENIAttachment, card: KnownCard, now: number): Pick<Sightings, 'card'> {
-    const { driver, numaNode, interfaces } = card
-    const names = interfaces.map(({ name }) => name)
-    this.#options.log.info({ ...logFields(attachment, card), driver, numaNode, interfaces: names }, 'card seen')
-    return { card: { inode: card.inode, at: now } }
-  }
-
-  #take(situation: PlacedSituation, step: Step, now: number): void {
-    const { steps, linkSteps, work, lists } = this.#options
-    const { attachment, address } = situation
-    const { uid } = attachment.metadata
-    const { resourceName } = attachment.spec
-    const fields = logFields(attachment, address === undefined ? undefined : { pciAddress: address })
-    switch (step.kind) {
-      case 'offer': {
-        if (resourceName !== undefined) lists.offer(resourceName, this.#offered(situation, step.card), now)
-        return
-      }
-      case 'set-link':
-        if (step.isCorrection) this.#noteCorrection(uid, fields, step)
-        return work.start(uid, fields, () => linkSteps.set(attachment, step))
-      case 'adopt':
-        return work.start(uid, fields, () => steps.adopt(attachment, step.card, step.kernelDriver))
-      case 'describe':
-        if (resourceName === undefined) return
-        return work.start(uid, fields, () => steps.describe(resourceName, step.card))
-      case 'bind':
-        return work.start(uid, fields, () => steps.bind(attachment, step.card, step.driver))
-      case 'restore':
-        return work.start(uid, fields, () => steps.restore(attachment, step.card))
-      case 'restore-link':
-        return work.start(uid, fields, () => linkSteps.restore(attachment, step.card))
-      case 'finish':
-        return work.start(uid, fields, async () => {
-          const outcome = await steps.finish(attachment, address, step.card)
-          if (outcome.kind === 'done') this.#finished.add(uid)
-          return outcome
-        })
-      case 'await-card':
-      case 'wait':
-      case 'refuse':
-      case 'withdraw':
-      case 'leave-list':
-      case 'finished':
-    }
-  }
-
-  #offered({ attachment, mtu }: PlacedSituation, card: KnownCard): OfferedDevice {
-    const acknowledged = this.#options.statuses.lastOf(attachment)?.acknowledged
-    return {
-      attachmentUID: attachment.metadata.uid,
-      card,
-      eni: attachment.status?.eni ?? {},
-      mtu,
-      isClaimed: acknowledged !== undefined && acknowledged === attachment.spec.claim?.uid,
-    }
-  }
-
-  #noteCorrection(uid: string, fields: object, { link, changes }: Step & { kind: 'set-link' }): void {
-    const { corrections, log } = this.#options
-    const isFirst = corrections.made(uid)
-    if (!isFirst) return
-    const kinds = changes.map(({ kind }) => kind)
-    log.info({ ...fields, interface: link.name, changes: kinds }, 'interface was changed by others, set again')
-  }
-
   /** Returns what it waits for from the kubelet. */
   #report(situation: PlacedSituation, step: Step): string | undefined {
     const { statuses, lists, kubelet, occupancy, clock, metrics, log } = this.#options
     const { attachment, address } = situation
     const { resourceName } = attachment.spec
     const now = clock.monotonic()
-    const seen = this.#sightings.get(attachment.metadata.uid)
+    const seen = this.#sightings.of(attachment)
     const before = statuses.lastOf(attachment)
     const isOurs =
       address !== undefined && lists.get(resourceName ?? '', address)?.attachmentUID === attachment.metadata.uid
@@ -327,22 +231,10 @@ export class Reconciler {
     if (status.acknowledged !== undefined && status.acknowledged !== before?.acknowledged) {
       metrics.acknowledgeSeconds.observe(ackMs / 1000)
     }
-    if (isSeen && listed !== undefined) this.#timeAdvertised(attachment, listed.since, before?.advertisedTime, now)
+    if (isSeen && listed !== undefined) this.#sightings.seeAdvertised(attachment, listed, before?.advertisedTime, now)
     logChanges(log, attachment, before, status, ackMs)
     statuses.want(attachment, status, { passing })
     return awaited
-  }
-
-  /** Each time that a device has come into our list, how long until the kubelet has it; of a card only the first. */
-  #timeAdvertised({ metadata }: ENIAttachment, listedSince: number, before: string | undefined, now: number): void {
-    const { metrics } = this.#options
-    const seen = this.#sightings.get(metadata.uid)
-    if (seen === undefined || seen.advertisedSince === listedSince) return
-    this.#sightings.set(metadata.uid, { ...seen, advertisedSince: listedSince })
-    metrics.advertiseSeconds.observe((now - listedSince) / 1000)
-    if (before === undefined && seen.card !== undefined) {
-      metrics.cardToAdvertisedSeconds.observe((now - seen.card.at) / 1000)
-    }
   }
 
   /** A new text makes the kubelet be asked at once, so it also tells which resources the kubelet knows. */
@@ -354,7 +246,7 @@ export class Reconciler {
 
   #expectsCard({ situation, step }: Plan, now: number): boolean {
     const { attachment } = situation
-    const since = this.#sightings.get(attachment.metadata.uid)?.attachmentAt ?? now
+    const since = this.#sightings.of(attachment)?.attachmentAt ?? now
     return step.kind === 'await-card' && macOf(attachment) !== undefined && now - since < expectFastForMs
   }
 
@@ -365,9 +257,8 @@ export class Reconciler {
     work.retain(present)
     corrections.retain(present)
     this.#damping.retain(present)
-    for (const map of [this.#sightings, this.#finished]) {
-      for (const uid of map.keys()) if (!present.has(uid)) map.delete(uid)
-    }
+    this.#sightings.retain(present)
+    this.#taker.retain(present)
     if (!isInstanceKnown) return
     for (const { attachmentUID, attachment, pciAddress, wantedDriver } of journal.entries()) {
       if (present.has(attachmentUID) || this.#warned.has(attachmentUID)) continue
