@@ -17,8 +17,8 @@ const linkSchema = z.object({
   address: z.string().optional(),
   altnames: z.array(z.string()).optional(),
   master: z.string().optional(),
-  /** The link below it, when both are in this namespace. */
-  link: z.string().optional(),
+  /** The link below it, when both are in this namespace; null of a tunnel that stands on none (tunl0@NONE). */
+  link: z.string().nullish(),
   linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
   addr_info: z.array(z.union([addressSchema, z.strictObject({})])).optional(),
 })

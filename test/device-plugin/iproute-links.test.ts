@@ -41,6 +41,28 @@ test('a link is read with all that is needed of it', () => {
   })
 })
 
+test('a node with tunnels that stand on no other link is read like any other', () => {
+  // As the ipip module makes it in every namespace, and Calico uses it (print_name_and_link in iproute2's lib/utils.c).
+  const tunl0 = {
+    ifindex: 3,
+    link: null,
+    ifname: 'tunl0',
+    flags: ['NOARP'],
+    mtu: 1480,
+    address: '0.0.0.0',
+    addr_info: [],
+  }
+  const shown = parseLinks(JSON.stringify([ens6, tunl0]))
+  assert.ok(shown.kind === 'shown', JSON.stringify(shown))
+  assert.deepEqual(
+    shown.links.map(({ name, uppers }) => [name, uppers]),
+    [
+      ['ens6', []],
+      ['tunl0', []],
+    ],
+  )
+})
+
 test('an output that is not understood shows nothing, rather than a link without its addresses', () => {
   for (const text of ['', '{}', JSON.stringify([{ ...ens6, addr_info: [{ family: 'inet', address: '10.0.1.7' }] }])]) {
     assert.equal(parseLinks(text).kind, 'failed', text)
