@@ -121,6 +121,12 @@ export class CardSteps {
     if (now?.interfaces.length !== interfaces.length) {
       return failed('InterfaceInUse', `the interface of ${pciAddress} has just left the node; it may be in a pod`)
     }
+    // Nothing is known of an interface that sysfs shows and netlink does not: its addresses are in another network namespace.
+    const unseen = interfaces.find(({ mac }) => !links.some((link) => link.mac === mac))
+    if (unseen !== undefined) {
+      const message = `interface ${unseen.name} of ${pciAddress} is in sysfs and not in the network namespace of the device plugin; run it with hostNetwork and the sysfs of the host`
+      return failed('HostLinksUnknown', message)
+    }
     const used = links.map((link) => ({ link, use: useOfLink(link) })).find(({ use }) => use !== undefined)
     if (used === undefined) return undefined
     return failed('InterfaceInUse', `interface ${used.link.name} of ${pciAddress} ${used.use}; it is left alone`)

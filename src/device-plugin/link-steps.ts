@@ -64,8 +64,11 @@ export class LinkSteps {
     if (shown.kind === 'failed') return failed('RestoreFailed', shown.message)
     const names = new Set(card.interfaces.map(({ name }) => name))
     const link = shown.links.find(({ name, mac }) => names.has(name) && mac === macOf(attachment))
-    // Renamed or gone since the scan: the next pass sees which.
-    if (link === undefined) return { kind: 'done' }
+    // Renamed or gone since the scan, as the next try sees; or never to be seen, and then it must not be tried at full speed.
+    if (link === undefined) {
+      const message = `no interface with MAC ${macOf(attachment)} in the network namespace of the device plugin, though sysfs shows ${[...names].join(', ')}; run it with hostNetwork and the sysfs of the host`
+      return failed('RestoreFailed', message)
+    }
     const failure = await this.#make(attachment, link, restoration(link, entry.link))
     if (failure !== undefined) return { kind: 'failed', failure: { ...failure, reason: 'RestoreFailed' } }
     const { link: _, ...rest } = entry

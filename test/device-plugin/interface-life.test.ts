@@ -229,6 +229,34 @@ test('an interface that sysfs shows and netlink does not is named, with what to 
   assert.match(node.cluster.device('a')?.failure?.message ?? '', /of 0000:00:06.0 is in sysfs.*hostNetwork/)
 })
 
+test('a release whose interface netlink does not show any more is tried again with pauses, and says why', async (t) => {
+  let isVisible = true
+  let looks = 0
+  const links = (real: HostLinks): HostLinks => ({
+    ...real,
+    show: () => {
+      looks++
+      return isVisible ? real.show() : Promise.resolve({ kind: 'shown', links: [] })
+    },
+  })
+  const node = await startedNode(t, { links })
+  node.cluster.addNodeENI('upf', { ...plain, mtu: 1400 })
+  await plugged(node, 'a', 'upf')
+  isVisible = false
+  node.cluster.delete('a')
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'RestoreFailed')
+  assert.match(node.cluster.device('a')?.failure?.message ?? '', /hostNetwork/)
+  const before = looks
+  for (let pass = 0; pass < 10; pass++) {
+    await node.passed()
+    await setImmediate()
+  }
+  assert.ok(looks - before <= 2, `${looks - before} looks in 10 passes`)
+  isVisible = true
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal((await linkOf(node)).mtu, 1500)
+})
+
 async function startedNode(t: TestContext, options: NodeOptions): Promise<NodeUnderTest> {
   const node = await startNode(t, options)
   await node.startPlugin()

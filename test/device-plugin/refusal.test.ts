@@ -118,6 +118,18 @@ test('an attachment for another instance of the same node name is none of ours',
   assert.equal(node.cluster.device('old'), undefined)
 })
 
+test('a card is not taken whose interface sysfs shows and netlink does not: nobody knows its addresses', async (t) => {
+  const links = (real: HostLinks): HostLinks => ({ ...real, show: async () => ({ kind: 'shown', links: [] }) })
+  const node = await startNode(t, { links })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  node.cluster.addAttachment('a', { mac })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'HostLinksUnknown')
+  assert.match(node.cluster.device('a')?.failure?.message ?? '', /is in sysfs and not in the network namespace/)
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+})
+
 test('a card at another address than dpdkPCIAddress says is refused for good', async (t) => {
   const node = await startNode(t)
   node.cluster.addNodeENI('upf', { dpdkPCIAddress: '0000:00:1f.0' })
