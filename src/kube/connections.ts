@@ -70,14 +70,15 @@ export class Connections {
       headers: sent.body === undefined ? headers : { ...headers, 'Content-Length': Buffer.byteLength(sent.body) },
     }
     const url = new URL(server.pathname.replace(/\/$/, '') + sent.path, server)
-    const response = await answerTo((url.protocol === 'http:' ? httpRequest : httpsRequest)(url, options), sent.body)
+    const request = (url.protocol === 'http:' ? httpRequest : httpsRequest)(url, options)
+    const response = await answerTo(request, sent)
     // Whatever was replaced or has ended early is read anew for the next request.
     if (response.statusCode === 401) this.#forgetIdentity()
     return response
   }
 
   #forgetIdentity(): void {
-    for (const reader of [this.#token, this.#certificate, this.#key]) reader.forget()
+    for (const reader of [this.#token, this.#authority, this.#certificate, this.#key]) reader.forget()
     this.#exec?.forget()
   }
 
@@ -99,14 +100,25 @@ export class Connections {
       key: exec?.clientKeyData ?? (await this.#key.read()),
     }
     if (this.#agents !== undefined && isSame(this.#agents.identity, identity)) return this.#agents
+    const agents = this.#newAgents(identity)
     // What goes on over the old connections ends by itself.
     if (this.#agents !== undefined) closeIdle(this.#agents.requests)
-    this.#agents = {
-      identity,
-      requests: newAgent(this.#access, identity, requestSocketsMax),
-      watches: newAgent(this.#access, identity, Infinity),
+    this.#agents = agents
+    return agents
+  }
+
+  #newAgents(identity: Identity): Agents {
+    try {
+      return {
+        identity,
+        requests: newAgent(this.#access, identity, requestSocketsMax),
+        watches: newAgent(this.#access, identity, Infinity),
+      }
+    } catch (error) {
+      // Of a certificate and its key one may have been replaced just before the other.
+      this.#forgetIdentity()
+      throw error
     }
-    return this.#agents
   }
 }
 
@@ -129,13 +141,21 @@ function newAgent(access: ClusterAccess, { authority, certificate, key }: Identi
   })
 }
 
-function answerTo(request: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
+async function answerTo(request: ClientRequest, { body, signal }: Sent): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   request.once('response', resolve)
   // Also after the head has come: whoever reads the answer hears of it there.
   request.on('error', reject)
+  // Node tells a request that has no connection yet, behind 64 others or a proxy that says nothing, only when it gets one.
+  const onAbort = () => reject(new Error('aborted before it was answered', { cause: signal.reason }))
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
   request.end(body)
-  return promise
+  try {
+    return await promise
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
 }
 
 function isSame(one: Identity, other: Identity): boolean {

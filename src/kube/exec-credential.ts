@@ -75,9 +75,14 @@ async function runPlugin(plugin: ExecPlugin, env: Environment): Promise<ExecStat
   const options = {
     env: { ...env, ...own, KUBERNETES_EXEC_INFO: JSON.stringify(asked) },
     timeout: commandDeadlineMs,
+    // One that takes no notice of SIGTERM would be waited for for ever.
+    killSignal: 'SIGKILL' as const,
     maxBuffer: outputMaxBytes,
   }
-  const { stdout } = await promisify(execFile)(command, args, options).catch((error: unknown) => {
+  const running = promisify(execFile)(command, args, options)
+  // Nobody is there to answer what it may ask. One that ends without reading is no fault.
+  running.child.stdin?.on('error', () => undefined).end()
+  const { stdout } = await running.catch((error: unknown) => {
     const { code, killed, stderr } = error as { code?: unknown; killed?: boolean; stderr?: string }
     const how = killed === true ? `did not end within ${commandDeadlineMs / 1000} s` : `failed (${String(code)})`
     throw new Error(`credential command ${command} ${how}: ${(stderr ?? '').trim().slice(0, saidMaxLength)}`)

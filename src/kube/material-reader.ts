@@ -24,7 +24,7 @@ export class MaterialReader {
     if ('text' in this.#material) return this.#material.text
     if (this.#clock.monotonic() - this.#readAt < rereadMs) return this.#text
     try {
-      this.#text = (await readFile(this.#material.file, 'utf8')).trim()
+      this.#text = await contentOf(this.#material.file)
       this.#readAt = this.#clock.monotonic()
     } catch (error) {
       // While a file is being replaced, what it said before serves.
@@ -37,4 +37,11 @@ export class MaterialReader {
   forget(): void {
     this.#readAt = -Infinity
   }
+}
+
+/** A file that is being written is empty for a moment; and an empty authority would make Node trust all that it knows. */
+async function contentOf(file: string): Promise<string> {
+  const text = (await readFile(file, 'utf8')).trim()
+  if (text === '') throw new Error(`${file} is empty`)
+  return text
 }

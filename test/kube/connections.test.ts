@@ -186,6 +186,56 @@ test('a new authority in its file is taken up within a minute', async (t) => {
   assert.equal(connections(), 1)
 })
 
+test('a certificate and its key that are replaced one after the other cost no more than the moment between', async (t) => {
+  const { connect: open, front, directory, clock } = await scene(t)
+  const other = await TlsFront.before(front.url)
+  t.after(() => other.stop())
+  const [certificate, key] = [join(directory, 'tls.crt'), join(directory, 'tls.key')]
+  copyFileSync(front.certificateFile, certificate)
+  copyFileSync(front.keyFile, key)
+  const client = open({ user: { 'client-certificate': certificate, 'client-key': key } })
+  assert.equal(await get(client, t.signal), 200)
+  clock.advance(60_000)
+  copyFileSync(other.certificateFile, certificate)
+  await assert.rejects(get(client, t.signal), /key values mismatch/)
+  copyFileSync(other.keyFile, key)
+  assert.equal(await get(client, t.signal), 200)
+  assert.equal(front.resumed.length, 2)
+})
+
+test('a file that is empty while it is being written says nothing new', async (t) => {
+  const { connect: open, front, directory, clock, seen } = await scene(t)
+  const [authority, token] = [join(directory, 'ca.crt'), join(directory, 'token')]
+  copyFileSync(front.certificateFile, authority)
+  writeFileSync(token, 'one')
+  const client = open({ cluster: { 'certificate-authority': authority }, user: { tokenFile: token } })
+  assert.equal(await get(client, t.signal), 200)
+  for (const file of [authority, token]) writeFileSync(file, '')
+  clock.advance(60_000)
+  assert.equal(await get(client, t.signal), 200)
+  assert.equal(seen.at(-1)?.authorization, 'Bearer one')
+  // Node would take it for the authorities that it knows itself.
+  await assert.rejects(get(open({ cluster: { 'certificate-authority': authority } }), t.signal), /ca\.crt is empty/)
+})
+
+test('a request ends with its signal also before it has a connection', async (t) => {
+  const full = Promise.withResolvers<void>()
+  let held = 0
+  const { connect: open } = await scene(t, () => {
+    if (++held === 64) full.resolve()
+  })
+  const client = open()
+  const others = new AbortController()
+  const waiting = Array.from({ length: 64 }, () => get(client, others.signal))
+  await full.promise
+  const late = new AbortController()
+  const queued = get(client, late.signal)
+  setImmediate(() => late.abort())
+  await assert.rejects(queued, /aborted before it was answered/)
+  others.abort()
+  assert.deepEqual(new Set((await Promise.allSettled(waiting)).map(({ status }) => status)), new Set(['rejected']))
+})
+
 /** A credential command that counts its runs in a file and prints what the test has put beside it. */
 function command(directory: string): {
   readonly file: string
@@ -272,6 +322,36 @@ test('a credential command that fails is named with its own words, and what it p
     assert.equal(message, `credential command ${file} failed (3): session expired`)
     return true
   })
+})
+
+test('a credential command that asks something gets no answer, and does not wait for one', async (t) => {
+  const { connect: open, directory, seen } = await scene(t)
+  const { file, says } = command(directory)
+  says({ token: 'one' })
+  writeFileSync(file, `#!/bin/sh\necho 'Password: ' >&2\nread password\ncat ${directory}/says\n`)
+  assert.equal(await get(open({ user: execUser(file) }), t.signal), 200)
+  assert.equal(seen.at(-1)?.authorization, 'Bearer one')
+})
+
+test('a proxy that says nothing is left when the signal says so', async (t) => {
+  const { connect: open } = await scene(t)
+  const asked = Promise.withResolvers<void>()
+  const proxy = createServer().on('connect', (_request, socket) => {
+    socket.on('error', () => undefined)
+    asked.resolve()
+  })
+  proxy.listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  t.after(() => {
+    proxy.close()
+    proxy.closeAllConnections()
+  })
+  const { port } = proxy.address() as AddressInfo
+  const late = new AbortController()
+  const request = get(open({ cluster: { 'proxy-url': `http://127.0.0.1:${port}` } }), late.signal)
+  await asked.promise
+  late.abort()
+  await assert.rejects(request, /aborted before it was answered/)
 })
 
 test('through a proxy that the kubeconfig names, TLS goes from end to end', async (t) => {
