@@ -35,7 +35,11 @@ export interface ClusterAccess {
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-const text = z.string().min(1).nullish()
+/** Programs that write kubeconfigs leave empty what is not there. */
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value || undefined)
 const clusterSchema = z.object({
   server: z.url({ protocol: /^https?$/ }),
   'certificate-authority': text,
@@ -54,6 +58,9 @@ const userSchema = z.object({
   username: text,
   password: text,
   as: text,
+  'as-uid': text,
+  'as-groups': z.array(z.string()).nullish(),
+  'as-user-extra': z.record(z.string(), z.array(z.string())).nullish(),
   exec: z
     .object({
       apiVersion: z.string().min(1),
@@ -118,8 +125,18 @@ function parsed(source: string): unknown {
     return JSON.parse(source)
   } catch {
     const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml')
-    return yaml.parse(source)
+    try {
+      return yaml.parse(source)
+    } catch (error) {
+      // oxlint-disable-next-line eslint/preserve-caught-error -- it quotes the line, which may hold a token
+      throw new Error(`it is not YAML${lineOf(error)}`)
+    }
   }
+}
+
+function lineOf(error: unknown): string {
+  const { linePos, code } = error as Partial<import('yaml').YAMLParseError>
+  return linePos === undefined ? '' : `: line ${linePos[0].line} (${code})`
 }
 
 function accessOf(config: z.output<typeof kubeconfigSchema>, directory: string): ClusterAccess {
@@ -128,20 +145,20 @@ function accessOf(config: z.output<typeof kubeconfigSchema>, directory: string):
   const context = byName(config.contexts, config['current-context'])?.context
   const cluster = byName(config.clusters, context?.cluster)?.cluster
   if (context === undefined || cluster === undefined) throw noCluster()
-  const user = byName(config.users, context.user)?.user ?? {}
+  const user = byName(config.users, context.user)?.user ?? userSchema.parse({})
   refuseUnsupported(cluster, user)
   return {
     server: new URL(cluster.server),
     authority: material(cluster, 'certificate-authority', directory),
     verifyServer: cluster['insecure-skip-tls-verify'] !== true,
-    serverName: cluster['tls-server-name'] ?? undefined,
-    proxy: cluster['proxy-url'] ?? undefined,
+    serverName: cluster['tls-server-name'],
+    proxy: cluster['proxy-url'],
     certificate: material(user, 'client-certificate', directory),
     key: material(user, 'client-key', directory),
     token: tokenOf(user, directory),
     basic: user.username ? { username: user.username, password: user.password ?? '' } : undefined,
     exec: user.exec ? execOf(user.exec, directory) : undefined,
-    impersonate: user.as ?? undefined,
+    impersonate: user.as,
   }
 }
 
@@ -151,9 +168,11 @@ function refuseUnsupported(cluster: z.output<typeof clusterSchema>, user: z.outp
     throw new SettingsError(
       `KUBECONFIG: auth-provider ${provider.name} is not supported: use exec, token or a certificate`,
     )
-  const proxy = cluster['proxy-url']
-  if (proxy && !/^https?:/.test(proxy))
-    throw new SettingsError(`KUBECONFIG: proxy-url ${proxy} is not supported: it must be an http or https proxy`)
+  if (user['as-uid'] || user['as-groups']?.length || Object.keys(user['as-user-extra'] ?? {}).length > 0)
+    throw new SettingsError('KUBECONFIG: as-uid, as-groups and as-user-extra are not supported: use as alone')
+  // There may be a password in the URL.
+  if (cluster['proxy-url'] && !/^https?:\/\//.test(cluster['proxy-url']))
+    throw new SettingsError('KUBECONFIG: proxy-url is not supported: it must be an http or https proxy')
   // A token would go in clear.
   if (cluster.server.startsWith('http:') && cluster['insecure-skip-tls-verify'] !== true)
     throw new SettingsError('KUBECONFIG: a server without TLS is used only where insecure-skip-tls-verify says so')

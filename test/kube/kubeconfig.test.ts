@@ -108,8 +108,23 @@ test('a user may be nobody, and may act as another', (t) => {
 test('what we do not do is refused when we start, not left out', (t) => {
   const oidc = { 'auth-provider': { name: 'oidc', config: { 'id-token': 'secret' } } }
   refused(t, kubeconfig({ user: oidc }), /^KUBECONFIG: auth-provider oidc is not supported: use exec, token or a cert/)
-  const socks = { 'proxy-url': 'socks5://127.0.0.1:1080' }
-  refused(t, kubeconfig({ cluster: socks }), /^KUBECONFIG: proxy-url socks5:.* must be an http or https proxy$/)
+  const socks = { 'proxy-url': 'socks5://me:secret@127.0.0.1:1080' }
+  refused(
+    t,
+    kubeconfig({ cluster: socks }),
+    /^KUBECONFIG: proxy-url is not supported: it must be an http or https proxy$/,
+  )
+  for (const more of [
+    { 'as-groups': ['system:masters'] },
+    { 'as-uid': '7' },
+    { 'as-user-extra': { scopes: ['view'] } },
+  ]) {
+    refused(
+      t,
+      kubeconfig({ user: { as: 'me', ...more } }),
+      /^KUBECONFIG: as-uid, as-groups .* not supported: use as alone$/,
+    )
+  }
   refused(t, kubeconfig({ cluster: { server: 'http://api.test' } }), /^KUBECONFIG: a server without TLS /)
 })
 
@@ -126,6 +141,21 @@ test('a file that is no kubeconfig is named, with what is wrong in it and none o
     () => access(t, kubeconfig({ user })),
     ({ message }: Error) => /users\[0\]\.user\.token/.test(message) && !message.includes('secret'),
   )
+  for (const broken of ['users:\n- token: secret: x\n', 'token: *secret\n', 'token: "secret\\q"\n']) {
+    assert.throws(
+      () => access(t, broken),
+      ({ message }: Error) => /kubeconfig: it is not YAML/.test(message) && !message.includes('secret'),
+    )
+  }
+  refused(t, 'users:\n- token: secret: x\n', /: it is not YAML: line 2 \(BLOCK_AS_IMPLICIT_KEY\)$/)
+})
+
+test('what is empty is not there', (t) => {
+  const { authority, token, impersonate, proxy } = access(
+    t,
+    kubeconfig({ cluster: { 'certificate-authority': '', 'proxy-url': '' }, user: { token: '', as: '' } }),
+  )
+  assert.deepEqual([authority, token, impersonate, proxy], [undefined, undefined, undefined, undefined])
 })
 
 test('without a kubeconfig: KUBECONFIG, then ~/.kube/config, then the service account of the pod, then an error', (t) => {
