@@ -107,6 +107,16 @@ nothing is bad
   assert.ok(isGood(report))
 })
 
+test('the directory of the kubelet is for the kubelet to make: where it is not, the device plugin would not start', async (t) => {
+  const node = await machine(t, 'vfio')
+  const report = await node.check()
+  assert.match(
+    findingOf(report, "the kubelet's plugin directory"),
+    /^note: there is no \S+\/k\/device-plugins: no kubelet has run here, or it is not mounted; the device plugin needs it$/,
+  )
+  assert.ok(isGood(report), 'an image for nodes is made before there is a kubelet')
+})
+
 test('without an IOMMU, with the mode without one switched on', async (t) => {
   const report = await (await machine(t, 'noiommu')).check()
   assert.match(findingOf(report, 'IOMMU'), /^good: none; the mode without IOMMU is on/)

@@ -19,11 +19,17 @@ export async function kubeletFindings(places: KubeletPlaces): Promise<readonly F
   const { devicePluginsDir, podResourcesSocket, ownDirectories } = places
   const registry = `${devicePluginsDir}/kubelet.sock`
   return [
-    directoryFinding("the kubelet's plugin directory", devicePluginsDir),
+    kubeletDirectoryFinding("the kubelet's plugin directory", devicePluginsDir),
     await socketFinding("the kubelet's registry", registry),
     await socketFinding("the kubelet's PodResources", podResourcesSocket),
     ...Object.entries(ownDirectories).map(([what, path]) => directoryFinding(what, path)),
   ]
+}
+
+/** The kubelet makes it, never we; without it the device plugin does not start (settings.ts). */
+function kubeletDirectoryFinding(what: string, path: string): Finding {
+  if (existsSync(path)) return directoryFinding(what, path)
+  return note(what, `there is no ${path}: no kubelet has run here, or it is not mounted; the device plugin needs it`)
 }
 
 function directoryFinding(what: string, path: string): Finding {
