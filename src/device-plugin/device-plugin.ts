@@ -41,6 +41,7 @@ import type { DevicePluginSettings } from './settings.ts'
 import { SignsOfUse } from './signs-of-use.ts'
 import { StatusWriter } from './status-writer.ts'
 import { LoopWaker } from './loop-waker.ts'
+import { hasDeviceNode } from './userspace-driver.ts'
 
 export interface DevicePluginOptions {
   readonly settings: Pick<
@@ -131,8 +132,14 @@ export class DevicePlugin {
       poke()
     }
     const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook })
-    const binding = new DriverBinding({ ...options, sys: settings.sys, writes: options.controlWrites })
     const scanner = new PciScanner(settings.sys, settings.dev)
+    const binding = new DriverBinding({
+      ...options,
+      sys: settings.sys,
+      writes: options.controlWrites,
+      hasDeviceNode: (pciAddress) =>
+        scanner.scan().some((card) => card.pciAddress === pciAddress && hasDeviceNode(card)),
+    })
     const work = new CardWork(clock, log, poke)
     const signs = new SignsOfUse(settings.proc)
     const scan = () => scanner.scan()

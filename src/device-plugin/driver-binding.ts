@@ -36,6 +36,8 @@ const settlePollMs = 2
 export interface DriverBindingOptions {
   readonly sys: string
   readonly writes: Pick<ControlWrites, 'write'>
+  /** Whether a pod could open the card at this PCI address. */
+  readonly hasDeviceNode: (pciAddress: string) => boolean
   readonly clock: MonotonicClock
   readonly log: Log
   readonly settleDeadlineMs?: number
@@ -44,6 +46,7 @@ export interface DriverBindingOptions {
 export class DriverBinding {
   readonly #pci: string
   readonly #writes: Pick<ControlWrites, 'write'>
+  readonly #hasDeviceNode: DriverBindingOptions['hasDeviceNode']
   readonly #clock: MonotonicClock
   readonly #log: Log
   readonly #deadlineMs: number
@@ -51,6 +54,7 @@ export class DriverBinding {
   constructor(options: DriverBindingOptions) {
     this.#pci = `${options.sys}/bus/pci`
     this.#writes = options.writes
+    this.#hasDeviceNode = options.hasDeviceNode
     this.#clock = options.clock
     this.#log = options.log
     this.#deadlineMs = options.settleDeadlineMs ?? settleDeadlineMs
@@ -74,6 +78,9 @@ export class DriverBinding {
   async bind(card: BoundCard, driver: string): Promise<DriverChange> {
     const change = await this.#move(card, `${driver}\n`, (now) => now === driver)
     if (change.kind === 'done') {
+      // The driver's link is there before what its probe makes (really_probe in drivers/base/dd.c). A node that does not come is for
+      // plan.ts to tell.
+      await this.#settles(card, () => this.#hasDeviceNode(card.pciAddress))
       return this.clearOverride(card)
     }
     if (change.kind === 'stuck') return change

@@ -163,9 +163,12 @@ export class Reconciler {
     this.#options.mismatches.look(plans, demand.resources, now)
     this.#hasPassed = true
     const lookMs = kubelet.keepLooking(this.#awaitedText(awaited), signal)
-    const expectsCard = plans.some((plan) => this.#expectsCard(plan, now))
-    if (expectsCard || plans.some(({ step }) => changingSteps.has(step.kind))) this.#options.expectDriverChange()
-    return Math.min(lookMs, expectsCard ? fastMs : slowMs)
+    const expected = plans.filter((plan) => this.#expectsCard(plan, now))
+    if (expected.length > 0 || plans.some(({ step }) => changingSteps.has(step.kind)))
+      this.#options.expectDriverChange()
+    // A card cannot come before its ENI is made, which is when it has its MAC.
+    const mayCome = expected.some(({ situation }) => macOf(situation.attachment) !== undefined)
+    return Math.min(lookMs, mayCome ? fastMs : slowMs)
   }
 
   /** By MAC and journal; what neither tells is recovered, or looked at closely. */
@@ -247,7 +250,7 @@ export class Reconciler {
   #expectsCard({ situation, step }: Plan, now: number): boolean {
     const { attachment } = situation
     const since = this.#sightings.of(attachment)?.attachmentAt ?? now
-    return step.kind === 'await-card' && macOf(attachment) !== undefined && now - since < expectFastForMs
+    return step.kind === 'await-card' && now - since < expectFastForMs
   }
 
   #forget(attachments: readonly ENIAttachment[], isInstanceKnown: boolean): void {

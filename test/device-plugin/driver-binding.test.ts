@@ -49,8 +49,14 @@ async function rigWith(t: TestContext, options: Partial<PciBusOptions> = {}): Pr
   return { bus, sys, writes, write, card, binding: bindingOf(sys, writes) }
 }
 
-function bindingOf(sys: string, writes: Pick<ControlWrites, 'write'>, settleDeadlineMs = 2_000): DriverBinding {
-  return new DriverBinding({ sys, writes, clock: systemClock, log: pino({ level: 'silent' }), settleDeadlineMs })
+function bindingOf(
+  sys: string,
+  writes: Pick<ControlWrites, 'write'>,
+  settleDeadlineMs = 2_000,
+  hasDeviceNode = () => true,
+): DriverBinding {
+  const log = pino({ level: 'silent' })
+  return new DriverBinding({ sys, writes, hasDeviceNode, clock: systemClock, log, settleDeadlineMs })
 }
 
 for (const driver of ['vfio-pci', 'igb_uio']) {
@@ -171,9 +177,23 @@ test('an override that cannot be cleared is named in the log: the card is bound 
           ? Promise.resolve({ kind: 'refused', path: 'driver_override', code: 'EIO' })
           : writes.write(appearance, all),
     },
+    hasDeviceNode: () => true,
     clock: systemClock,
     log: pino({}, { write: (line: string) => lines.push(line) }),
   })
   assert.deepEqual(await binding.bind(card(), 'vfio-pci'), { kind: 'done' })
   assert.match(lines.join(''), /EIO.*driver_override not cleared/)
+})
+
+test('a card is bound only when its device node is there, which comes after the link of its driver', async (t) => {
+  const { sys, writes, card } = await rigWith(t)
+  let looks = 0
+  const binding = bindingOf(sys, writes, 2_000, () => ++looks === 3)
+  assert.deepEqual(await binding.bind(card(), 'vfio-pci'), { kind: 'done' })
+  assert.equal(looks, 3)
+})
+
+test('a card whose device node does not come is bound all the same, and the plan tells what is missing', async (t) => {
+  const { sys, writes, card } = await rigWith(t)
+  assert.deepEqual(await bindingOf(sys, writes, 50, () => false).bind(card(), 'vfio-pci'), { kind: 'done' })
 })
