@@ -61,6 +61,8 @@ export interface NewCard extends Pick<Card, 'mac' | 'eniId' | 'deviceIndex'> {
   readonly inGroupOf?: string
   /** "1d0f:ec21", vendor and device as lspci -n writes them; 1d0f:ec20 unless said otherwise. */
   readonly deviceID?: string
+  /** What the platform says of it; -1, which is none, unless said otherwise. */
+  readonly numaNode?: number
 }
 
 export async function startPciBus(options: PciBusOptions): Promise<PciBus> {
@@ -249,7 +251,7 @@ export class PciBus {
     await this.#nodes.makeFor(this.#cards.size + 1)
     await card.lock.run(() => {
       const directory = deviceDirectory(this.#tree, card.bdf)
-      this.#tree.placeDirectory(directory, deviceEntries(this.#tree, card.deviceID))
+      this.#tree.placeDirectory(directory, deviceEntries(this.#tree, card))
       this.#drivers['vfio-pci'].plugged(card, groupMate)
       this.#tree.link(this.#busLink(card), directory)
       this.#cards.set(card.bdf, card)

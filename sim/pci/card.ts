@@ -21,12 +21,21 @@ export interface Card {
   readonly deviceNode: string | null
 }
 
+export interface PciFacts {
+  /** "1d0f:ec20", vendor and device as lspci -n writes them. */
+  readonly deviceID: string
+  readonly numaNode: number
+  /** Of an Ethernet controller unless said otherwise. */
+  readonly pciClass?: string
+}
+
 export class PluggedCard implements Card {
   readonly bdf: string
   readonly mac: string
   readonly eniId: string
   readonly deviceIndex: number
   readonly deviceID: string
+  readonly numaNode: number
   driver: DriverName | null = null
   ifname: string | null = null
   iommuGroup: number | null = null
@@ -34,12 +43,13 @@ export class PluggedCard implements Card {
   /** The device lock: the kernel does one bind, unbind or removal of a device at a time. */
   readonly lock = new Lane()
 
-  constructor(identity: Pick<Card, 'bdf' | 'mac' | 'eniId' | 'deviceIndex'> & { readonly deviceID?: string }) {
+  constructor(identity: Pick<Card, 'bdf' | 'mac' | 'eniId' | 'deviceIndex'> & Partial<PciFacts>) {
     this.bdf = identity.bdf
     this.mac = identity.mac
     this.eniId = identity.eniId
     this.deviceIndex = identity.deviceIndex
     this.deviceID = identity.deviceID ?? ena
+    this.numaNode = identity.numaNode ?? noNode
   }
 
   /** PCI device number on bus 0: 5 for 0000:00:05.0. */
@@ -65,8 +75,10 @@ export function deviceDirectory(tree: SysfsTree, bdf: string): string {
 const ena = '1d0f:ec20'
 const ethernetClass = '0x020000'
 
-/** An Ethernet controller unless said otherwise; virtual machines report no NUMA node. */
-export function deviceEntries(tree: SysfsTree, deviceID: string, pciClass = ethernetClass): Entries {
+/** Virtual machines report no NUMA node (NUMA_NO_NODE, include/linux/numa.h). */
+export const noNode = -1
+
+export function deviceEntries(tree: SysfsTree, { deviceID, numaNode, pciClass = ethernetClass }: PciFacts): Entries {
   const [vendor = '', device = ''] = deviceID.split(':')
   return {
     vendor: `0x${vendor}\n`,
@@ -75,7 +87,7 @@ export function deviceEntries(tree: SysfsTree, deviceID: string, pciClass = ethe
     subsystem_device: `0x${device}\n`,
     class: `${pciClass}\n`,
     modalias: `${modalias(vendor, device, pciClass)}\n`,
-    numa_node: '-1\n',
+    numa_node: `${numaNode}\n`,
     enable: '0\n',
     driver_override: noOverride,
     subsystem: { link: tree.at('sys/bus/pci') },

@@ -2,7 +2,7 @@
 // them. One that shares a card's IOMMU group may be in use by somebody else.
 import { join } from 'node:path'
 
-import { deviceDirectory, deviceEntries, type PluggedCard } from './card.ts'
+import { deviceDirectory, deviceEntries, noNode, type PluggedCard } from './card.ts'
 import type { SysfsTree } from './sysfs-tree.ts'
 import type { VfioDriver } from './vfio-driver.ts'
 
@@ -30,7 +30,7 @@ export class OtherFunctions {
     const bdf = this.#nextFunction(card.bdf)
     const tree = this.#tree
     this.#addresses.add(bdf)
-    tree.placeDirectory(deviceDirectory(tree, bdf), deviceEntries(tree, deviceID, pciClass))
+    tree.placeDirectory(deviceDirectory(tree, bdf), deviceEntries(tree, { deviceID, pciClass, numaNode: noNode }))
     if (driver !== undefined) {
       const directory = tree.at('sys/bus/pci/drivers', driver)
       tree.makeDirectory(directory)
