@@ -7,6 +7,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
+import { pathWithNodeIp } from '../../sim/installation/node-ip.ts'
 import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import { FakeApiServer } from '../../test/kube-api/fake-api-server.ts'
 import { TlsFront } from '../../test/kube-api/tls-front.ts'
@@ -33,6 +34,8 @@ export class MeasuredPlugin {
   readonly #bus: PciBus
   readonly #kubelet: Kubelet
   readonly #program: ChildProcess
+  /** By which the program finds its node's `ip`. */
+  readonly #path: string
   readonly #statusPort: number
   #lists = 0
   #watchEvents = 0
@@ -42,11 +45,13 @@ export class MeasuredPlugin {
     const root = mkdtempSync('/tmp/jb-')
     const api = await FakeApiServer.start()
     const front = await TlsFront.before(api.url)
-    const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: '02:00:00:ff:ff:ff' })
+    // The program asks the real `ip`, so the interfaces are real.
+    const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: '02:00:00:ff:ff:ff', interfaces: 'veth' })
+    const path = await pathWithNodeIp(join(root, 'bin'), bus.networkNamespace, process.env['PATH'] ?? '')
     const kubelet = await startKubelet({ dir: join(root, 'k') })
     addNode({ api, kubelet, bus })
     writeKubeconfig(join(root, 'kubeconfig'), front)
-    return new MeasuredPlugin(command, { root, api, front, bus, kubelet, statusPort: await freePort() })
+    return new MeasuredPlugin(command, { root, api, front, bus, kubelet, path, statusPort: await freePort() })
   }
 
   private constructor(
@@ -57,6 +62,7 @@ export class MeasuredPlugin {
       readonly front: TlsFront
       readonly bus: PciBus
       readonly kubelet: Kubelet
+      readonly path: string
       readonly statusPort: number
     },
   ) {
@@ -65,6 +71,7 @@ export class MeasuredPlugin {
     this.#front = parts.front
     this.#bus = parts.bus
     this.#kubelet = parts.kubelet
+    this.#path = parts.path
     this.#statusPort = parts.statusPort
     this.#kubelet.effects.on('listed', () => (this.#lists += 1))
     for (const watched of ['nodes', 'nodeenis', 'eniattachments'] as const)
@@ -124,6 +131,7 @@ export class MeasuredPlugin {
   #environment(): Record<string, string> {
     const at = (path: string) => join(this.#root, path)
     return {
+      PATH: this.#path,
       NODE_NAME: nodeName,
       JIT_ENI_RESOURCES: resource,
       KUBECONFIG: at('kubeconfig'),

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { type Claim, type DeviceStatus, type ENIAttachment, newAttachment } from '../../src/api/eni-attachment.ts'
 import { apiVersion } from '../../src/api/names.ts'
 import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
+import { pathWithNodeIp } from '../../sim/installation/node-ip.ts'
 import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 import { instanceID, resource } from './cluster-in-memory.ts'
@@ -23,9 +24,11 @@ const unclaimed = { nodeENI: 'upf', nodeName: 'node-a', instanceID, resourceName
 export async function startProgramNode(t: TestContext): Promise<ProgramNode> {
   const root = mkdtempSync('/tmp/jm-')
   const api = await FakeApiServer.start()
-  const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: '02:00:00:00:00:01' })
+  // The program asks the real `ip`, so the interfaces are real.
+  const bus = await startPciBus({ root, iommu: 'vfio', primaryMac: '02:00:00:00:00:01', interfaces: 'veth' })
+  const path = await pathWithNodeIp(join(root, 'bin'), bus.networkNamespace, process.env['PATH'] ?? '')
   const kubelet = await startKubelet({ dir: join(root, 'k') })
-  const node = new ProgramNode(root, api, kubelet, bus)
+  const node = new ProgramNode({ root, api, kubelet, bus, path })
   t.after(() => node.close())
   api.store('nodes').create({ metadata: labelled, spec: { providerID: `aws:///eu-central-1a/${instanceID}` } })
   api.store('nodeenis').create({
@@ -43,18 +46,29 @@ export async function startProgramNode(t: TestContext): Promise<ProgramNode> {
   return node
 }
 
+interface NodeParts {
+  readonly root: string
+  readonly api: FakeApiServer
+  readonly kubelet: Kubelet
+  readonly bus: PciBus
+  /** By which the program finds its node's `ip`. */
+  readonly path: string
+}
+
 export class ProgramNode {
   readonly root: string
   readonly api: FakeApiServer
   readonly kubelet: Kubelet
   readonly bus: PciBus
+  readonly #path: string
   readonly #programs: Program[] = []
 
-  constructor(root: string, api: FakeApiServer, kubelet: Kubelet, bus: PciBus) {
-    this.root = root
-    this.api = api
-    this.kubelet = kubelet
-    this.bus = bus
+  constructor(parts: NodeParts) {
+    this.root = parts.root
+    this.api = parts.api
+    this.kubelet = parts.kubelet
+    this.bus = parts.bus
+    this.#path = parts.path
   }
 
   start(env: Readonly<Record<string, string>> = {}, nodeArguments: readonly string[] = []): Program {
@@ -62,6 +76,7 @@ export class ProgramNode {
     const child = spawn(process.execPath, [...nodeArguments, main], {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
+        PATH: this.#path,
         NODE_NAME: 'node-a',
         JIT_ENI_RESOURCES: resource,
         KUBECONFIG: this.api.kubeconfig,
