@@ -104,12 +104,16 @@ async function applyNodeENI({ cluster }: Installation, warm: number): Promise<vo
 
 function report({ cards }: CardClock, starts: readonly number[]): void {
   const seen = summary(cards.map(({ seenAt, advertisedAt }) => advertisedAt - seenAt))
+  const kernel = summary(cards.map(({ kernelMs }) => kernelMs))
+  const own = summary(cards.map(({ seenAt, advertisedAt, kernelMs }) => advertisedAt - seenAt - kernelMs))
   const plugged = summary(cards.map(({ pluggedAt, advertisedAt }) => advertisedAt - pluggedAt))
   const registered = summary(starts)
   say.line(
     [
       '',
       `card seen -> advertised, ${cards.length} cards: ${told(seen)}`,
+      `  of it the kernel's own, to give up the interface: ${told(kernel)}`,
+      `  of it ours: ${told(own)}`,
       `card on the bus -> advertised: ${told(plugged)}`,
       `process started -> registered with the kubelet, ${starts.length} starts: ${told(registered)}`,
     ].join('\n'),
@@ -117,6 +121,8 @@ function report({ cards }: CardClock, starts: readonly number[]): void {
   const keys = {
     seen_to_advertised_p50_ms: seen.p50,
     seen_to_advertised_p99_ms: seen.p99,
+    own_part_p50_ms: own.p50,
+    own_part_p99_ms: own.p99,
     plugged_to_advertised_p50_ms: plugged.p50,
     plugged_to_advertised_p99_ms: plugged.p99,
     start_to_registered_p50_ms: registered.p50,

@@ -74,6 +74,7 @@ export class DriverBinding {
   async detach(card: PluggedCard, operation: 'unbind' | 'unplug'): Promise<void> {
     const { driver } = card
     if (driver === null) return
+    this.#effects.report('unbinding', card.snapshot(), driver)
     this.#unlink(card, driver)
     if (this.#held.has(card.bdf)) {
       this.#effects.report('waiting', card.snapshot(), operation)

@@ -11,6 +11,8 @@ export interface PciEffects {
   'net-came-back': [card: Card]
   /** A probe found no driver willing; drivers_probe tells its writer nothing. */
   'probe-failed': [card: Card, reason: string]
+  /** The driver begins to give the card up. */
+  unbinding: [card: Card, from: DriverName]
   unbound: [card: Card, from: DriverName]
   'write-refused': [write: RefusedWrite]
   /** An unbind or unplug has begun that waits until the card is released. */
