@@ -1,4 +1,4 @@
-// `make bench-device-plugin`: on two real kubelets, how long a card takes from the moment in which the device plugin sees it until the
+// `make bench-device-plugin`: on a real kubelet, how long a card takes from the moment in which the device plugin sees it until the
 // kubelet can give it to a pod, over 100 cards that come and go; and how long the device plugin takes from the start of its process
 // until its resource is registered with the kubelet, over 20 starts. bench/device-plugin/card-times.ts names the clock.
 //
@@ -18,10 +18,8 @@ import { type Summary, summary } from './quantiles.ts'
 
 const resource = 'intel.com/upf_dataplane'
 const labels = { ng: 'multi-eni' }
-const nodes = [
-  { name: 'node-a', zone: 'a', instanceType: 'm5.4xlarge', labels },
-  { name: 'node-b', zone: 'a', instanceType: 'm5.4xlarge', labels },
-] as const
+/** One, because nodes do not share their processors. */
+const nodes = [{ name: 'node-a', zone: 'a', instanceType: 'm5.4xlarge', labels }] as const
 const results = new URL('results/', import.meta.url)
 const reportedEvery = 20
 
@@ -48,7 +46,7 @@ async function bench(installation: Installation): Promise<void> {
   }
 }
 
-/** One card on each node at a time: the NodeENI keeps one ENI warm, then none, and so on. */
+/** One card at a time: the NodeENI keeps one ENI warm, then none, and so on. */
 async function cardsComeAndGo(installation: Installation, observer: Observer): Promise<CardClock> {
   const clock = new CardClock(
     installation,
@@ -57,7 +55,7 @@ async function cardsComeAndGo(installation: Installation, observer: Observer): P
   const waiting = new Waiting({ say: new Narrator(() => undefined), observer, signal })
   for (let done = 0; done < wanted.cards; done = clock.cards.length) {
     await applyNodeENI(installation, 1)
-    await waiting.until('each node has a device', () => {
+    await waiting.until('the node has a device', () => {
       const advertised = observer.allAttachments().filter(({ status }) => status?.device?.advertised === true)
       return advertised.length === nodes.length
     })

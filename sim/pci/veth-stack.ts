@@ -17,6 +17,8 @@ import type { GivenBack, NetworkStack, NewInterface } from './network-stack.ts'
 /** Names of namespaces that are ours, with the process that made them. */
 const namespacePattern = /^jt-(\d+)-/
 
+const gatherMs = 5
+
 export interface VethStackOptions {
   readonly tree: NetTree
   /** A namespace of this node alone, in which names are as on a real node; or that of the machine, with names of our own. */
@@ -36,6 +38,7 @@ export class VethStack implements NetworkStack {
   readonly #prefix: string
   readonly #cards = new Set<PluggedCard>()
   #monitor: ChildProcess | undefined
+  #soon: NodeJS.Timeout | undefined
 
   constructor(options: VethStackOptions) {
     const serial = randomBytes(3).toString('hex')
@@ -58,8 +61,7 @@ export class VethStack implements NetworkStack {
     const { promise: listens, resolve } = Promise.withResolvers<void>()
     createInterface(monitor.stdout).on('line', () => {
       resolve()
-      // What it still had to say when it was ended.
-      if (this.#monitor !== undefined) this.#sync()
+      this.#syncSoon()
     })
     await this.#untilItListens(listens)
   }
@@ -106,12 +108,14 @@ export class VethStack implements NetworkStack {
     for (const altName of dropsAltNames === true ? link.altNames : []) {
       this.#pod(['link', 'property', 'del', 'dev', link.name, 'altname', altName])
     }
-    if (name !== undefined) this.#pod(['link', 'set', 'dev', link.name, 'name', name])
-    this.#pod(['link', 'set', 'dev', name ?? link.name, ...this.#netnsArgs()])
+    const nameBack = `${this.#prefix}${name ?? link.name}`
+    if (nameBack !== link.name) this.#pod(['link', 'set', 'dev', link.name, 'name', nameBack])
+    this.#pod(['link', 'set', 'dev', nameBack, ...this.#netnsArgs()])
     this.#sync()
   }
 
   stop(): void {
+    clearTimeout(this.#soon)
     this.#monitor?.kill('SIGKILL')
     this.#monitor = undefined
     // The far ends take the near ends with them, wherever those are.
@@ -134,12 +138,23 @@ export class VethStack implements NetworkStack {
     }
   }
 
+  /** A change is told in several lines, and each look is a process. */
+  #syncSoon(): void {
+    // What it still had to say when it was ended.
+    if (this.#monitor === undefined) return
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined
+      this.#sync()
+    }, gatherMs)
+  }
+
   /** Sysfs as the kernel has it now. */
   #sync(): void {
     const links = shownLinks(inNamespace(this.namespace))
     for (const card of this.#cards) {
       const before = card.ifname
-      const link = links.find(({ mac }) => mac === card.mac.toLowerCase())
+      // Other nodes, of other processes too, may have links with the same MAC in the machine's namespace.
+      const link = links.find(({ mac, name }) => mac === card.mac.toLowerCase() && name.startsWith(this.#prefix))
       if (link === undefined) this.#options.tree.hide(card)
       else this.#options.tree.show(card, link)
       if (before !== card.ifname) this.#options.onChange(card, before)

@@ -84,11 +84,10 @@ for (const interfaces of ['simulated', 'veth', 'veth-in-machine-namespace'] as c
       assert.ok(!existsSync(`${bus.root}/sys/class/net/${ifname}`))
       bus.moveBack(bdf, { mtu: 1400, name: `x${process.pid}` })
       const link = await linkOf(bus, mac)
-      assert.deepEqual(
-        [link.name, link.isUp, link.mtu, link.altNames],
-        [`x${process.pid}`, false, 1400, ['upf-control']],
-      )
-      assert.equal(bus.cards().find((card) => card.bdf === bdf)?.ifname, `x${process.pid}`)
+      assert.deepEqual([link.isUp, link.mtu, link.altNames], [false, 1400, ['upf-control']])
+      // In the machine's namespace names of our own stand before it.
+      assert.match(link.name, new RegExp(`x${process.pid}$`))
+      assert.equal(bus.cards().find((card) => card.bdf === bdf)?.ifname, link.name)
       bus.moveToPod(bdf, 'net1')
       bus.moveBack(bdf, { dropsAltNames: true })
       assert.deepEqual((await linkOf(bus, mac)).altNames, [])
