@@ -75,7 +75,7 @@ export interface Situation {
   readonly isAllowed: boolean
   /** Functions of the card's IOMMU group that somebody else uses. */
   readonly foreignMates: readonly GroupMate[]
-  /** Whose device is in the kubelet's list at this card's address. */
+  /** Whose device is in one of the kubelet's lists at this card's address, or in a pod by that address. */
   readonly listed: 'nobody' | 'ours' | 'another'
   readonly occupancy: 'unknown' | 'free' | 'taken' | 'forgotten'
   /** Of the interface of a card that stays with the kernel's driver. */
@@ -165,7 +165,8 @@ function useStep(situation: Situation): Step {
     return offerStep(situation, card)
   }
   if (work.kind === 'running') return wait('work under way')
-  if (situation.listed === 'another') return wait('an earlier device at the same address has not left the list')
+  if (situation.listed === 'another')
+    return wait('an earlier device at the same address has not left its list and its pod')
   if (wanted === 'unknown') return wait('the NodeENI is not known')
   if (card.entry === undefined && expectedAddress !== undefined && expectedAddress !== card.pciAddress) {
     const message = `the card with MAC ${macOf(attachment)} is at ${card.pciAddress}, dpdkPCIAddress says ${expectedAddress}`

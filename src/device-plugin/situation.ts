@@ -77,7 +77,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     primary: findings.primary,
     isAllowed: match.kind === 'found' && knowledge.allowedDevices.has(match.card.deviceID),
     foreignMates: match.kind === 'found' ? foreignMates(match.card, findings) : [],
-    listed: listedFor(uid, resourceName, address, knowledge.lists),
+    listed: listedFor(uid, resourceName, address, knowledge),
     occupancy: occupancyOf(key, knowledge.occupancy),
     linkFacts: linkFactsOf(attachment, match, knowledge.links.view),
     wantedLink: nodeENI && wantedLink(nodeENI, findings.altNames.get(uid)),
@@ -170,12 +170,17 @@ function listedFor(
   uid: string,
   resource: string | undefined,
   address: string | undefined,
-  lists: DeviceLists,
+  { lists, occupancy }: Knowledge,
 ): Situation['listed'] {
   if (resource === undefined || address === undefined) return 'nobody'
   const device = lists.get(resource, address)
-  if (device === undefined) return 'nobody'
-  return device.attachmentUID === uid ? 'ours' : 'another'
+  if (device !== undefined) return device.attachmentUID === uid ? 'ours' : 'another'
+  // A pod that had an earlier card here is given whatever is at this address when its container starts again, by its own resource.
+  const elsewhere = [
+    ...occupancy.resourcesHolding(address),
+    ...lists.all().flatMap((listed) => (listed.card.pciAddress === address ? [listed.resource] : [])),
+  ]
+  return elsewhere.some((other) => other !== resource) ? 'another' : 'nobody'
 }
 
 function occupancyOf(key: string | undefined, occupancy: Occupancy): Situation['occupancy'] {

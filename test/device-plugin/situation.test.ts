@@ -61,6 +61,18 @@ test("the device of an earlier card at the same address is not this card's", () 
   assert.equal(situation(known, [shown], [{}]).listed, 'ours')
 })
 
+test('while a pod has another resource by the address of this card, the address is that of the earlier device', () => {
+  const known = knowledge()
+  const earlier = { attachmentUID: 'uid-old', card: shown, eni: {} }
+  known.lists.offer('intel.com/other', earlier, 0)
+  assert.equal(situation(known, [shown], [{}]).listed, 'another')
+  const held = knowledge()
+  held.occupancy.observe({ startedAt: 0, holders: new Map([[deviceKey('intel.com/other', address), holder]]) })
+  assert.equal(situation(held, [shown], [{}]).listed, 'another')
+  held.occupancy.observe({ startedAt: 1, holders: new Map() })
+  assert.equal(situation(held, [shown], [{}]).listed, 'nobody')
+})
+
 test('a vanished card is held by the pod that had its address, until another card has that address', () => {
   const known = knowledge()
   known.occupancy.observe({ startedAt: 0, holders: new Map([[deviceKey(resource, address), holder]]) })
