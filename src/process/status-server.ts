@@ -45,7 +45,12 @@ export async function serveStatus(
   server.once('error', ended.reject)
   server.once('close', () => ended.resolve())
   server.listen(address.port, address.host)
-  signal.addEventListener('abort', () => server.close(), { once: true })
+  const stop = () => {
+    server.close()
+    // Somebody who connected and asks nothing would hold up the end of the program.
+    server.closeAllConnections()
+  }
+  signal.addEventListener('abort', stop, { once: true })
   await ended.promise
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { Counter, Registry } from 'prom-client'
 
@@ -93,4 +93,17 @@ test('the probe passes on 200, and otherwise fails and says what it heard', asyn
   const { code, stderr } = await probe(silent)
   assert.equal(code, 1)
   assert.match(stderr, new RegExp(`^${silent}: [^\\n]+\\n$`))
+})
+
+test('it ends with its signal, also when somebody has connected and asks nothing', async () => {
+  const port = await freePort()
+  const stop = new AbortController()
+  const running = serveStatus(statusOf(), { host: '127.0.0.1', port }, stop.signal)
+  const socket = connect(port, '127.0.0.1').on('error', () => undefined)
+  await once(socket, 'connect')
+  socket.write('GET /healthz HTTP/1.1\r\n')
+  const answered = await fetch(`http://127.0.0.1:${port}/healthz`)
+  await answered.text()
+  stop.abort()
+  await running
 })
