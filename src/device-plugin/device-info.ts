@@ -14,7 +14,7 @@ export function deviceInfoFileName(resource: string, deviceID: string): string {
 }
 
 /** Of an ENI there is no more to tell: it has no physical function, no representor, no RDMA device. */
-export function deviceInfoText(pciAddress: string): string {
+function deviceInfoText(pciAddress: string): string {
   return JSON.stringify({ type: 'pci', version, pci: { 'pci-address': pciAddress } })
 }
 

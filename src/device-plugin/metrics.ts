@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 const stepBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 /** Who disagrees with whom: see mismatches.ts. */
-export const mismatchKinds = ['held_not_listed', 'held_by_another_pod', 'never_shown'] as const
+const mismatchKinds = ['held_not_listed', 'held_by_another_pod', 'never_shown'] as const
 export type MismatchKind = (typeof mismatchKinds)[number]
 
 export class DevicePluginMetrics {

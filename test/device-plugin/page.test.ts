@@ -1,4 +1,4 @@
-// docs/device-plugin.md lists every reason, every event and every metric that there is.
+// docs/device-plugin.md lists every reason, every event, every metric and every setting that there is.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -42,4 +42,9 @@ test('every metric is listed', () => {
   const rows = rowsBelow('Metrics')
   const missing = ours.filter((name) => !rows.includes(name))
   assert.deepEqual(missing, [], 'a metric needs a row in docs/device-plugin.md')
+})
+
+test('every setting is listed, and no other', () => {
+  const names = read('src/device-plugin/settings.ts').matchAll(/^ {2,4}(NODE_NAME|KUBECONFIG|LOG_LEVEL|JIT_ENI_\w+):/gm)
+  assert.deepEqual(rowsBelow('Settings'), Array.from(names, ([, name = '']) => name).sort())
 })

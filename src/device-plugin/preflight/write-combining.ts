@@ -42,7 +42,7 @@ interface MappedRange {
 }
 
 /** "PAT: [mem 0x000000fd000000-0x000000fd200000] write-combining"; before Linux 5.8 "write-combining @ 0xfd000000-0xfd200000". */
-export function parseMemoryTypes(list: string): readonly MappedRange[] {
+function parseMemoryTypes(list: string): readonly MappedRange[] {
   return list.split('\n').flatMap((line) => {
     const now = /\[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] (\S+)/.exec(line)
     const before = /^(\S+) @ (0x[0-9a-f]+)-(0x[0-9a-f]+)/.exec(line)
