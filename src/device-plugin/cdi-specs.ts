@@ -25,6 +25,8 @@ export class CdiSpecs {
   readonly #directory: string
   readonly #log: Log
   readonly #files = new Map<string, SpecFile>()
+  /** What is renamed into place just now: a rename is seen before it returns, so both count meanwhile. */
+  readonly #coming = new Map<string, SpecFile>()
   #failing = false
   #lastChange: Promise<unknown> = Promise.resolve()
 
@@ -52,12 +54,13 @@ export class CdiSpecs {
 
   /** A container that starts now with the device's name gets these nodes. */
   has({ resource, deviceID, nodes }: DescribedDevice): boolean {
-    const file = this.#files.get(resource)
+    const files = [this.#files.get(resource), this.#coming.get(resource)].filter((file) => file !== undefined)
     // The runtime has nothing to add, and an older entry would be wrong.
-    if (nodes.length === 0) return file?.devices.has(deviceID) !== true
-    if (file?.identity === undefined || !isDeepStrictEqual(file.devices.get(deviceID), nodes)) return false
+    if (nodes.length === 0) return !files.some(({ devices }) => devices.has(deviceID))
     // Somebody may have removed or replaced the file.
-    return identityOf(this.#path(resource)) === file.identity
+    const identity = identityOf(this.#path(resource))
+    const there = files.find((file) => file.identity !== undefined && file.identity === identity)
+    return there !== undefined && isDeepStrictEqual(there.devices.get(deviceID), nodes)
   }
 
   /** Resolves when `has` is true; rejects when the file cannot be written. */
@@ -110,8 +113,14 @@ export class CdiSpecs {
     await mkdir(this.#directory, { recursive: true, mode: 0o755 })
     const unfinished = `${path}.new`
     await writeFile(unfinished, specText(resource, devices), { mode: 0o644 })
-    await rename(unfinished, path)
-    this.#files.set(resource, { devices, identity: identityOf(path) })
+    const written = { devices, identity: identityOf(unfinished) }
+    this.#coming.set(resource, written)
+    try {
+      await rename(unfinished, path)
+      this.#files.set(resource, written)
+    } finally {
+      this.#coming.delete(resource)
+    }
   }
 
   #inOrder(change: () => Promise<void>): Promise<void> {
@@ -136,11 +145,11 @@ export class CdiSpecs {
   }
 }
 
-/** Another one for every file that is renamed to this path, and after every change of its content. */
+/** Another one for every file that somebody else brings to this path, and after every change of its content; a rename keeps it. */
 function identityOf(path: string): string | undefined {
   try {
-    const { ino, ctimeNs, size } = statSync(path, { bigint: true })
-    return `${ino} ${ctimeNs} ${size}`
+    const { ino, mtimeNs, size } = statSync(path, { bigint: true })
+    return `${ino} ${mtimeNs} ${size}`
   } catch {
     return undefined
   }

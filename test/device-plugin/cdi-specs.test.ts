@@ -42,6 +42,26 @@ function hostNodes(directory: string): readonly string[] | undefined {
   return devices.get(name)?.map(({ hostPath }) => hostPath)
 }
 
+test('while other devices come and go in the same file, a device is described at every moment', async (t) => {
+  const specs = await loaded(directoryFor(t))
+  const stays = { resource, deviceID, nodes: nodesOf('3') }
+  const passes = { resource, deviceID: '0000:00:07.0', nodes: nodesOf('4') }
+  await specs.put(stays)
+  const looks: boolean[] = []
+  const looking = new AbortController()
+  const look = () => {
+    looks.push(specs.has(stays))
+    if (!looking.signal.aborted) setImmediate(look)
+  }
+  look()
+  for (let round = 0; round < 30; round++) {
+    await specs.put(passes)
+    await specs.retain((device) => device.deviceID === deviceID)
+  }
+  looking.abort()
+  assert.equal(looks.filter((isDescribed) => !isDescribed).length, 0)
+})
+
 test('a file has version 0.5.0, and 0.6.0 only when the class has a dot', () => {
   assert.deepEqual(JSON.parse(specText(resource, new Map([[deviceID, nodesOf('3')]]))), {
     cdiVersion: '0.5.0',
