@@ -148,10 +148,7 @@ export class Reconciler {
     const view = this.#options.isAllocating() ? undefined : kubelet.view
     lists.retain(keysOf(plans, isOffer), keysOf(plans, isWithdrawal), occupancy, view, now)
     for (const plan of plans) this.#taker.take(plan, now)
-    files.tidy(
-      cards,
-      keysOf(plans, ({ step }) => expectingSteps.has(step.kind)),
-    )
+    files.tidy(cards, keysOf(plans, isExpected))
     const awaited = plans.map(({ situation, step }) => this.#report(situation, step))
     if (occupancy.isUnsettled) awaited.push('settle')
     links.keepLooking(
@@ -281,6 +278,11 @@ const expectingSteps: ReadonlySet<Step['kind']> = new Set(['offer', 'describe', 
 function keysOf(plans: readonly Plan[], isChosen: (plan: Plan) => boolean): ReadonlySet<string> {
   const keys = plans.filter(isChosen).map(({ situation }) => situation.key)
   return new Set(keys.filter((key) => key !== undefined))
+}
+
+/** What is held back for its flapping will be offered, and without its description it would be described at every pass. */
+function isExpected({ step }: Plan): boolean {
+  return expectingSteps.has(step.kind) || (step.kind === 'refuse' && step.failure.reason === 'Flapping')
 }
 
 function isOffer({ situation, step }: Plan): boolean {

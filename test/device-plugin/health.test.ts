@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { linkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 
 import { resource } from './cluster-in-memory.ts'
 import { type NodeUnderTest, startNode } from './node-under-test.ts'
@@ -88,4 +89,26 @@ test('a device whose ENI EC2 says is detached is Unhealthy, also while its card 
   node.cluster.setEni('a', (eni) => ({ ...eni, attached: true }))
   await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
   await node.kubelet.effects.until(() => allocatable(node) === 1)
+})
+
+test('a device that is held back for its flapping rests: it is not described again at every pass', async (t) => {
+  const { node } = await nodeWithDevice(t)
+  for (const times of [1, 2]) {
+    node.cluster.setEni('a', (eni) => ({ ...eni, attached: false, attachedTime: '2030-01-01T00:00:00.000Z' }))
+    await node.cluster.until(() => failure(node) === 'ENIDetached')
+    node.cluster.setEni('a', (eni) => ({ ...eni, attached: true }))
+    await node.cluster.until(() =>
+      times === 1 ? node.cluster.device('a')?.health === 'Healthy' : failure(node) === 'Flapping',
+    )
+  }
+  await node.kubelet.effects.until(() => node.kubelet.counts().get(resource)?.capacity === 0)
+  await node.cluster.until(() => node.cluster.device('a')?.advertised === false)
+  const before = node.cluster.written.length
+  for (let pass = 0; pass < 50; pass++) {
+    await node.passed()
+    await setImmediate()
+  }
+  // Its description, which had gone with the ENI, may still be on its way.
+  assert.ok(node.cluster.written.length - before <= 2, `${node.cluster.written.length - before} writes in 50 passes`)
+  await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
 })
