@@ -8,7 +8,7 @@ import type { LinkRecord, WantedLink } from './link-plan.ts'
 import type { KnownCard, Match } from './match.ts'
 import { macOf } from './match.ts'
 import type { GroupMate } from './pci-scan.ts'
-import { refusalOfGroup, refusalOfOpenCard, refusalOfPrimary, refusalToTake } from './refusals.ts'
+import { refusalBesideOurOwn, refusalOfGroup, refusalOfOpenCard, refusalOfPrimary, refusalToTake } from './refusals.ts'
 import { hasDeviceNode, isKernelDriver } from './userspace-driver.ts'
 
 export interface StepFailure {
@@ -75,6 +75,8 @@ export interface Situation {
   readonly isAllowed: boolean
   /** Functions of the card's IOMMU group that somebody else uses. */
   readonly foreignMates: readonly GroupMate[]
+  /** Another card of ours in that group, which is offered instead of this one. */
+  readonly groupSpokenFor: string | undefined
   /** Whose device is in one of the kubelet's lists at this card's address, or in a pod by that address. */
   readonly listed: 'nobody' | 'ours' | 'another'
   readonly occupancy: 'unknown' | 'free' | 'taken' | 'forgotten'
@@ -218,7 +220,7 @@ function boundStep(situation: Situation, card: KnownCard, driver: string): Step 
   if (!hasDeviceNode(card)) {
     return refuse('BindFailed', `${driver} has ${card.pciAddress} and has made no device node for it`)
   }
-  const refusal = refusalOfGroup(situation, card)
+  const refusal = refusalOfGroup(situation, card) ?? refusalBesideOurOwn(situation, card)
   return refusal === undefined ? offerStep(situation, card) : { kind: 'refuse', failure: refusal }
 }
 

@@ -36,6 +36,15 @@ export function refusalOfGroup({ foreignMates }: Situation, card: KnownCard): St
   )
 }
 
+/** Two pods with one group each could reach the ENI of the other, and only the first could open it (vfio_group_fops_open). */
+export function refusalBesideOurOwn({ groupSpokenFor }: Situation, card: KnownCard): StepFailure | undefined {
+  if (groupSpokenFor === undefined) return undefined
+  return passing(
+    'GroupInUse',
+    `${card.pciAddress} shares IOMMU group ${card.iommuGroup?.number} with ${groupSpokenFor}, which is offered to pods; whoever opens the group has both, so only one of them is offered`,
+  )
+}
+
 /** An unbind would not return before that process ends. */
 export function refusalOfOpenCard({ isOpen, pciAddress }: KnownCard): StepFailure | undefined {
   return isOpen ? cardInUse(pciAddress, 'its enable count is not 0') : undefined

@@ -77,6 +77,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     primary: findings.primary,
     isAllowed: match.kind === 'found' && knowledge.allowedDevices.has(match.card.deviceID),
     foreignMates: match.kind === 'found' ? foreignMates(match.card, findings) : [],
+    groupSpokenFor: match.kind === 'found' ? ownMateBefore(match.card, findings, knowledge) : undefined,
     listed: listedFor(uid, resourceName, address, knowledge),
     occupancy: occupancyOf(key, knowledge.occupancy),
     linkFacts: linkFactsOf(attachment, match, knowledge.links.view),
@@ -141,8 +142,34 @@ function wantedDriver(
 const harmlessDrivers: ReadonlySet<string | undefined> = new Set([undefined, 'vfio-pci', 'pci-stub', 'pcieport'])
 
 /** Another card that an ENIAttachment gives to a userspace driver leaves the kernel's, too. */
-function foreignMates({ groupMates }: KnownCard, { demand, matches }: Findings): readonly GroupMate[] {
-  if (groupMates.length === 0) return []
+function foreignMates({ groupMates }: KnownCard, findings: Findings): readonly GroupMate[] {
+  const ours = ownUserspaceCards(groupMates, findings)
+  return groupMates.filter(({ pciAddress, driver }) => !harmlessDrivers.has(driver) && !ours.includes(pciAddress))
+}
+
+/**
+ * Who opens a group has all its cards, so of ours in one group one is offered at a time: that which a pod has, else that which
+ * is in the list, else the first by address. Returns the one that goes before this card.
+ */
+function ownMateBefore(
+  { pciAddress, groupMates }: KnownCard,
+  findings: Findings,
+  { occupancy, lists }: Knowledge,
+): string | undefined {
+  const mates = ownUserspaceCards(groupMates, findings)
+  if (mates.length === 0) return undefined
+  const listed = new Set(lists.all().map(({ card }) => card.pciAddress))
+  const rank = (address: string) => {
+    if (occupancy.resourcesHolding(address).length > 0) return 0
+    return listed.has(address) ? 1 : 2
+  }
+  const [first] = [pciAddress, ...mates].toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1))
+  return first === pciAddress ? undefined : first
+}
+
+/** PCI addresses of those that ENIAttachments give to a userspace driver. */
+function ownUserspaceCards(mates: readonly GroupMate[], { demand, matches }: Findings): readonly string[] {
+  if (mates.length === 0) return []
   const ours = demand.attachments.map((attachment) => {
     const match = matches.get(attachment.metadata.uid)
     if (match?.kind !== 'found') return undefined
@@ -150,7 +177,7 @@ function foreignMates({ groupMates }: KnownCard, { demand, matches }: Findings):
     const wanted = wantedDriver(match.card.entry, nodeENI && (userspaceDriverOf(nodeENI.spec) ?? 'kernel'))
     return typeof wanted === 'string' ? undefined : match.card.pciAddress
   })
-  return groupMates.filter(({ pciAddress, driver }) => !harmlessDrivers.has(driver) && !ours.includes(pciAddress))
+  return mates.map(({ pciAddress }) => pciAddress).filter((address) => ours.includes(address))
 }
 
 /** The last address of a vanished card counts only until another card has it. */

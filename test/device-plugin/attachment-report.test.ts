@@ -46,6 +46,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       primary: { mac: undefined, addresses: [] },
       isAllowed: true,
       foreignMates: [],
+      groupSpokenFor: undefined,
       isJournaled: true,
       resourceProblem: undefined,
       isDescribed: true,

@@ -30,6 +30,7 @@ function stepWhen(card: KnownCard, facts: LinkFacts | HostLink, more: Partial<Si
     primary: { mac: undefined, addresses: [] },
     isAllowed: true,
     foreignMates: [],
+    groupSpokenFor: undefined,
     linkFacts: 'kind' in facts ? facts : { kind: 'seen', link: facts },
     wantedLink: { mtu: undefined, altName: 'upf' },
     isCorrectionDue: true,

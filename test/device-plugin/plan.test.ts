@@ -27,6 +27,7 @@ function stepWhen(more: Partial<Situation>) {
     primary: { mac: undefined, addresses: [] },
     isAllowed: true,
     foreignMates: [],
+    groupSpokenFor: undefined,
     linkFacts: { kind: 'seen', link: linkOf() },
     wantedLink: { mtu: undefined, altName: 'upf' },
     isCorrectionDue: true,

@@ -169,25 +169,45 @@ test('a card whose IOMMU group somebody else uses is refused, and the other func
   assert.deepEqual(written, [])
 })
 
-test('two cards of ours in one IOMMU group with a bridge are both bound', async (t) => {
+test('of two cards of ours in one IOMMU group both are bound and one is offered, until it is released', async (t) => {
+  const otherMac = '02:00:00:00:00:67'
   const node = await startNode(t)
   node.cluster.addNodeENI('upf')
   await node.startPlugin()
   const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
   node.bus.addFunction(bdf, { pciClass: '0x060400', deviceID: '1d0f:0200', driver: 'pcieport' })
-  await node.bus.plug({ mac: '02:00:00:00:00:67', eniId: 'eni-b', deviceIndex: 2, inGroupOf: bdf })
+  const mate = await node.bus.plug({ mac: otherMac, eniId: 'eni-b', deviceIndex: 2, inGroupOf: bdf })
+  const failure = (name: string) => node.cluster.device(name)?.failure
+  // The one with the higher address first, so it is the list that counts and not the address.
+  node.cluster.addAttachment('b', { mac: otherMac })
+  await node.cluster.until(() => failure('b')?.reason === 'GroupInUse')
   node.cluster.addAttachment('a', { mac })
-  node.cluster.addAttachment('b', { mac: '02:00:00:00:00:67' })
-  await node.cluster.until(() => ['a', 'b'].every((name) => node.cluster.device(name)?.health === 'Healthy'))
-  assert.deepEqual(
-    new Set(
-      node.bus
-        .cards()
-        .slice(1)
-        .map(({ driver }) => driver),
-    ),
-    new Set(['vfio-pci']),
+  await node.cluster.until(() => [failure('a')?.reason, failure('b')?.reason].filter(Boolean).length === 1)
+  const [offered, kept] = failure('a') === undefined ? ['a', 'b'] : ['b', 'a']
+  await node.cluster.until(
+    () => node.cluster.device(offered)?.advertised === true && failure(kept)?.reason === 'GroupInUse',
   )
+  const cards = node.bus.cards().slice(1)
+  assert.deepEqual(
+    cards.map(({ driver }) => driver),
+    ['vfio-pci', 'vfio-pci'],
+  )
+  assert.match(failure(kept)?.message ?? '', new RegExp(`group ${mate.iommuGroup}.*which is offered to pods`))
+
+  const pod = { namespace: 'core', name: 'upf-0' }
+  assert.ok((await node.kubelet.admit({ ...pod, resource, count: 1 })).admitted)
+  assert.equal((await node.kubelet.admit({ namespace: 'core', name: 'upf-1', resource, count: 1 })).admitted, false)
+  await node.stopPlugin()
+  await node.startPlugin()
+  await node.cluster.until(
+    () => node.cluster.device(offered)?.advertised === true && failure(kept)?.reason === 'GroupInUse',
+  )
+
+  node.kubelet.endPod(pod)
+  node.cluster.delete(offered)
+  await node.cluster.until(() => node.cluster.isReleased(offered))
+  await node.bus.unplug({ mac: offered === 'a' ? mac : otherMac })
+  await node.cluster.until(() => node.cluster.device(kept)?.advertised === true)
 })
 
 test('a card that vfio-pci refuses goes back to the kernel, and is tried again until it works', async (t) => {
