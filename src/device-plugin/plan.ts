@@ -265,6 +265,7 @@ function releaseStep(situation: Situation): Step {
     if (listed === 'ours') return isOffered(useStep(situation), listed) ? { kind: 'withdraw' } : { kind: 'leave-list' }
   }
   if (work.kind === 'stuck') return { kind: 'refuse', failure: work.failure }
+  if (isLeftWithoutDriver(situation) && match.kind === 'found') return { kind: 'finish', card: match.card }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
   if (match.kind !== 'found' || match.card.entry === undefined) return { kind: 'finish' }
@@ -277,6 +278,15 @@ function releaseStep(situation: Situation): Step {
   const inUse = refusalOfOpenCard(match.card)
   if (inUse !== undefined) return { kind: 'refuse', failure: inUse }
   return { kind: 'restore', card: match.card }
+}
+
+/**
+ * Its restore was tried, and the kernel's driver does not take it: it hangs, say. Nobody has it, and a card without a driver can
+ * be detached; an ENI that waited for such a card would stay for as long as its instance.
+ */
+function isLeftWithoutDriver({ match, work }: Situation): boolean {
+  if (match.kind !== 'found' || match.card.driver !== undefined) return false
+  return work.kind === 'backing-off' && work.failure?.reason === 'RestoreFailed'
 }
 
 /** Whether the kubelet's list has the device as healthy: it goes on being offered while its interface is set again. */

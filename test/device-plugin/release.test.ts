@@ -221,3 +221,25 @@ test('a card whose unbind does not return is quarantined until it does; other ca
   await node.cluster.until(() => node.cluster.isReleased('a'))
   assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
 })
+
+test("a card that the kernel's driver does not take back is released without one, so that its ENI is not kept for ever", async (t) => {
+  let hangs = false
+  const hanging = (real: ControlWrites): ControlWrites => ({
+    warmUp: () => real.warmUp(),
+    write: (card, writes) => {
+      if (hangs && writes.some(({ path }) => path.endsWith('drivers_probe')))
+        return Promise.resolve({ kind: 'written' })
+      return real.write(card, writes)
+    },
+  })
+  const node = await startNode(t, { controlWrites: hanging, settleDeadlineMs: 100 })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  hangs = true
+  node.cluster.setClaim('a', undefined)
+  node.cluster.delete('a')
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, null)
+  assert.ok(readFileSync(join(node.root, 'sys/bus/pci/devices', bdf, 'driver_override'), 'utf8').startsWith('\n'))
+})
