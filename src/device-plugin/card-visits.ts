@@ -41,7 +41,7 @@ export function cardsToVisit(facts: VisitFacts): readonly KnownCard[] {
   const places = [...facts.matches.values()].map((match) => match.kind === 'unidentified' && match.pciAddress)
   const isAnyOpen = openAttachments(facts).some(({ status }) => status?.eni?.attached === true)
   return hiddenCards(facts).filter(({ pciAddress, driver, isOpen }) => {
-    if (isKernelDriver(driver) || isOpen || !facts.isFree(pciAddress)) return false
+    if (!mayBeOfOurs(driver) || isOpen || !facts.isFree(pciAddress)) return false
     return places.includes(pciAddress) || (isAnyOpen && facts.unreadable.has(pciAddress))
   })
 }
@@ -117,6 +117,11 @@ export class CardVisits {
       this.#options.log.warn({ pciAddress, driver }, 'card not identified; left alone while anybody may have it')
     }
   }
+}
+
+/** Drivers that NodeENIs can name, or none after a bind that was cut off. Another one is somebody else's doing. */
+function mayBeOfOurs(driver: string | undefined): boolean {
+  return driver === undefined || driver === 'vfio-pci' || driver === 'igb_uio'
 }
 
 function keyOf({ pciAddress, inode }: PciCard): string {

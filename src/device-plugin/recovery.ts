@@ -86,11 +86,13 @@ function isBusAsRecorded(
 
 function isContradicted(
   attachment: ENIAttachment,
-  { pciAddress }: KnownCard,
+  { pciAddress, driver }: KnownCard,
   seen: readonly ENIAttachment[],
   { heldAs }: RecoveryFacts,
 ): boolean {
   if (!isAttached(attachment)) return true
+  const before = attachment.status?.device?.driver
+  if (before !== undefined && before !== driver) return true
   if (seen.some((other) => other !== attachment && placeOf(other) === pciAddress)) return true
   return heldAs(pciAddress).some((resource) => resource !== attachment.spec.resourceName)
 }

@@ -24,9 +24,14 @@ const shown = (pciAddress: string, name: string) =>
   cardAt(pciAddress, { interfaces: [{ name: 'ens9', mac: macOfENI(name) }] })
 
 /** An ENI that EC2 says is attached, and the place at which an earlier life saw its card. */
-function eni(name: string, place: string | undefined, { attached = true, missing = false } = {}) {
+function eni(
+  name: string,
+  place: string | undefined,
+  { attached = true, missing = false, driver }: { attached?: boolean; missing?: boolean; driver?: string } = {},
+) {
   const failure = { reason: 'CardMissing', message: 'gone', terminal: false, time: '2030-01-01T00:00:00Z' }
-  const device = place === undefined ? {} : { device: { pciAddress: place, ...(missing && { failure }) } }
+  const seen = { pciAddress: place, ...(missing && { failure }), ...(driver && { driver }) }
+  const device = place === undefined ? {} : { device: seen }
   const attachment = attachmentOf({ uid: name, ...device })
   return {
     ...attachment,
@@ -110,6 +115,7 @@ suite('a card is not identified', () => {
       { heldAs: () => [resource, 'intel.com/other'] },
     ],
     'while it has no driver': [[bound(six, { driver: undefined })], [eni('a', six)]],
+    'when it has another driver than before': [[bound(six)], [eni('a', six, { driver: 'ena' })]],
   }
   for (const [when, facts] of Object.entries(cases)) {
     test(when, () => {
@@ -148,6 +154,8 @@ suite('a card is looked at closely', () => {
     assert.deepEqual(visits([bound(six, { driver: undefined })], doubtful), [six])
     assert.deepEqual(visits([bound(six)], doubtful, { isFree: () => false }), [])
     assert.deepEqual(visits([bound(six, { isOpen: true })], doubtful), [])
+    // It is in no count whether a process has it open, and it is no driver that we give to a card.
+    assert.deepEqual(visits([bound(six, { driver: 'uio_pci_generic' })], doubtful), [])
   })
 
   test('when the journal has something of it that cannot be read, and an ENI of ours has no card', () => {
