@@ -1,6 +1,6 @@
 // Which alternative name the interface of each kernel-bound ENI of this node gets: interfaceName of its NodeENI, or the name of
-// the NodeENI. Several ENIs that want one name get <name>, <name>-2, <name>-3, in the order of their device indices.
-import type { ENIAttachment } from '../api/eni-attachment.ts'
+// the NodeENI. Several ENIs that want one name get <name>, <name>-2, <name>-3, in the order of their device indices; one that takes the place of an ENI on its way out waits for the name of that one.
+import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
 import { type NodeENI, userspaceDriverOf } from '../api/node-eni.ts'
 
 /** ALTIFNAMSIZ with its terminator (include/uapi/linux/if.h). */
@@ -16,13 +16,16 @@ export function altNames(
   kept: (attachmentUID: string) => string | undefined,
 ): ReadonlyMap<string, string> {
   const names = new Map<string, string>()
+  const leaving = new Set<string>()
   const asking: { readonly uid: string; readonly wanted: string }[] = []
   for (const attachment of attachments.toSorted(byDeviceIndex)) {
     const { uid } = attachment.metadata
     const wanted = wantedName(nodeENIs.get(attachment.spec.nodeENI))
     const has = kept(uid)
-    if (has !== undefined && (wanted === undefined || isOf(has, wanted))) names.set(uid, has)
-    else if (wanted !== undefined) asking.push({ uid, wanted })
+    const keeps = has !== undefined && (wanted === undefined || isOf(has, wanted))
+    if (keeps) names.set(uid, has)
+    if (keeps && isDeleting(attachment)) leaving.add(has)
+    if (!keeps && wanted !== undefined && !isDeleting(attachment)) asking.push({ uid, wanted })
   }
   const taken = new Set(names.values())
   const give = (uid: string, name: string) => {
@@ -34,6 +37,7 @@ export function altNames(
   // Who asks for a name plainly comes before those that would get it with a number.
   const later = asking.filter(({ uid, wanted }) => !give(uid, wanted))
   for (const { uid, wanted } of later) {
+    if (leaving.has(wanted)) continue
     for (let number = 2; number <= attachments.length + 1; number++) if (give(uid, `${wanted}-${number}`)) break
   }
   return names

@@ -33,6 +33,11 @@ const entrySchema = z.object({
 /** Valid for one boot and one appearance of the card: addresses and inodes come back after a reboot or a re-plug. */
 export type JournalEntry = z.output<typeof entrySchema>
 
+/** The card is another driver's than the kernel's own while it is ours. */
+export function isOfUserspace(entry: JournalEntry | undefined): boolean {
+  return entry !== undefined && entry.wantedDriver !== entry.originalDriver
+}
+
 const suffix = '.json'
 
 export class Journal {

@@ -19,6 +19,7 @@ import type { NodeEvents } from './node-events.ts'
 import { deviceKey } from './occupancy.ts'
 import { countPass } from './pass-counts.ts'
 import type { PciCard } from './pci-scan.ts'
+import { isOfUserspace } from './journal.ts'
 import { isOffered, nextStep, type Step } from './plan.ts'
 import { recover } from './recovery.ts'
 import type { Registrations } from './registrations.ts'
@@ -138,7 +139,12 @@ export class Reconciler {
       host: this.#options.host(),
       primary: { mac: this.#options.primaryMac(), addresses: state.node?.addresses ?? [] },
       matches: this.#matches(cards, demand.attachments),
-      altNames: altNames(demand.attachments, demand.nodeENIs, (uid) => journal.ofAttachment(uid)?.link?.altName),
+      altNames: altNames(
+        // One that a userspace driver has keeps it when its NodeENI turns enableDPDK off, and has no interface to be named.
+        demand.attachments.filter(({ metadata }) => !isOfUserspace(journal.ofAttachment(metadata.uid))),
+        demand.nodeENIs,
+        (uid) => journal.ofAttachment(uid)?.link?.altName,
+      ),
     }
     const now = clock.monotonic()
     const plans = demand.attachments

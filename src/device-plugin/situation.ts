@@ -7,7 +7,7 @@ import type { HostNetwork } from './host-network.ts'
 import type { LinkFacts } from './kernel-plan.ts'
 import type { LinkCorrections } from './link-corrections.ts'
 import type { WantedLink } from './link-plan.ts'
-import type { Journal, JournalEntry } from './journal.ts'
+import { isOfUserspace, type Journal, type JournalEntry } from './journal.ts'
 import { type KnownCard, macOf, type Match } from './match.ts'
 import type { LinksView, NodeLinks } from './node-links.ts'
 import type { NodeDemand } from './node-demand.ts'
@@ -132,7 +132,7 @@ function wantedDriver(
   ofNodeENI: 'vfio-pci' | 'igb_uio' | 'kernel' | undefined,
 ): Situation['wanted'] {
   if (entry !== undefined) {
-    return entry.wantedDriver === entry.originalDriver ? 'kernel' : { userspace: entry.wantedDriver }
+    return isOfUserspace(entry) ? { userspace: entry.wantedDriver } : 'kernel'
   }
   if (ofNodeENI === undefined) return 'unknown'
   return ofNodeENI === 'kernel' ? 'kernel' : { userspace: ofNodeENI }

@@ -27,6 +27,13 @@ test('a name that one has stays with it when another goes or comes', () => {
   assert.deepEqual(names([of('b', 'upf', 1)], nodeENIs, { b: 'upf-2' }), { b: 'upf-2' })
 })
 
+test('an ENI that takes the place of one on its way out waits for its name, instead of having a number for good', () => {
+  const nodeENIs = known({ upf: plain })
+  const old = deleting(of('old', 'upf', 1))
+  assert.deepEqual(names([old, of('new', 'upf', 2)], nodeENIs, { old: 'upf' }), { old: 'upf' })
+  assert.deepEqual(names([old, of('new', 'upf', 2)], nodeENIs), { new: 'upf' })
+})
+
 test('a name that the NodeENI does not ask for any more is given up', () => {
   const nodeENIs = known({ upf: { ...plain, interfaceName: 'n3' } })
   assert.deepEqual(names([of('a', 'upf', 1)], nodeENIs, { a: 'n2' }), { a: 'n3' })
@@ -48,6 +55,10 @@ test('there is none for a DPDK card, for a NodeENI that is not known, and for a 
 function of(uid: string, nodeENI: string, deviceIndex: number): ENIAttachment {
   const attachment = attachmentOf({ uid, spec: { nodeENI } })
   return { ...attachment, status: { eni: { ...attachment.status?.eni, deviceIndex } } }
+}
+
+function deleting(attachment: ENIAttachment): ENIAttachment {
+  return { ...attachment, metadata: { ...attachment.metadata, deletionTimestamp: '2030-01-01T00:00:00Z' } }
 }
 
 function known(specs: Readonly<Record<string, object>>): ReadonlyMap<string, NodeENI> {

@@ -229,6 +229,18 @@ test('an interface that sysfs shows and netlink does not is named, with what to 
   assert.match(node.cluster.device('a')?.failure?.message ?? '', /of 0000:00:06.0 is in sysfs.*hostNetwork/)
 })
 
+test('an ENI that DPDK has, of a NodeENI that turns to kernel drivers, does not use up the name of the next', async (t) => {
+  const node = await startedNode(t, {})
+  node.cluster.addNodeENI('upf')
+  await node.acknowledged('a', otherMac, 'pod-1')
+  node.cluster.addNodeENI('upf', plain)
+  node.cluster.addAttachment('b', { mac, spec: { nodeENI: 'upf', resourceName: undefined } })
+  await node.bus.plug({ mac, eniId: 'eni-b', deviceIndex: 2 })
+  await node.cluster.until(() => node.cluster.device('b')?.health === 'Healthy')
+  assert.deepEqual((await linkOf(node)).altNames, ['upf'])
+  assert.equal(node.cluster.device('a')?.driver, 'vfio-pci')
+})
+
 test('a release whose interface netlink does not show any more is tried again with pauses, and says why', async (t) => {
   let isVisible = true
   let looks = 0
