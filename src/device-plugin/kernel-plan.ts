@@ -66,10 +66,16 @@ function linkStep(situation: Situation, card: KnownCard, link: HostLink, ready: 
   return { kind: 'set-link', card, link, changes, record: recordOf(wantedLink, link, record), isCorrection }
 }
 
-/** At its release: the interface as it was before us; undefined when there is nothing to put back, or nothing to put it back on. */
-export function linkRestoreStep({ linkFacts }: Situation, card: KnownCard): Step | undefined {
-  if (card.entry?.link === undefined || linkFacts.kind === 'out-of-sight') return undefined
-  return { kind: 'restore-link', card }
+/**
+ * At its release: the interface as it was before us; undefined when there is nothing to put back, or nothing to put it back on.
+ * Of an ENI with a resource the kubelet has said by then that no pod has it; who has a plain one, only its absence tells.
+ */
+export function linkRestoreStep({ attachment, linkFacts }: Situation, card: KnownCard): Step | undefined {
+  if (card.entry?.link === undefined) return undefined
+  if (linkFacts.kind !== 'out-of-sight') return { kind: 'restore-link', card }
+  if (attachment.spec.resourceName !== undefined) return undefined
+  const message = `the interface of ${card.pciAddress} with MAC ${macOf(attachment)} is in another network namespace, that of a pod as a rule; it is released when it has come back, at the end of that pod`
+  return refuse('InterfaceInUse', message)
 }
 
 /**

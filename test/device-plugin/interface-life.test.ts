@@ -62,6 +62,20 @@ for (const interfaces of ['simulated', 'veth'] as const) {
       assert.deepEqual([released.isUp, released.mtu, released.altNames], [false, 1500, []])
     })
 
+    test('is released when the pod has ended into which a CNI has put its interface, and not before', async (t) => {
+      const node = await started(t)
+      node.cluster.addNodeENI('upf-control', { ...plain, mtu: 1400 })
+      const bdf = await plugged(node, 'a', 'upf-control')
+      node.bus.moveToPod(bdf, 'net1')
+      await node.cluster.until(() => node.cluster.device('a')?.interface === undefined)
+      node.cluster.delete('a')
+      await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+      assert.equal(node.cluster.isReleased('a'), false)
+      node.bus.moveBack(bdf)
+      await node.cluster.until(() => node.cluster.isReleased('a'))
+      assert.equal((await linkOf(node)).mtu, 1500)
+    })
+
     test('is released although its interface has gone', async (t) => {
       const node = await started(t)
       node.cluster.addNodeENI('upf-control', plain)

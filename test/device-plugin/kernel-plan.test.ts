@@ -138,4 +138,11 @@ suite('an interface that we have set up', () => {
     assert.equal(stepWhen(inPod, { kind: 'out-of-sight' }, { attachment }).kind, 'finish')
     assert.equal(stepWhen(ours, linkOf(), { attachment, listed: 'ours' }).kind, 'withdraw')
   })
+
+  test('is not released while a pod has the interface of a plain ENI, which the kubelet knows nothing of', () => {
+    const attachment = attachmentOf({ deleting: true, spec: { resourceName: undefined } })
+    const { reason, message } = failure(inPod, { kind: 'out-of-sight' }, { attachment })
+    assert.equal(reason, 'InterfaceInUse')
+    assert.match(message, /in another network namespace/)
+  })
 })
