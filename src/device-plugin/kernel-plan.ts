@@ -4,6 +4,8 @@ import { useOfLink, type HostLink } from './host-links.ts'
 import { isRecorded, linkChanges, recordOf, type WantedLink } from './link-plan.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { Situation, Step, StepFailure } from './plan.ts'
+import { refusalOfOpenCard } from './refusals.ts'
+import { isKernelDriver } from './userspace-driver.ts'
 
 /** What is known of the card's interface beyond its name. */
 export type LinkFacts =
@@ -20,8 +22,7 @@ export type LinkFacts =
 export function kernelStep(situation: Situation, card: KnownCard, ready: Step): Step {
   const { entry } = card
   if (card.driver === undefined || (entry !== undefined && card.driver !== entry.originalDriver)) {
-    const instead = entry?.originalDriver ?? 'one of the kernel'
-    return refuse('DriverChanged', `${card.pciAddress} has driver ${card.driver ?? 'none'} instead of ${instead}`)
+    return strayStep(situation, card)
   }
   const { linkFacts } = situation
   const isOurs = isSetUp(situation, card)
@@ -43,6 +44,24 @@ export function kernelStep(situation: Situation, card: KnownCard, ready: Step): 
     case 'seen':
       return linkStep(situation, card, linkFacts.link, ready)
   }
+}
+
+/** Somebody has given the card to another driver. One that pods ask for goes back as soon as none can have it. */
+function strayStep({ attachment, listed, occupancy, work }: Situation, card: KnownCard): Step {
+  const { driver, entry, pciAddress } = card
+  const isForPods = attachment.spec.resourceName !== undefined
+  const message = `${pciAddress} has driver ${driver ?? 'none'} instead of ${entry?.originalDriver ?? 'one of the kernel'}`
+  const changed = refuse('DriverChanged', isForPods ? `${message}; it is given back when no pod has it` : message)
+  // Whoever gave a plain one to another driver may want it so.
+  if (entry === undefined || (driver !== undefined && (!isForPods || isKernelDriver(driver)))) {
+    return refuse('DriverChanged', message)
+  }
+  if (listed === 'ours') return { kind: 'leave-list', failure: changed.failure }
+  if (isForPods && occupancy !== 'free') return changed
+  const inUse = refusalOfOpenCard(card)
+  if (inUse !== undefined) return { kind: 'refuse', failure: inUse }
+  if (work.kind !== 'backing-off') return { kind: 'restore', card }
+  return work.failure === undefined ? wait('backing off') : { kind: 'refuse', failure: work.failure }
 }
 
 function linkStep(situation: Situation, card: KnownCard, link: HostLink, ready: Step): Step {
@@ -106,6 +125,6 @@ function wait(why: string): Step {
   return { kind: 'wait', why }
 }
 
-function refuse(reason: StepFailure['reason'], message: string): Step {
+function refuse(reason: StepFailure['reason'], message: string): Step & { readonly kind: 'refuse' } {
   return { kind: 'refuse', failure: { reason, message, terminal: false } }
 }

@@ -64,6 +64,45 @@ for (const driver of ['ena', 'igb_uio']) {
   })
 }
 
+test("a free card that pods ask for with the kernel's driver goes back to it, set up, when somebody has given it to another", async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf', { enableDPDK: false, mtu: 1400 })
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  const told = node.logged('device not usable')
+  await node.giveTo(bdf, 'vfio-pci')
+  await told
+  assert.equal(node.lines('device not usable')[0]?.['reason'], 'DriverChanged')
+  await node.logged('card restored')
+  assert.equal(driverAt(node, bdf), 'ena')
+  const mtu = async () => {
+    const shown = await node.bus.links.show()
+    return shown.kind === 'shown' ? shown.links.find((link) => link.mac === mac)?.mtu : undefined
+  }
+  while ((await mtu()) !== 1400) {
+    await node.passed()
+    await setImmediate()
+  }
+  await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
+  await node.kubelet.effects.until(() => allocatable(node) === 1)
+})
+
+test("a card with the kernel's driver that somebody gives to another while a pod has it goes back when that pod has ended", async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf', { enableDPDK: false })
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  assert.ok((await node.kubelet.admit({ ...pod, resource, count: 1 })).admitted)
+  await node.cluster.until(() => node.cluster.device('a')?.inUseBy !== undefined)
+  await node.giveTo(bdf, 'vfio-pci')
+  await node.cluster.until(() => failure(node) === 'DriverChanged')
+  await node.passed()
+  assert.equal(driverAt(node, bdf), 'vfio-pci')
+  node.kubelet.endPod(pod)
+  await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
+  assert.equal(driverAt(node, bdf), 'ena')
+})
+
 test('a card that somebody takes from its driver while a pod has it is bound again when that pod has ended', async (t) => {
   const { node, bdf } = await nodeWithDevice(t)
   assert.ok((await node.kubelet.admit({ ...pod, resource, count: 1 })).admitted)
