@@ -268,6 +268,10 @@ function releaseStep(situation: Situation): Step {
   if (isLeftWithoutDriver(situation) && match.kind === 'found') return { kind: 'finish', card: match.card }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
+  // Its card may still be with a userspace driver, and which one it is nobody can tell.
+  if (match.kind === 'ambiguous' && situation.isJournaled) {
+    return refuse('AmbiguousMAC', ambiguity(attachment, match.pciAddresses))
+  }
   if (match.kind !== 'found' || match.card.entry === undefined) return { kind: 'finish' }
   if (isKernelDriver(match.card.driver)) {
     const finish: Step =

@@ -273,6 +273,13 @@ suite('a release', () => {
     assert.deepEqual(finish, { kind: 'finish', card: restored })
   })
 
+  test('is not at its end while two ENIAttachments name its MAC and it may still be bound', () => {
+    const attachment = attachmentOf({ deleting: true })
+    const match = { kind: 'ambiguous', pciAddresses: [bound.pciAddress] } as const
+    assert.equal(failureWhen({ attachment, match, isJournaled: true }).reason, 'AmbiguousMAC')
+    assert.equal(stepWhen({ attachment, match }).kind, 'finish')
+  })
+
   test('promises the device to nobody any more when its card is not as it should be', () => {
     const vanished = { kind: 'absent' } as const
     assert.equal(stepWhen({ ...ours, match: vanished, listed: 'ours' }).kind, 'leave-list')
