@@ -58,8 +58,8 @@ function strayStep({ attachment, listed, occupancy, work }: Situation, card: Kno
   }
   if (listed === 'ours') return { kind: 'leave-list', failure: changed.failure }
   if (isForPods && occupancy !== 'free') return changed
-  const inUse = refusalOfOpenCard(card)
-  if (inUse !== undefined) return { kind: 'refuse', failure: inUse }
+  const refusal = refusalOfOpenCard(card)
+  if (refusal !== undefined) return { kind: 'refuse', failure: refusal }
   if (work.kind !== 'backing-off') return { kind: 'restore', card }
   return work.failure === undefined ? wait('backing off') : { kind: 'refuse', failure: work.failure }
 }

@@ -13,7 +13,8 @@ export interface PciCard {
   readonly driver: string | undefined
   /**
    * A process has the card open. vfio-pci enables a card only while one has (vfio_pci_core_enable), so its count tells; of any other
-   * driver it tells nothing.
+   * driver it tells nothing. An unbind that waits for that process has taken the driver's link away already (__device_release_driver),
+   * and the count is there still.
    */
   readonly isOpen: boolean
   /** Empty while a userspace driver has the card, or when its interface is in another network namespace. */
@@ -96,7 +97,7 @@ export class PciScanner {
       pciAddress,
       ...fixed,
       driver,
-      isOpen: driver === 'vfio-pci' && isEnabled(directory),
+      isOpen: (driver === 'vfio-pci' || driver === undefined) && isEnabled(directory),
       interfaces: interfacesOf(directory),
       iommuGroup,
       groupMates: iommuGroup === undefined ? [] : this.#groupMates(pciAddress, directory),

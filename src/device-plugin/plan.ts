@@ -289,7 +289,7 @@ function releaseStep(situation: Situation): Step {
  * be detached; an ENI that waited for such a card would stay for as long as its instance.
  */
 function isLeftWithoutDriver({ match, work }: Situation): boolean {
-  if (match.kind !== 'found' || match.card.driver !== undefined) return false
+  if (match.kind !== 'found' || match.card.driver !== undefined || match.card.isOpen) return false
   return work.kind === 'backing-off' && work.failure?.reason === 'RestoreFailed'
 }
 

@@ -112,6 +112,7 @@ test('a card is open while vfio-pci has it enabled; what another driver enables 
   writeFileSync(join(card, 'enable'), '1\n')
   assert.equal(scannerOf(sys).scan()[0]?.isOpen, true)
   rmSync(join(card, 'driver'))
+  assert.equal(scannerOf(sys).scan()[0]?.isOpen, true, 'while its unbind waits for the process')
   symlinkSync('../../drivers/ena', join(card, 'driver'))
   assert.equal(scannerOf(sys).scan()[0]?.isOpen, false)
 })

@@ -243,3 +243,21 @@ test("a card that the kernel's driver does not take back is released without one
   assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, null)
   assert.ok(readFileSync(join(node.root, 'sys/bus/pci/devices', bdf, 'driver_override'), 'utf8').startsWith('\n'))
 })
+
+test('a card whose unbind by hand waits for a process is not touched at its release before that process ends', async (t) => {
+  const node = await startNode(t)
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  const bdf = await node.acknowledged('a', mac, 'pod-1')
+  node.bus.hold(bdf)
+  const waits = once(node.bus.effects, 'waiting')
+  writeFileSync(join(node.root, 'sys/bus/pci/drivers/vfio-pci/unbind'), bdf)
+  await waits
+  node.cluster.setClaim('a', undefined)
+  node.cluster.delete('a')
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'CardInUse')
+  assert.equal(node.cluster.isReleased('a'), false)
+  node.bus.release(bdf)
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
+})
