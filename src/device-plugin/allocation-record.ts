@@ -25,6 +25,7 @@ export class AllocationRecords {
   readonly #log: Log
   readonly #records = new Map<DeviceKey, AllocationRecord>()
   #failing = false
+  #lastChange: Promise<unknown> = Promise.resolve()
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -56,8 +57,11 @@ export class AllocationRecords {
   }
 
   /** Resolves when it is on disk. */
-  async write(resource: string, deviceID: string, nodes: readonly DeviceNode[]): Promise<void> {
-    const record = { resource, deviceID, nodes: [...nodes] }
+  write(resource: string, deviceID: string, nodes: readonly DeviceNode[]): Promise<void> {
+    return this.#inOrder(() => this.#write({ resource, deviceID, nodes: [...nodes] }))
+  }
+
+  async #write(record: AllocationRecord): Promise<void> {
     const path = join(this.#directory, fileName(record))
     const unfinished = `${path}.new`
     const file = await open(unfinished, 'w', 0o600)
@@ -69,21 +73,32 @@ export class AllocationRecords {
     }
     await rename(unfinished, path)
     await this.#syncDirectory()
-    this.#records.set(deviceKey(resource, deviceID), record)
+    this.#records.set(deviceKey(record.resource, record.deviceID), record)
   }
 
   /** Never rejects: what stays is tried again at the next call. One that stays too long is replaced at the next Allocate. */
   async removeFree(isFree: (key: DeviceKey) => boolean): Promise<void> {
+    const free = [...this.#records].filter(([key]) => isFree(key))
     try {
-      for (const [key, record] of [...this.#records].filter(([each]) => isFree(each))) {
-        await rm(join(this.#directory, fileName(record)), { force: true })
-        if (this.#records.get(key) === record) this.#records.delete(key)
-      }
+      await this.#inOrder(async () => {
+        for (const [key, record] of free) {
+          // The next pod's record may have taken its place.
+          if (this.#records.get(key) !== record) continue
+          await rm(join(this.#directory, fileName(record)), { force: true })
+          this.#records.delete(key)
+        }
+      })
       this.#failing = false
     } catch (error) {
       if (!this.#failing) this.#log.error({ err: error }, 'allocation record not removed, trying again')
       this.#failing = true
     }
+  }
+
+  #inOrder(change: () => Promise<void>): Promise<void> {
+    const mine = this.#lastChange.then(change)
+    this.#lastChange = mine.catch(() => undefined)
+    return mine
   }
 
   /** A rename is on disk only when its directory is (fsync(2)). */

@@ -21,9 +21,10 @@ function deviceInfoText(pciAddress: string): string {
 export class DeviceInfoFiles {
   readonly #directory: string
   readonly #log: Log
-  /** File names by device. */
-  readonly #files = new Map<DeviceKey, string>()
+  /** By device; another object for each write. */
+  readonly #files = new Map<DeviceKey, { readonly name: string }>()
   #failing = false
+  #lastChange: Promise<unknown> = Promise.resolve()
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -37,21 +38,23 @@ export class DeviceInfoFiles {
       for (const name of names) {
         const deviceID = /([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])-device\.json$/.exec(name)?.[1]
         if (deviceID === undefined || name !== deviceInfoFileName(resource, deviceID)) continue
-        this.#files.set(deviceKey(resource, deviceID), name)
+        this.#files.set(deviceKey(resource, deviceID), { name })
       }
     }
   }
 
   /** Replaces what is there, which only its owner's client cannot (it creates with O_EXCL, pkg/utils/cniconfig.go). */
-  async write(resource: string, deviceID: string): Promise<void> {
+  write(resource: string, deviceID: string): Promise<void> {
     const name = deviceInfoFileName(resource, deviceID)
     const unfinished = join(this.#directory, `.${name}.new`)
-    await mkdir(this.#directory, { recursive: true, mode: 0o755 })
-    await rm(unfinished, { force: true })
-    await writeFile(unfinished, deviceInfoText(deviceID), { mode })
-    await chmod(unfinished, mode)
-    await rename(unfinished, join(this.#directory, name))
-    this.#files.set(deviceKey(resource, deviceID), name)
+    return this.#inOrder(async () => {
+      await mkdir(this.#directory, { recursive: true, mode: 0o755 })
+      await rm(unfinished, { force: true })
+      await writeFile(unfinished, deviceInfoText(deviceID), { mode })
+      await chmod(unfinished, mode)
+      await rename(unfinished, join(this.#directory, name))
+      this.#files.set(deviceKey(resource, deviceID), { name })
+    })
   }
 
   /**
@@ -59,18 +62,26 @@ export class DeviceInfoFiles {
    * would lose theirs at each upgrade. Never rejects: what stays is tried again at the next call.
    */
   async removeFree(isFree: (key: DeviceKey) => boolean): Promise<void> {
+    const free = [...this.#files].filter(([key]) => isFree(key))
     try {
-      for (const [key, name] of [...this.#files].filter(([each]) => isFree(each))) {
-        this.#files.delete(key)
-        await rm(join(this.#directory, name), { force: true }).catch((error: unknown) => {
-          this.#files.set(key, name)
-          throw error
-        })
-      }
+      await this.#inOrder(async () => {
+        for (const [key, file] of free) {
+          // The next pod's file may have taken its place.
+          if (this.#files.get(key) !== file) continue
+          await rm(join(this.#directory, file.name), { force: true })
+          this.#files.delete(key)
+        }
+      })
       this.#failing = false
     } catch (error) {
       if (!this.#failing) this.#log.error({ err: error }, 'device-info file not removed, trying again')
       this.#failing = true
     }
+  }
+
+  #inOrder(change: () => Promise<void>): Promise<void> {
+    const mine = this.#lastChange.then(change)
+    this.#lastChange = mine.catch(() => undefined)
+    return mine
   }
 }
