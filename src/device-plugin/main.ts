@@ -85,7 +85,8 @@ await runProgram(programLog, async (signal) => {
   // An empty list is no change, and yet the last thing to be waited for.
   void Promise.all(caches.map(({ synced }) => synced)).then(() => plugin.poke())
 
-  const hostDirs = [settings.devicePluginsDir, dirname(settings.podResourcesSocket), settings.cdiDir]
+  const kubeletDirs = [settings.devicePluginsDir, dirname(settings.podResourcesSocket)]
+  const hostDirs = [...kubeletDirs, settings.cdiDir, settings.deviceInfoDir, stateDir]
   await runTogether(signal, [
     (stop) => watchForDeadMounts(hostDirs, stop),
     (stop) => metadata.run(stop),
