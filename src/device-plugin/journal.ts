@@ -39,6 +39,8 @@ export function isOfUserspace(entry: JournalEntry | undefined): boolean {
 }
 
 const suffix = '.json'
+/** Of a file whose writing was cut off. */
+const unfinishedEnd = '.new'
 
 export class Journal {
   readonly bootID: string
@@ -58,10 +60,9 @@ export class Journal {
   async load(): Promise<void> {
     await mkdir(this.#directory, { recursive: true, mode: 0o700 })
     for (const name of await readdir(this.#directory)) {
-      if (!name.endsWith(suffix)) {
-        await rm(join(this.#directory, name), { force: true })
-        continue
-      }
+      if (name.endsWith(`${suffix}${unfinishedEnd}`)) await rm(join(this.#directory, name), { force: true })
+      // What is not ours, such as lost+found, is left as it is.
+      if (!name.endsWith(suffix)) continue
       const entry = await readEntry(join(this.#directory, name))
       if (entry instanceof Error) {
         this.#unreadable.add(name.slice(0, -suffix.length))
@@ -134,7 +135,7 @@ export class Journal {
   }
 
   async #replace(path: string, text: string): Promise<void> {
-    const unfinished = `${path}.new`
+    const unfinished = `${path}${unfinishedEnd}`
     const file = await open(unfinished, 'w', 0o600)
     try {
       await file.writeFile(text)

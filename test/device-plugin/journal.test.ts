@@ -129,6 +129,16 @@ test('to forget an attachment leaves the entry that another has written for the 
   assert.deepEqual((await reopened(directory)).entries(), [{ ...entry, attachmentUID: 'new' }])
 })
 
+test('what is not of the journal is left as it is, such as lost+found where the directory is a disk of its own', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'journal-'))
+  t.after(() => rmSync(directory, { recursive: true, force: true }))
+  mkdirSync(join(directory, 'lost+found'))
+  const journal = new Journal(directory, bootID, silent)
+  await journal.load()
+  assert.deepEqual(readdirSync(directory), ['lost+found'])
+  assert.equal(journal.unreadable.size, 0)
+})
+
 test('a file that the disk does not give is named and left out; the start goes on with the others', async (t) => {
   const directory = scratch(t)
   const [entry] = fc.sample(entries, { numRuns: 1, seed: 13 }) as [JournalEntry]
