@@ -11,7 +11,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { createSecureContext } from 'node:tls'
 
 import type { Clock } from '../process/clock.ts'
-import { ExecCredential } from './exec-credential.ts'
+import { ExecCredential, type ExecStatus } from './exec-credential.ts'
 import type { ClusterAccess, Environment } from './kubeconfig.ts'
 import { MaterialReader } from './material-reader.ts'
 
@@ -61,8 +61,9 @@ export class Connections {
   /** Resolves when the head of the answer has come. */
   async send(kind: 'request' | 'watch', sent: Sent): Promise<IncomingMessage> {
     const { server } = this.#access
-    const { requests, watches } = await this.#agentsNow()
-    const headers = { ...sent.headers, ...(await this.#authorization()) }
+    const exec = await this.#exec?.get()
+    const { requests, watches } = await this.#agentsNow(exec)
+    const headers = { ...sent.headers, ...(await this.#authorization(exec)) }
     const options = {
       agent: kind === 'watch' ? watches : requests,
       method: sent.method,
@@ -73,18 +74,18 @@ export class Connections {
     const request = (url.protocol === 'http:' ? httpRequest : httpsRequest)(url, options)
     const response = await answerTo(request, sent)
     // Whatever was replaced or has ended early is read anew for the next request.
-    if (response.statusCode === 401) this.#forgetIdentity()
+    if (response.statusCode === 401) this.#forgetIdentity(exec)
     return response
   }
 
-  #forgetIdentity(): void {
+  #forgetIdentity(exec: ExecStatus | undefined): void {
     for (const reader of [this.#token, this.#authority, this.#certificate, this.#key]) reader.forget()
-    this.#exec?.forget()
+    if (exec !== undefined) this.#exec?.forget(exec)
   }
 
-  async #authorization(): Promise<Readonly<Record<string, string>>> {
+  async #authorization(exec: ExecStatus | undefined): Promise<Readonly<Record<string, string>>> {
     const { basic, impersonate } = this.#access
-    const token = (await this.#exec?.get())?.token ?? (await this.#token.read())
+    const token = exec?.token ?? (await this.#token.read())
     return {
       ...(impersonate !== undefined && { 'Impersonate-User': impersonate }),
       ...(basic && { Authorization: `Basic ${Buffer.from(`${basic.username}:${basic.password}`).toString('base64')}` }),
@@ -92,22 +93,21 @@ export class Connections {
     }
   }
 
-  async #agentsNow(): Promise<Agents> {
-    const exec = await this.#exec?.get()
+  async #agentsNow(exec: ExecStatus | undefined): Promise<Agents> {
     const identity = {
       authority: await this.#authority.read(),
       certificate: exec?.clientCertificateData ?? (await this.#certificate.read()),
       key: exec?.clientKeyData ?? (await this.#key.read()),
     }
     if (this.#agents !== undefined && isSame(this.#agents.identity, identity)) return this.#agents
-    const agents = this.#newAgents(identity)
+    const agents = this.#newAgents(identity, exec)
     // What goes on over the old connections ends by itself.
     if (this.#agents !== undefined) closeIdle(this.#agents.requests)
     this.#agents = agents
     return agents
   }
 
-  #newAgents(identity: Identity): Agents {
+  #newAgents(identity: Identity, exec: ExecStatus | undefined): Agents {
     try {
       return {
         identity,
@@ -116,7 +116,7 @@ export class Connections {
       }
     } catch (error) {
       // Of a certificate and its key one may have been replaced just before the other.
-      this.#forgetIdentity()
+      this.#forgetIdentity(exec)
       throw error
     }
   }

@@ -32,6 +32,7 @@ export class ExecCredential {
   readonly #clock: Pick<Clock, 'now'>
   /** One run serves all who wait for it. */
   #current: Promise<ExecStatus> | undefined
+  #given: ExecStatus | undefined
   #endsAt = Infinity
 
   constructor(plugin: ExecPlugin, env: Environment, clock: Pick<Clock, 'now'>) {
@@ -41,26 +42,32 @@ export class ExecCredential {
   }
 
   async get(): Promise<ExecStatus> {
-    if (this.#clock.now() >= this.#endsAt - spareMs) this.forget()
+    if (this.#clock.now() >= this.#endsAt - spareMs) this.#drop()
     this.#current ??= this.#run()
     return this.#current
   }
 
-  /** Run the command again next time: what it gave was refused. */
-  forget(): void {
+  /** Run the command again next time, unless it was since: of many requests that are refused at once the first is enough. */
+  forget(refused: ExecStatus): void {
+    if (refused === this.#given) this.#drop()
+  }
+
+  #drop(): void {
     this.#current = undefined
+    this.#given = undefined
     this.#endsAt = Infinity
   }
 
   #run(): Promise<ExecStatus> {
     const running = runPlugin(this.#plugin, this.#env)
     running.then(
-      ({ expirationTimestamp }) => {
-        if (this.#current === running && expirationTimestamp !== undefined)
-          this.#endsAt = Date.parse(expirationTimestamp)
+      (given) => {
+        if (this.#current !== running) return
+        this.#given = given
+        if (given.expirationTimestamp !== undefined) this.#endsAt = Date.parse(given.expirationTimestamp)
       },
       () => {
-        if (this.#current === running) this.forget()
+        if (this.#current === running) this.#drop()
       },
     )
     return running

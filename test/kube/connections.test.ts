@@ -297,6 +297,32 @@ test('a credential command is run once for all who wait, and again when its toke
   assert.deepEqual([seen.at(-1)?.authorization, runs()], ['Bearer three', 3])
 })
 
+test('many requests that are refused one after the other run a credential command once', async (t) => {
+  const held: (() => void)[] = []
+  const full = Promise.withResolvers<void>()
+  const { connect: open, directory } = await scene(t, (_url, { headers }, response) => {
+    if (headers.authorization === 'Bearer good') return sendJson(response, 200, {})
+    held.push(() => sendJson(response, 401, {}))
+    if (held.length === 10) full.resolve()
+  })
+  const { file, runs, says } = command(directory)
+  const client = open({ user: execUser(file) })
+  says({ token: 'bad' })
+  const waiting = new Set<Promise<number | undefined>>()
+  for (let request = 0; request < 10; request++) {
+    const refused = get(client, t.signal).finally(() => waiting.delete(refused))
+    waiting.add(refused)
+  }
+  await full.promise
+  says({ token: 'good' })
+  for (const release of held) {
+    release()
+    assert.equal(await Promise.race(waiting), 401)
+    assert.equal(await get(client, t.signal), 200)
+  }
+  assert.equal(runs(), 2)
+})
+
 test('a credential command may give a certificate', async (t) => {
   const { connect: open, front, directory } = await scene(t)
   const { file, says } = command(directory)
