@@ -8,7 +8,7 @@ import { acknowledgement, deviceStatus } from './device-status.ts'
 import type { KubeletView } from './kubelet-view.ts'
 import { macOf } from './match.ts'
 import type { Occupancy } from './occupancy.ts'
-import type { Step, StepFailure } from './plan.ts'
+import type { Step, StepFailure } from './step.ts'
 import { interfaceNameOf, type PlacedSituation } from './situation.ts'
 
 const freshMs = 1_000

@@ -12,7 +12,7 @@ import type { Journal } from './journal.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
 import type { PciCard } from './pci-scan.ts'
-import type { StepFailure } from './plan.ts'
+import type { StepFailure } from './step.ts'
 import { cardInUse } from './refusals.ts'
 import type { SignsOfUse } from './signs-of-use.ts'
 

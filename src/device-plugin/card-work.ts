@@ -2,7 +2,7 @@
 // sysfs write does not return. Other attachments go on meanwhile.
 import type { Log } from '../process/log.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
-import type { StepFailure, WorkState } from './plan.ts'
+import type { StepFailure, WorkState } from './step.ts'
 
 export type WorkOutcome =
   | { readonly kind: 'done' }

@@ -2,7 +2,7 @@
 import type { DeviceStatus } from '../api/eni-attachment.ts'
 import type { Holder } from './occupancy.ts'
 import type { PciCard } from './pci-scan.ts'
-import type { StepFailure } from './plan.ts'
+import type { StepFailure } from './step.ts'
 
 export interface DeviceFacts {
   readonly card: PciCard | undefined

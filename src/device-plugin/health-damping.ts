@@ -1,7 +1,7 @@
 // Keeps a device whose facts flap from going in and out of the kubelet's healthy set at each of them. It turns Unhealthy at once:
 // that is safe for pods to come, and those that run do not notice. It is Healthy again at once too, the first time; from the second
 // time within a minute on only after all has been good for a while, each time for twice as long.
-import type { Step } from './plan.ts'
+import type { Step } from './step.ts'
 
 /** What goes bad again so soon after the last time flaps. */
 const flapWithinMs = 60_000

@@ -3,7 +3,8 @@
 import { useOfLink, type HostLink } from './host-links.ts'
 import { isRecorded, linkChanges, recordOf, type WantedLink } from './link-plan.ts'
 import { type KnownCard, macOf } from './match.ts'
-import type { Situation, Step, StepFailure } from './plan.ts'
+import type { Situation } from './plan.ts'
+import type { Step, StepFailure } from './step.ts'
 import { refusalOfOpenCard } from './refusals.ts'
 import { isKernelDriver } from './userspace-driver.ts'
 

@@ -10,7 +10,7 @@ import { restoration } from './link-plan.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
 import type { NodeLinks } from './node-links.ts'
-import type { Step, StepFailure } from './plan.ts'
+import type { Step, StepFailure } from './step.ts'
 
 export interface LinkStepsOptions {
   readonly journal: Journal

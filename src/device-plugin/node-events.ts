@@ -3,7 +3,7 @@
 import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { EventRecorder } from '../kube/event-recorder.ts'
 import type { DeviceKey } from './occupancy.ts'
-import type { StepFailure } from './plan.ts'
+import type { StepFailure } from './step.ts'
 import type { Plan } from './situation.ts'
 
 export class NodeEvents {

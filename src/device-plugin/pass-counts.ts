@@ -2,7 +2,7 @@
 import type { CardWork } from './card-work.ts'
 import type { DeviceLists } from './device-lists.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
-import type { Step } from './plan.ts'
+import type { Step } from './step.ts'
 import type { Plan } from './situation.ts'
 
 export function countPass(

@@ -1,55 +1,15 @@
 // The next step for one ENIAttachment of this node, decided from facts alone. reconciler.ts gathers the facts and takes the step.
 import { type ENIAttachment, isDeleting } from '../api/eni-attachment.ts'
 import { deviceFinalizer } from '../api/names.ts'
-import type { HostLink, LinkChange } from './host-links.ts'
 import type { HostNetwork } from './host-network.ts'
 import { kernelStep, type LinkFacts, linkRestoreStep } from './kernel-plan.ts'
-import type { LinkRecord, WantedLink } from './link-plan.ts'
+import type { WantedLink } from './link-plan.ts'
 import type { KnownCard, Match } from './match.ts'
 import { macOf } from './match.ts'
 import type { GroupMate } from './pci-scan.ts'
 import { refusalBesideOurOwn, refusalOfGroup, refusalOfOpenCard, refusalOfPrimary, refusalToTake } from './refusals.ts'
+import type { Step, StepFailure, WorkState } from './step.ts'
 import { hasDeviceNode, isKernelDriver } from './userspace-driver.ts'
-
-export interface StepFailure {
-  readonly reason:
-    | 'AmbiguousMAC'
-    | 'CardNotIdentified'
-    | 'PCIAddressMismatch'
-    | 'InterfaceInUse'
-    | 'HostLinksUnknown'
-    | 'DeviceNotAllowed'
-    | 'GroupInUse'
-    | 'CardInUse'
-    | 'DriverMissing'
-    | 'DriverChanged'
-    | 'DeviceNodeMissing'
-    | 'CardMissing'
-    | 'ForgottenByKubelet'
-    | 'ENIDetached'
-    | 'Flapping'
-    | 'BindFailed'
-    | 'RestoreFailed'
-    | 'SysfsStuck'
-    | 'JournalFailed'
-    | 'SpecNotWritten'
-    | 'InterfaceNotSet'
-    | 'InterfaceNameTaken'
-    | 'MTUTooLarge'
-    | 'ResourceNotServed'
-  readonly message: string
-  /** Ends this attachment: its claim is freed and the pod goes elsewhere. */
-  readonly terminal: boolean
-  readonly observedGeneration?: number
-}
-
-/** What is under way, or was last tried, for this attachment. */
-export type WorkState =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'running' }
-  | { readonly kind: 'backing-off'; readonly failure: StepFailure | undefined }
-  /** A sysfs write does not return; the card is left alone until it does. */
-  | { readonly kind: 'stuck'; readonly failure: StepFailure }
 
 /** What tells the node's primary interface, besides its routes. */
 export interface PrimaryInterface {
@@ -94,38 +54,6 @@ export interface Situation {
   readonly isDescribed: boolean
   readonly work: WorkState
 }
-
-export type Step =
-  /** The card is not there (yet). */
-  | { readonly kind: 'await-card' }
-  | { readonly kind: 'wait'; readonly why: string }
-  | { readonly kind: 'refuse'; readonly failure: StepFailure }
-  /** Note the card's identity, and how its interface is, before a pod can take it out of our sight; then set it up. */
-  | {
-      readonly kind: 'set-link'
-      readonly card: KnownCard
-      readonly link: HostLink
-      readonly changes: readonly LinkChange[]
-      readonly record: LinkRecord
-      /** It was set up before, and others have changed it. */
-      readonly isCorrection: boolean
-    }
-  /** Note the identity of a card whose journal entry was lost. */
-  | { readonly kind: 'adopt'; readonly card: KnownCard; readonly kernelDriver: string | undefined }
-  | { readonly kind: 'bind'; readonly card: KnownCard; readonly driver: string }
-  /** Tell the container runtime which nodes the device has. */
-  | { readonly kind: 'describe'; readonly card: KnownCard }
-  /** The card is as it should be; with a resource it is in the kubelet's list. */
-  | { readonly kind: 'offer'; readonly card: KnownCard }
-  /** Being released: Unhealthy for the kubelet, and yet as good as before for a pod that was promised it just before. */
-  | { readonly kind: 'withdraw' }
-  /** Out of the kubelet's list, as soon as that is safe. */
-  | { readonly kind: 'leave-list'; readonly failure?: StepFailure }
-  | { readonly kind: 'restore'; readonly card: KnownCard }
-  | { readonly kind: 'restore-link'; readonly card: KnownCard }
-  /** Nothing of ours is left on the node, but perhaps an override of a bind that was cut off: end the finalizer. */
-  | { readonly kind: 'finish'; readonly card?: KnownCard }
-  | { readonly kind: 'finished' }
 
 export function nextStep(situation: Situation): Step {
   return isDeleting(situation.attachment) ? releaseStep(situation) : useStep(situation)

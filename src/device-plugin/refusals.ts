@@ -1,7 +1,8 @@
 // Why a card must not be taken from whoever has it: the node itself, somebody else in its IOMMU group, or a process that has it
 // open. What is refused here is left untouched and asked again at each pass.
 import type { KnownCard } from './match.ts'
-import type { Situation, StepFailure } from './plan.ts'
+import type { Situation } from './plan.ts'
+import type { StepFailure } from './step.ts'
 
 export function refusalToTake(situation: Situation, card: KnownCard): StepFailure | undefined {
   const inUse = useByHost(situation, card)

@@ -13,7 +13,8 @@ import type { LinksView, NodeLinks } from './node-links.ts'
 import type { NodeDemand } from './node-demand.ts'
 import { deviceKey, type Occupancy } from './occupancy.ts'
 import type { GroupMate, PciCard } from './pci-scan.ts'
-import type { PrimaryInterface, Situation, Step } from './plan.ts'
+import type { PrimaryInterface, Situation } from './plan.ts'
+import type { Step } from './step.ts'
 import type { ResourceCheck } from './resource-name.ts'
 
 /** What one pass has found on the node and in the cluster. */

@@ -6,7 +6,7 @@ import type { DeviceLists, OfferedDevice } from './device-lists.ts'
 import type { LinkCorrections } from './link-corrections.ts'
 import type { LinkSteps } from './link-steps.ts'
 import type { KnownCard } from './match.ts'
-import type { Step } from './plan.ts'
+import type { Step } from './step.ts'
 import type { PlacedSituation, Plan } from './situation.ts'
 import type { StatusWriter } from './status-writer.ts'
 

@@ -5,7 +5,7 @@ import { suite, test } from 'node:test'
 import type { DeviceStatus } from '../../src/api/eni-attachment.ts'
 import { type ReportInput, reportOn } from '../../src/device-plugin/attachment-report.ts'
 import { deviceKey, Occupancy } from '../../src/device-plugin/occupancy.ts'
-import type { Step } from '../../src/device-plugin/plan.ts'
+import type { Step } from '../../src/device-plugin/step.ts'
 import { attachmentOf, cardAt } from './cards.ts'
 import { resource } from './cluster-in-memory.ts'
 

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 
 import { CardWork, type WorkOutcome } from '../../src/device-plugin/card-work.ts'
-import type { StepFailure } from '../../src/device-plugin/plan.ts'
+import type { StepFailure } from '../../src/device-plugin/step.ts'
 import { HandClock } from './hand-clock.ts'
 
 const failure: StepFailure = { reason: 'BindFailed', message: 'refused', terminal: false }

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import * as fc from 'fast-check'
 
 import { HealthDamping } from '../../src/device-plugin/health-damping.ts'
-import type { Step } from '../../src/device-plugin/plan.ts'
+import type { Step } from '../../src/device-plugin/step.ts'
 import { cardAt } from './cards.ts'
 
 const good: Step = { kind: 'offer', card: cardAt('0000:00:06.0', { driver: 'vfio-pci' }) }

@@ -17,7 +17,7 @@ function rowsBelow(heading: string): readonly string[] {
 /** A type has no values at run time, so its text is read. */
 function reasons(): readonly string[] {
   const [, union = ''] =
-    /interface StepFailure \{\s+readonly reason:([^]*?)readonly message/.exec(read('src/device-plugin/plan.ts')) ?? []
+    /interface StepFailure \{\s+readonly reason:([^]*?)readonly message/.exec(read('src/device-plugin/step.ts')) ?? []
   return Array.from(union.matchAll(/'(\w+)'/g), ([, reason = '']) => reason).sort()
 }
 
@@ -25,7 +25,7 @@ test('every reason of a failure is explained', () => {
   assert.ok(reasons().length > 10)
   const rows = rowsBelow('Failures')
   const missing = reasons().filter((reason) => !rows.includes(reason))
-  assert.deepEqual(missing, [], 'a reason of plan.ts needs a row in docs/device-plugin.md')
+  assert.deepEqual(missing, [], 'a reason of step.ts needs a row in docs/device-plugin.md')
 })
 
 test('every other event on the Node is named', () => {

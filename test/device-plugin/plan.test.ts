@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 
-import { nextStep, type Situation, type StepFailure } from '../../src/device-plugin/plan.ts'
+import { nextStep, type Situation } from '../../src/device-plugin/plan.ts'
+import type { StepFailure } from '../../src/device-plugin/step.ts'
 import { attachmentOf, cardAt, entryFor, linkOf, mac } from './cards.ts'
 
 const bare = cardAt('0000:00:06.0', { interfaces: [{ name: 'ens6', mac }] })
