@@ -75,6 +75,9 @@ export interface DevicePluginOptions {
   readonly settleDeadlineMs?: number
 }
 
+/** What loads modules on a node may start after us, and pull its image first. */
+const driverComesMs = 3 * 60_000
+
 export class DevicePlugin {
   readonly #waker = new LoopWaker()
   readonly #metrics = new DevicePluginMetrics()
@@ -132,6 +135,7 @@ export class DevicePlugin {
       poke()
     }
     const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook })
+    const startedAt = clock.monotonic()
     const scanner = new PciScanner(settings.sys, settings.dev)
     const binding = new DriverBinding({
       ...options,
@@ -177,6 +181,7 @@ export class DevicePlugin {
       primaryMac: options.primaryMac,
       host: () => readHostNetwork(settings.proc),
       hasDriver: (driver) => binding.hasDriver(driver),
+      mayDriverCome: () => clock.monotonic() - startedAt < driverComesMs,
       allowedDevices: settings.allowedDevices,
       visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
       resourceProblem,

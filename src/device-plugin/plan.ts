@@ -24,7 +24,8 @@ export interface Situation {
   readonly match: Match
   /** Driver that the card is to have: a userspace driver, the kernel's own, or not known while the NodeENI is not. */
   readonly wanted: { readonly userspace: string } | 'kernel' | 'unknown'
-  readonly driverExists: boolean
+  /** Of the driver that is wanted; `awaited`: the node may still be loading it. */
+  readonly driver: 'there' | 'awaited' | 'missing'
   /** NodeENI's dpdkPCIAddress. */
   readonly expectedAddress: string | undefined
   /** Of the NodeENI; undefined while that is not known. */
@@ -121,8 +122,9 @@ function userspaceStep(situation: Situation, card: KnownCard, driver: string): S
   if (situation.listed === 'ours') return { kind: 'leave-list', failure: driverChanged(card, driver) }
   const refusal = refusalToTake(situation, card)
   if (refusal !== undefined) return { kind: 'refuse', failure: refusal }
-  if (!situation.driverExists) {
+  if (situation.driver !== 'there') {
     const message = `the kernel has no driver ${driver}; load its module on the node`
+    if (situation.driver === 'awaited') return refuse('DriverMissing', message)
     return refuseForGood(situation, 'DriverMissing', message)
   }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }

@@ -36,6 +36,8 @@ export interface Knowledge {
   readonly links: Pick<NodeLinks, 'view'>
   readonly corrections: LinkCorrections
   readonly hasDriver: (driver: string) => boolean
+  /** A driver that is not there may come soon: this process, and with it perhaps the node, has just started. */
+  readonly mayDriverCome: () => boolean
   /** Vendor and device, as "1d0f:ec20". */
   readonly allowedDevices: ReadonlySet<string>
   readonly resourceProblem: ResourceCheck
@@ -71,7 +73,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     attachment,
     match,
     wanted,
-    driverExists: typeof wanted === 'string' || knowledge.hasDriver(wanted.userspace),
+    driver: driverFor(wanted, knowledge),
     expectedAddress: nodeENI?.spec.dpdkPCIAddress,
     generation: nodeENI?.metadata.generation,
     host: findings.host,
@@ -179,6 +181,11 @@ function ownUserspaceCards(mates: readonly GroupMate[], { demand, matches }: Fin
     return typeof wanted === 'string' ? undefined : match.card.pciAddress
   })
   return mates.map(({ pciAddress }) => pciAddress).filter((address) => ours.includes(address))
+}
+
+function driverFor(wanted: Situation['wanted'], { hasDriver, mayDriverCome }: Knowledge): Situation['driver'] {
+  if (typeof wanted === 'string' || hasDriver(wanted.userspace)) return 'there'
+  return mayDriverCome() ? 'awaited' : 'missing'
 }
 
 /** The last address of a vanished card counts only until another card has it. */

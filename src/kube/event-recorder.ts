@@ -4,6 +4,7 @@ import { hostname } from 'node:os'
 import { type Clock, realClock, timestamp } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import type { KubeClient } from './cluster.ts'
+import { KubeError } from './kube-error.ts'
 import { eventsPath } from './resource.ts'
 
 export interface InvolvedObject {
@@ -16,6 +17,7 @@ export interface InvolvedObject {
 }
 
 const repeatMs = 10 * 60_000
+const retryMs = 30_000
 const rememberedMax = 16_384
 const messageMax = 1024
 
@@ -68,6 +70,13 @@ export class EventRecorder {
     }
     this.#cluster.request('POST', eventsPath(namespace), { body }).catch((error: unknown) => {
       this.#log.warn({ object: object.name, reason, err: error }, 'event not written')
+      // Said again when it is still so some time later: what is away takes none of the others either.
+      if (!isRefusal(error)) this.#lastSent.set(key, this.#clock.monotonic() - repeatMs + retryMs)
     })
   }
+}
+
+/** A right that is missing will be missing the next time. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof KubeError && error.code >= 400 && error.code < 429
 }

@@ -34,7 +34,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       attachment: attachmentOf({ spec: { claim } }),
       match: { kind: 'found', card },
       wanted: { userspace: 'vfio-pci' },
-      driverExists: true,
+      driver: 'there',
       expectedAddress: undefined,
       generation: 3,
       host: { used: new Set(), uplinks: new Set(), addresses: new Set() },

@@ -23,7 +23,7 @@ function stepWhen(card: KnownCard, facts: LinkFacts | HostLink, more: Partial<Si
     attachment: attachmentOf(),
     match: { kind: 'found', card },
     wanted: 'kernel',
-    driverExists: true,
+    driver: 'there',
     expectedAddress: undefined,
     generation: 3,
     host: { used: new Set(), uplinks: new Set(), addresses: new Set() },

@@ -21,7 +21,7 @@ function stepWhen(more: Partial<Situation>) {
     attachment: attachmentOf(),
     match: { kind: 'found', card: bare },
     wanted: { userspace: 'vfio-pci' },
-    driverExists: true,
+    driver: 'there',
     expectedAddress: undefined,
     generation: 3,
     host: unused,
@@ -198,9 +198,13 @@ suite('a card that is refused', () => {
     )
   })
 
-  test('asks for a driver that the kernel does not have: that ends the attachment', () => {
-    const { reason, terminal } = failureWhen({ driverExists: false })
-    assert.deepEqual([reason, terminal], ['DriverMissing', true])
+  test('asks for a driver that the kernel does not have: that ends the attachment, but not while the node starts', () => {
+    const ends = (driver: Situation['driver']) => {
+      const { reason, terminal } = failureWhen({ driver })
+      return [reason, terminal]
+    }
+    assert.deepEqual(ends('missing'), ['DriverMissing', true])
+    assert.deepEqual(ends('awaited'), ['DriverMissing', false])
   })
 
   test('is of another make than the setting allows: that ends the attachment; one that is ours already goes on', () => {

@@ -72,6 +72,7 @@ class World {
       occupancy: this.occupancy,
       work: new CardWork(this.clock, silent, () => undefined),
       hasDriver: () => true,
+      mayDriverCome: () => false,
       allowedDevices: new Set(['1d0f:ec20']),
       isDescribed: () => true,
       links: { view: undefined },

@@ -28,6 +28,7 @@ function knowledge(): Knowledge {
     occupancy: new Occupancy(),
     work: new CardWork(systemClock, silent, () => undefined),
     hasDriver: () => true,
+    mayDriverCome: () => false,
     allowedDevices: new Set(['1d0f:ec20']),
     resourceProblem: () => undefined,
     isDescribed: () => true,
@@ -118,4 +119,12 @@ test("a card of the same group with the kernel's driver is foreign, unless it is
   assert.deepEqual(situation(knowledge(), cards, [{}, { uid: 'uid-b', mac: otherMac }]).foreignMates, [])
   const elsewhere = { uid: 'uid-b', mac: otherMac, spec: { nodeENI: 'unknown' } }
   assert.deepEqual(situation(knowledge(), cards, [{}, elsewhere]).foreignMates, [mate])
+})
+
+test('a driver that the kernel does not have is waited for while the node may be loading it', () => {
+  const card = cardAt(address, { driver: 'ena', interfaces: [{ name: 'ens6', mac }] })
+  const driverWhen = (mayCome: boolean) =>
+    situation({ ...knowledge(), hasDriver: () => false, mayDriverCome: () => mayCome }, [card], [{}]).driver
+  assert.deepEqual([driverWhen(true), driverWhen(false)], ['awaited', 'missing'])
+  assert.equal(situation(knowledge(), [card], [{}]).driver, 'there')
 })

@@ -15,6 +15,19 @@ import { ManualClock } from '../process/manual-clock.ts'
 const pod = { apiVersion: 'v1', kind: 'Pod', namespace: 'cnf', name: 'upf-0', uid: 'pod-1' }
 const nodeENI = { apiVersion: 'networking.k8s.aws/v1alpha1', kind: 'NodeENI', name: 'upf', uid: 'neni-1' }
 
+/** Resolves when an event with this message is there. */
+async function messageWritten(api: FakeApiServer, message: string): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const look = () =>
+    api
+      .store('events')
+      .list()
+      .some((event) => event['message'] === message) && resolve()
+  api.store('events').onChange(look)
+  look()
+  await promise
+}
+
 async function recording(t: TestContext) {
   const api = await FakeApiServer.start()
   t.after(() => api.stop())
@@ -93,3 +106,34 @@ test('an event that cannot be written is a line in the log, not an error', async
   new EventRecorder(new Cluster(api.kubeconfig), 'jit-eni-test', log).record(pod, 'Normal', 'Reason', 'text')
   assert.partialDeepStrictEqual(JSON.parse(await line.promise), { msg: 'event not written', object: 'upf-0' })
 })
+
+for (const [what, answer, isSaidAgain] of [
+  ['an outage has swallowed is written when it is still so half a minute later', 503, true],
+  ['is refused is not tried again', 403, false],
+] as const) {
+  test(`an event that ${what}`, async (t) => {
+    const api = await FakeApiServer.start()
+    t.after(() => api.stop())
+    const clock = new ManualClock()
+    const lost = Promise.withResolvers<void>()
+    const log = pino({ level: 'warn' }, { write: () => lost.resolve() })
+    const recorder = new EventRecorder(new Cluster(api.kubeconfig), 'jit-eni-test', log, clock)
+    const sayAfter = async (ms: number) => {
+      clock.advance(ms)
+      recorder.record(pod, 'Warning', 'NoSlot', 'no free ENI slot')
+      // Events are sent in order.
+      recorder.record(pod, 'Normal', 'Marker', `${clock.monotonic()}`)
+      await messageWritten(api, `${clock.monotonic()}`)
+      return api
+        .store('events')
+        .list()
+        .filter((event) => event['reason'] === 'NoSlot').length
+    }
+    api.disturb = () => ({ when: 'before', answer })
+    recorder.record(pod, 'Warning', 'NoSlot', 'no free ENI slot')
+    await lost.promise
+    api.disturb = () => undefined
+    assert.equal(await sayAfter(29_999), 0)
+    assert.equal(await sayAfter(1), isSaidAgain ? 1 : 0)
+  })
+}

@@ -130,6 +130,7 @@ function knowledgeOf({ journal, drivers, allowedDevices, view }: NodeFindings): 
     occupancy,
     work: new CardWork(systemClock, silent, () => undefined),
     hasDriver: (driver) => drivers.includes(driver),
+    mayDriverCome: () => false,
     allowedDevices,
     resourceProblem: () => undefined,
     isDescribed: () => true,
