@@ -1,7 +1,9 @@
 // Whether some process has a card open: an unbind would then wait for it, for ever if it never ends. The card's enable count is
 // read again just before the unbind (sysfs-writer.ts); what this adds is which process, and cards of igb_uio, whose count says
-// nothing. In a pod without hostPID /proc shows only the plugin's own processes: then no sign is found here, and none is missed
-// that the kubelet or the enable count does not give.
+// nothing. Seen on Linux 6.1 behind an IOMMU: under vfio-pci the count is 0, also while a process has only the group open, for which
+// an unbind does not wait; it is 1 while one has the device, and stays so while an unbind waits for that. In a pod without hostPID
+// /proc shows only the plugin's own processes: then no sign is found here, and none is missed that the kubelet or the enable count
+// does not give.
 import { readdir, readlink } from 'node:fs/promises'
 
 import type { PciCard } from './pci-scan.ts'
