@@ -14,6 +14,8 @@ NODE24 := $(node24_dir)/node_modules/$(node24_package)/bin/node
 fast_tests := 'test/{api,kube,process,extender,attacher,device-plugin,deploy,sim-*}/**/*.test.ts'
 # A test that hangs fails, with its name.
 run_tests := --test --test-timeout=600000
+# Most of them wait most of their time, so that there is room for more than processors.
+at_once := --test-concurrency=3
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
@@ -45,10 +47,10 @@ check: $(modules) $(generated)
 	oxfmt --check
 
 test-fast: $(modules) $(generated)
-	$(NODE) $(run_tests) $(fast_tests)
+	$(NODE) $(run_tests) $(at_once) $(fast_tests)
 
 test-node24: $(modules) $(generated) $(NODE24)
-	PATH=$(dir $(NODE24)):$$PATH $(NODE24) $(run_tests) $(fast_tests)
+	PATH=$(dir $(NODE24)):$$PATH $(NODE24) $(run_tests) $(at_once) $(fast_tests)
 
 $(NODE24):
 	npm install --prefix $(node24_dir) --no-save --no-audit --no-fund $(node24_package)@$(node24_version)
