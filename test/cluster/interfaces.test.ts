@@ -1,10 +1,14 @@
 // ENIs without DPDK on real kubelets: the device plugin sets their interfaces up on both nodes under one name, and the interface of
-// a device goes into its pod and comes back. The interfaces are real links; moveToPod and moveBack are what a CNI does.
+// a device goes into its pod and comes back, by the host-device CNI plugin. The interfaces are real links.
 import assert from 'node:assert/strict'
+import path from 'node:path'
 import { after, afterEach, before, describe, it } from 'node:test'
+import { runCommand } from '../../sim/cluster/run-command.ts'
 import { network } from '../../sim/installation/account.ts'
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { HostLink } from '../../src/device-plugin/host-links.ts'
+import { hostDevice } from './host-device-plugin.ts'
+import { runningContainers } from './running-containers.ts'
 import { Scenario, twoNodes } from './scenario.ts'
 import { dataplane, upfPod, userPlane } from './upf-manifests.ts'
 
@@ -29,6 +33,15 @@ describe('ENIs without DPDK', () => {
     assert.ok(link, `${nodeName} has no link with MAC ${mac}`)
     return link
   }
+  /** The call for the one container of the pod `name`. */
+  const hostDeviceCall = (nodeName: string, name: string, mac: string) => {
+    const { cluster } = scenario.installation
+    const [container] = runningContainers(path.basename(cluster.runDir), `HOSTNAME=${name}`)
+    const { pid, containerID } = container ?? assert.fail(`pod ${name} has no container`)
+    const nodeNamespace =
+      scenario.installation.bus(nodeName).networkNamespace ?? assert.fail('the node has no namespace')
+    return { pluginDir: cluster.node(nodeName).cniPluginDir, nodeNamespace, pid, containerID, mac }
+  }
   /** By its final name: udev renames an interface some time after it has appeared. */
   const isSetUp = ({ status }: ENIAttachment) =>
     status?.device?.health === 'Healthy' && status.device.interface?.startsWith('ens') === true
@@ -52,12 +65,13 @@ describe('ENIs without DPDK', () => {
     await scenario.running('first')
     const [attachment] = scenario.attachmentsOf('upf-data')
     const { nodeName } = attachment?.spec ?? assert.fail('there is no ENI')
-    const { eni, device } = attachment?.status ?? {}
-    const pciAddress = device?.pciAddress ?? ''
+    const { eni } = attachment?.status ?? {}
     assert.deepEqual((await linkOf(nodeName, eni?.mac)).altNames, ['upf-data0'])
 
-    const bus = scenario.installation.bus(nodeName)
-    bus.moveToPod(pciAddress, 'net1')
+    const call = hostDeviceCall(nodeName, 'first', eni?.mac ?? '')
+    await hostDevice('ADD', call)
+    const inPod = await runCommand('nsenter', [`--net=/proc/${call.pid}/ns/net`, 'ip', 'link', 'show', 'dev', 'net1'])
+    assert.match(inPod, new RegExp(`mtu 1400[^]*${eni?.mac}`))
     const now = () => scenario.attachmentsOf('upf-data')[0]?.status?.device
     await scenario.until('the interface is out of sight', () => now()?.interface === undefined)
     const plugin = scenario.installation.devicePlugin(nodeName)
@@ -67,9 +81,9 @@ describe('ENIs without DPDK', () => {
       'the device is known again',
       () => now()?.advertised === true && now()?.inUseBy?.name === 'first',
     )
+    await hostDevice('DEL', call)
+    await scenario.until('the interface is set up again', () => now()?.interface?.startsWith('ens') === true)
     await scenario.deletePods('first')
-    bus.moveBack(pciAddress, { mtu: 1280, dropsAltNames: true })
-    await scenario.until('the interface is set up again', () => now()?.interface === 'net1')
     await scenario.until('the device is free', () => now()?.inUseBy === undefined)
 
     await scenario.apply(upfPod('second', 1, { nodeSelector: { 'kubernetes.io/hostname': nodeName } }))

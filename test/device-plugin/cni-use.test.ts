@@ -1,5 +1,5 @@
 // What CNI plugins do with an interface that the device plugin has set up, done by hand on real links: they find it by its alternative
-// name, as NetworkAttachmentDefinitions do. CNI plugins themselves are not run.
+// name, as NetworkAttachmentDefinitions do. The host-device plugin itself runs in test/cluster/interfaces.test.ts.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'

@@ -8,7 +8,7 @@ import { obtainHostTools } from '../../sim/cluster/binaries/host-tools.ts'
 import { type Host, requireRoot } from '../../sim/cluster/host.ts'
 
 const commands = ['runc', 'ip', 'nsenter', 'unshare', 'setpriv', 'flock', 'mount', 'tar', 'openssl']
-const cniPlugins = ['ptp', 'host-local', 'loopback']
+const cniPlugins = ['ptp', 'host-local', 'loopback', 'host-device']
 const unprivileged = 1000
 
 /** A 64-bit ELF program with one program header, of type PT_LOAD: all that a static one must have. */
@@ -63,7 +63,7 @@ test('what is missing and may not be installed is named in one line, with its De
   machine.remove('runc', 'ip', 'unshare', 'nsenter')
   rmSync(path.join(machine.cni, 'ptp'))
   const message =
-    'missing: runc, CNI plugins (ptp, host-local, loopback), ip, nsenter, unshare; as root: ' +
+    'missing: runc, CNI plugins (ptp, host-local, loopback, host-device), ip, nsenter, unshare; as root: ' +
     "apt-get install runc containernetworking-plugins iproute2 util-linux (or your distribution's packages of these)"
   await assert.rejects(machine.obtain(unprivileged), { message })
   await assert.rejects(machine.obtain(0), { message }, 'a machine without apt-get')

@@ -18,7 +18,7 @@ interface Tool {
   readonly find: (host: Host) => Promise<string | undefined>
 }
 
-const cniPlugins = ['ptp', 'host-local', 'loopback']
+const cniPlugins = ['ptp', 'host-local', 'loopback', 'host-device']
 
 const runc: Tool = { name: 'runc', debianPackage: 'runc', find: (host) => onPath('runc', host) }
 const cni: Tool = {

@@ -82,6 +82,11 @@ export class ClusterNode {
     this.containerdLog = path.join(surroundings.directory, 'containerd.log')
   }
 
+  /** Where the container runtime finds CNI plugins. */
+  get cniPluginDir(): string {
+    return this.#surroundings.tools.cniPluginDir
+  }
+
   /** Namespaces, containerd and images: all that needs no API server yet. */
   async prepare(imageArchive: string, signal?: AbortSignal): Promise<void> {
     this.#directory.create()
