@@ -2,12 +2,14 @@
 // such an answer for as long as the pod lives, over reboots too, while the node may have another number or be another card's by then.
 // One file per device, so there are never more than devices; on disk before the answer is.
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 
+import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
 import type { DeviceNode } from './device-nodes.ts'
+import { replaceDurably } from './durable-file.ts'
 import { type DeviceKey, deviceKey } from './occupancy.ts'
 
 const recordSchema = z.object({
@@ -25,7 +27,7 @@ export class AllocationRecords {
   readonly #log: Log
   readonly #records = new Map<DeviceKey, AllocationRecord>()
   #failing = false
-  #lastChange: Promise<unknown> = Promise.resolve()
+  readonly #mutex = new KeyMutex()
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -58,21 +60,11 @@ export class AllocationRecords {
 
   /** Resolves when it is on disk. */
   write(resource: string, deviceID: string, nodes: readonly DeviceNode[]): Promise<void> {
-    return this.#inOrder(() => this.#write({ resource, deviceID, nodes: [...nodes] }))
+    return this.#mutex.run(this.#directory, () => this.#write({ resource, deviceID, nodes: [...nodes] }))
   }
 
   async #write(record: AllocationRecord): Promise<void> {
-    const path = join(this.#directory, fileName(record))
-    const unfinished = `${path}.new`
-    const file = await open(unfinished, 'w', 0o600)
-    try {
-      await file.writeFile(JSON.stringify(record))
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(unfinished, path)
-    await this.#syncDirectory()
+    await replaceDurably(join(this.#directory, fileName(record)), JSON.stringify(record))
     this.#records.set(deviceKey(record.resource, record.deviceID), record)
   }
 
@@ -80,7 +72,7 @@ export class AllocationRecords {
   async removeFree(isFree: (key: DeviceKey) => boolean): Promise<void> {
     const free = [...this.#records].filter(([key]) => isFree(key))
     try {
-      await this.#inOrder(async () => {
+      await this.#mutex.run(this.#directory, async () => {
         for (const [key, record] of free) {
           // The next pod's record may have taken its place.
           if (this.#records.get(key) !== record) continue
@@ -92,22 +84,6 @@ export class AllocationRecords {
     } catch (error) {
       if (!this.#failing) this.#log.error({ err: error }, 'allocation record not removed, trying again')
       this.#failing = true
-    }
-  }
-
-  #inOrder(change: () => Promise<void>): Promise<void> {
-    const mine = this.#lastChange.then(change)
-    this.#lastChange = mine.catch(() => undefined)
-    return mine
-  }
-
-  /** A rename is on disk only when its directory is (fsync(2)). */
-  async #syncDirectory(): Promise<void> {
-    const directory = await open(this.#directory, 'r')
-    try {
-      await directory.sync()
-    } finally {
-      await directory.close()
     }
   }
 }

@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 
+import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
 import { hasSpecFileName, parseSpec, type SpecDevices, specFileName, specText } from './cdi-spec.ts'
 import type { DeviceNode } from './device-nodes.ts'
@@ -28,7 +29,7 @@ export class CdiSpecs {
   /** What is renamed into place just now: a rename is seen before it returns, so both count meanwhile. */
   readonly #coming = new Map<string, SpecFile>()
   #failing = false
-  #lastChange: Promise<unknown> = Promise.resolve()
+  readonly #mutex = new KeyMutex()
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -65,7 +66,7 @@ export class CdiSpecs {
 
   /** Resolves when `has` is true; rejects when the file cannot be written. */
   put({ resource, deviceID, nodes }: DescribedDevice): Promise<void> {
-    return this.#inOrder(async () => {
+    return this.#mutex.run(this.#directory, async () => {
       const devices = new Map(this.#files.get(resource)?.devices)
       if (nodes.length === 0) devices.delete(deviceID)
       else devices.set(deviceID, nodes)
@@ -78,7 +79,7 @@ export class CdiSpecs {
     const dropped = this.#all().filter((device) => !keeps(device))
     if (dropped.length === 0) return
     try {
-      await this.#inOrder(async () => {
+      await this.#mutex.run(this.#directory, async () => {
         for (const device of dropped) await this.#drop(device)
       })
       this.#failing = false
@@ -121,12 +122,6 @@ export class CdiSpecs {
     } finally {
       this.#coming.delete(resource)
     }
-  }
-
-  #inOrder(change: () => Promise<void>): Promise<void> {
-    const mine = this.#lastChange.then(change)
-    this.#lastChange = mine.catch(() => undefined)
-    return mine
   }
 
   /** A directory that cannot be read will refuse the first `put`, which says so where the user looks. */

@@ -3,6 +3,7 @@
 import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
 import { type DeviceKey, deviceKey } from './occupancy.ts'
 
@@ -24,7 +25,7 @@ export class DeviceInfoFiles {
   /** By device; another object for each write. */
   readonly #files = new Map<DeviceKey, { readonly name: string }>()
   #failing = false
-  #lastChange: Promise<unknown> = Promise.resolve()
+  readonly #mutex = new KeyMutex()
 
   constructor(directory: string, log: Log) {
     this.#directory = directory
@@ -47,7 +48,7 @@ export class DeviceInfoFiles {
   write(resource: string, deviceID: string): Promise<void> {
     const name = deviceInfoFileName(resource, deviceID)
     const unfinished = join(this.#directory, `.${name}.new`)
-    return this.#inOrder(async () => {
+    return this.#mutex.run(this.#directory, async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o755 })
       await rm(unfinished, { force: true })
       await writeFile(unfinished, deviceInfoText(deviceID), { mode })
@@ -64,7 +65,7 @@ export class DeviceInfoFiles {
   async removeFree(isFree: (key: DeviceKey) => boolean): Promise<void> {
     const free = [...this.#files].filter(([key]) => isFree(key))
     try {
-      await this.#inOrder(async () => {
+      await this.#mutex.run(this.#directory, async () => {
         for (const [key, file] of free) {
           // The next pod's file may have taken its place.
           if (this.#files.get(key) !== file) continue
@@ -77,11 +78,5 @@ export class DeviceInfoFiles {
       if (!this.#failing) this.#log.error({ err: error }, 'device-info file not removed, trying again')
       this.#failing = true
     }
-  }
-
-  #inOrder(change: () => Promise<void>): Promise<void> {
-    const mine = this.#lastChange.then(change)
-    this.#lastChange = mine.catch(() => undefined)
-    return mine
   }
 }

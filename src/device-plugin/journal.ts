@@ -1,10 +1,12 @@
 // What we did to which card, on disk before we do it: a card bound to a userspace driver shows no MAC any more, so after a
 // crash only this says whose it is and which driver it had. One file per card, replaced whole.
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 
+import { KeyMutex } from '../process/key-mutex.ts'
 import type { Log } from '../process/log.ts'
+import { replaceDurably, syncDirectory, unfinishedEnd } from './durable-file.ts'
 import type { PciCard } from './pci-scan.ts'
 
 const entrySchema = z.object({
@@ -39,8 +41,6 @@ export function isOfUserspace(entry: JournalEntry | undefined): boolean {
 }
 
 const suffix = '.json'
-/** Of a file whose writing was cut off. */
-const unfinishedEnd = '.new'
 
 export class Journal {
   readonly bootID: string
@@ -48,7 +48,7 @@ export class Journal {
   readonly #log: Log
   readonly #entries = new Map<string, JournalEntry>()
   readonly #unreadable = new Set<string>()
-  #lastChange: Promise<unknown> = Promise.resolve()
+  readonly #mutex = new KeyMutex()
 
   constructor(directory: string, bootID: string, log: Log) {
     this.#directory = directory
@@ -109,8 +109,8 @@ export class Journal {
 
   /** Resolves when the entry is on disk. */
   write(entry: JournalEntry): Promise<void> {
-    return this.#inOrder(async () => {
-      await this.#replace(this.#path(entry.pciAddress), JSON.stringify(entry))
+    return this.#mutex.run(this.#directory, async () => {
+      await replaceDurably(this.#path(entry.pciAddress), JSON.stringify(entry))
       this.#entries.set(entry.pciAddress, entry)
       this.#unreadable.delete(entry.pciAddress)
     })
@@ -118,47 +118,18 @@ export class Journal {
 
   /** Forgets what is kept for this attachment, and nothing that another one has written for the same address since. */
   forget(attachmentUID: string): Promise<void> {
-    return this.#inOrder(async () => {
+    return this.#mutex.run(this.#directory, async () => {
       for (const entry of this.#entries.values()) {
         if (entry.attachmentUID !== attachmentUID) continue
         await rm(this.#path(entry.pciAddress), { force: true })
-        await this.#syncDirectory()
+        await syncDirectory(this.#directory)
         this.#entries.delete(entry.pciAddress)
       }
     })
   }
 
-  #inOrder(change: () => Promise<void>): Promise<void> {
-    const mine = this.#lastChange.then(change)
-    this.#lastChange = mine.catch(() => undefined)
-    return mine
-  }
-
-  async #replace(path: string, text: string): Promise<void> {
-    const unfinished = `${path}${unfinishedEnd}`
-    const file = await open(unfinished, 'w', 0o600)
-    try {
-      await file.writeFile(text)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(unfinished, path)
-    await this.#syncDirectory()
-  }
-
   #path(pciAddress: string): string {
     return join(this.#directory, `${pciAddress}${suffix}`)
-  }
-
-  /** A rename is on disk only when its directory is (fsync(2)). */
-  async #syncDirectory(): Promise<void> {
-    const directory = await open(this.#directory, 'r')
-    try {
-      await directory.sync()
-    } finally {
-      await directory.close()
-    }
   }
 }
 
