@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
@@ -13,6 +12,7 @@ import { FakeApiServer } from '../../test/kube-api/fake-api-server.ts'
 import { TlsFront } from '../../test/kube-api/tls-front.ts'
 import { addNode, DeviceLives, nodeName, resource } from './device-lives.ts'
 import { childrenOf, memoryOf, type ProcessMemory } from './process-memory.ts'
+import { freePort } from '../../test/process/free-port.ts'
 
 const devicesAtOnce = 8
 
@@ -156,13 +156,4 @@ function writeKubeconfig(file: string, { url, certificateFile }: TlsFront): void
     'current-context': 'x',
   }
   writeFileSync(file, JSON.stringify(config))
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

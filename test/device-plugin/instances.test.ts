@@ -1,22 +1,11 @@
 // Two device plugins on one node, as while a pod of an earlier version lingers: the second one touches nothing until its turn.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 
+import { freePort } from '../process/free-port.ts'
 import { startProgramNode } from './program-under-test.ts'
 
 const mac = '02:00:00:00:00:66'
-
-async function freeAddress(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return `127.0.0.1:${port}`
-}
 
 for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
   test(`the second one stands by and takes over when the first ends by ${signal}`, async (t) => {
@@ -28,7 +17,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     await node.until('a', (device) => device?.inUseBy?.name === 'upf-0')
     const before = { device: node.device('a'), journal: node.journal(), sockets: node.sockets() }
 
-    const address = await freeAddress()
+    const address = `127.0.0.1:${await freePort()}`
     const second = node.start({ JIT_ENI_STATUS_LISTEN: address })
     await second.logged('another device plugin works on this node; standing by until it ends')
     const readiness = await fetch(`http://${address}/readyz`)
@@ -55,7 +44,7 @@ for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
 
 test('one that finds the status address taken by the other waits for that too', async (t) => {
   const node = await startProgramNode(t)
-  const address = await freeAddress()
+  const address = `127.0.0.1:${await freePort()}`
   const first = node.start({ JIT_ENI_STATUS_LISTEN: address })
   await first.logged('resource registered')
   const second = node.start({ JIT_ENI_STATUS_LISTEN: address })

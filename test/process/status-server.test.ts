@@ -8,20 +8,12 @@ import { test, type TestContext } from 'node:test'
 import { Counter, Registry } from 'prom-client'
 
 import { answerStatus, serveStatus, type Status } from '../../src/process/status-server.ts'
+import { freePort } from './free-port.ts'
 
 function statusOf(problems: { unhealthy?: string; notReady?: string } = {}): Status {
   const metrics = new Registry()
   new Counter({ name: 'jiteni_test_total', help: 'For this test.', registers: [metrics] }).inc(3)
   return { metrics, unhealthy: () => problems.unhealthy, notReady: () => problems.notReady }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function serving(t: TestContext, status: Status): Promise<string> {
