@@ -1,9 +1,9 @@
 // Finds the programs that come from the Linux distribution: runc, CNI plugins, a static busybox, ip and others.
-import { constants } from 'node:fs'
-import { access, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import path from 'node:path'
 import type { Host } from '../host.ts'
-import { runCommand } from '../run-command.ts'
+import { commandTools, installMissing, required, type Tool } from './distribution-tools.ts'
+import { executable, onPath } from './find-program.ts'
 
 export interface HostTools {
   readonly runc: string
@@ -12,27 +12,20 @@ export interface HostTools {
   readonly busybox: string
 }
 
-interface Tool {
-  readonly name: string
-  readonly debianPackage: string
-  readonly find: (host: Host) => Promise<string | undefined>
-}
-
 const cniPlugins = ['ptp', 'host-local', 'loopback', 'host-device']
 
-const runc: Tool = { name: 'runc', debianPackage: 'runc', find: (host) => onPath('runc', host) }
-const cni: Tool = {
+export const runc: Tool = { name: 'runc', debianPackage: 'runc', find: (host) => onPath('runc', host) }
+export const cni: Tool = {
   name: `CNI plugins (${cniPlugins.join(', ')})`,
   debianPackage: 'containernetworking-plugins',
   find: findCniPluginDir,
 }
-const busybox: Tool = {
+export const busybox: Tool = {
   name: 'statically linked busybox',
   debianPackage: 'busybox-static',
   find: findStaticBusybox,
 }
-/** Each with the Debian package that has it. */
-const otherCommands = {
+const otherTools = commandTools({
   ip: 'iproute2',
   nsenter: 'util-linux',
   unshare: 'util-linux',
@@ -41,12 +34,7 @@ const otherCommands = {
   mount: 'mount',
   tar: 'tar',
   openssl: 'openssl',
-}
-const otherTools = Object.entries(otherCommands).map(([name, debianPackage]): Tool => ({
-  name,
-  debianPackage,
-  find: (host) => onPath(name, host),
-}))
+})
 
 /** Installs what is missing when it may; else throws with the one line that says what to install. */
 export async function obtainHostTools(host: Host, log: (line: string) => void): Promise<HostTools> {
@@ -56,56 +44,6 @@ export async function obtainHostTools(host: Host, log: (line: string) => void): 
     cniPluginDir: await required(cni, host),
     busybox: await required(busybox, host),
   }
-}
-
-async function installMissing(tools: readonly Tool[], host: Host, log: (line: string) => void): Promise<void> {
-  const missing = await missingOf(tools, host)
-  if (missing.length === 0) return
-  const packages = [...new Set(missing.map((tool) => tool.debianPackage))]
-  const aptGet = await onPath('apt-get', host)
-  if (host.uid !== 0 || aptGet === undefined) throw new Error(whatToInstall(missing))
-  log(`installing ${packages.join(' ')} with apt-get`)
-  await aptInstall(aptGet, packages).catch((error: unknown) => {
-    throw new Error(whatToInstall(missing), { cause: error })
-  })
-  const stillMissing = await missingOf(tools, host)
-  if (stillMissing.length > 0) throw new Error(whatToInstall(stillMissing))
-}
-
-/** Takes no signal: a dpkg that is interrupted leaves the machine half installed. */
-async function aptInstall(aptGet: string, packages: readonly string[]): Promise<void> {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const args = ['install', '-y', '--no-install-recommends', ...packages]
-  const installed = await runCommand(aptGet, args, { env }).catch(() => undefined)
-  if (installed !== undefined) return
-  // A fresh container image has no package lists at all.
-  await runCommand(aptGet, ['update'], { env })
-  await runCommand(aptGet, args, { env })
-}
-
-async function missingOf(tools: readonly Tool[], host: Host): Promise<Tool[]> {
-  const found = await Promise.all(tools.map((tool) => tool.find(host)))
-  return tools.filter((_, index) => found[index] === undefined)
-}
-
-async function required(tool: Tool, host: Host): Promise<string> {
-  const found = await tool.find(host)
-  if (found === undefined) throw new Error(whatToInstall([tool]))
-  return found
-}
-
-function whatToInstall(missing: readonly Tool[]): string {
-  const names = missing.map((tool) => tool.name).join(', ')
-  const packages = [...new Set(missing.map((tool) => tool.debianPackage))].join(' ')
-  return `missing: ${names}; as root: apt-get install ${packages} (or your distribution's packages of these)`
-}
-
-async function onPath(command: string, { searchDirs }: Host): Promise<string | undefined> {
-  for (const dir of searchDirs) {
-    const file = path.join(dir, command)
-    if (await executable(file)) return file
-  }
-  return undefined
 }
 
 async function findCniPluginDir({ cniPluginDirs }: Host): Promise<string | undefined> {
@@ -122,13 +60,6 @@ async function findStaticBusybox({ searchDirs }: Host): Promise<string | undefin
     if ((await executable(file)) && (await isStatic(file))) return file
   }
   return undefined
-}
-
-function executable(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  )
 }
 
 /** A 64-bit ELF program without an interpreter entry (PT_INTERP) needs no dynamic linker. */

@@ -1,14 +1,12 @@
 // Finds the Kubernetes, etcd and containerd binaries: a given directory, the cache, a download, a build.
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { access, mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { withMachineLock } from '../machine-lock.ts'
+import { CacheDirectory, cacheHome } from './cache-directory.ts'
 import { downloadGroup } from './download.ts'
 import { buildGroup, findGo } from './go-build.ts'
 import { architecture, binaryGroups, type BinaryGroup } from './group.ts'
 
-const unfinishedPrefix = '.unfinished-'
 const givenDirVariable = 'JIT_ENI_BIN_DIR'
 /** Where Go's own installer puts it, for a shell whose PATH was never told. */
 const goInstallDir = '/usr/local/go/bin'
@@ -28,12 +26,10 @@ export interface BinaryPlaces {
   readonly goCommands: readonly string[]
 }
 
-/** The cache is outside the checkout: a clean clone finds what an earlier one built. */
 export function binaryPlaces(env: NodeJS.ProcessEnv): BinaryPlaces {
-  const cacheHome = env['XDG_CACHE_HOME'] || path.join(homedir(), '.cache')
   return {
     givenDir: env[givenDirVariable] || undefined,
-    cacheDir: path.join(cacheHome, 'jit-eni', 'bin'),
+    cacheDir: path.join(cacheHome(env), 'bin'),
     goCommands: ['go', path.join(goInstallDir, 'go')],
   }
 }
@@ -60,34 +56,15 @@ export async function obtainGroup(
   log: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<string> {
+  const cache = new CacheDirectory(places.cacheDir)
   return (
     (await fromGivenDir(group, places, log)) ??
     (await fromCache(group, places, log)) ??
-    (await withCacheLock(places.cacheDir, { log, signal }, async () => {
+    (await cache.locked({ work: 'obtaining the binaries', log, signal }, async () => {
       // Another process may have filled the cache while this one waited for the lock.
-      return (await fromCache(group, places, log)) ?? (await make(group, places, log, signal))
+      return (await fromCache(group, places, log)) ?? (await make(group, places, cache, log, signal))
     }))
   )
-}
-
-/** Nothing is built twice at the same time: the builds would only slow each other down. */
-async function withCacheLock<T>(
-  cacheDir: string,
-  { log, signal }: { readonly log: (line: string) => void; readonly signal: AbortSignal | undefined },
-  work: () => Promise<T>,
-): Promise<T> {
-  await mkdir(cacheDir, { recursive: true })
-  const stillWaiting = () => log('waiting for another process that is obtaining the binaries')
-  return withMachineLock(cacheDir, { stillWaiting, signal }, async () => {
-    await removeUnfinished(cacheDir)
-    return work()
-  })
-}
-
-/** What a process left that was killed at this: under the lock no other one is still at it. */
-async function removeUnfinished(cacheDir: string): Promise<void> {
-  const unfinished = (await readdir(cacheDir)).filter((name) => name.startsWith(unfinishedPrefix))
-  for (const name of unfinished) await rm(path.join(cacheDir, name), { recursive: true })
 }
 
 async function fromGivenDir(
@@ -117,27 +94,21 @@ async function fromCache(
   return directory
 }
 
-/** Fills a directory beside the final one and renames it: the cache never shows half a group. */
 async function make(
   group: BinaryGroup,
   places: BinaryPlaces,
+  cache: CacheDirectory,
   log: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<string> {
-  const final = cachedDir(group, places)
-  const unfinished = await mkdtemp(path.join(places.cacheDir, `${unfinishedPrefix}${group.name}-`))
-  await chmod(unfinished, 0o755)
   const startedAt = Date.now()
-  try {
-    const source = await fill(group, places, unfinished, log, signal)
-    await rm(final, { recursive: true, force: true })
-    await rename(unfinished, final)
-    const seconds = ((Date.now() - startedAt) / 1000).toFixed(0)
-    log(`${title(group)}: ${source} in ${seconds} s, kept in ${final}`)
-    return final
-  } finally {
-    await rm(unfinished, { recursive: true, force: true })
-  }
+  let source = ''
+  const final = await cache.fill(path.basename(cachedDir(group, places)), async (directory) => {
+    source = await fill(group, places, directory, log, signal)
+  })
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(0)
+  log(`${title(group)}: ${source} in ${seconds} s, kept in ${final}`)
+  return final
 }
 
 async function fill(
