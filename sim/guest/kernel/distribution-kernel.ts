@@ -1,5 +1,5 @@
 // Makes a kernel for guests out of Debian's packages, of which none but the headers is installed: their scripts would write to /boot.
-import { mkdir, open, rename, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { Apt } from '../../cluster/binaries/apt.ts'
 import { runCommand } from '../../cluster/run-command.ts'
@@ -11,7 +11,7 @@ import { stage } from './stage.ts'
 const kernelPackage = 'linux-image-amd64'
 const openTheWay =
   "open the way to apt's package archives, or fill the cache on a machine that has it, and run this again"
-const reportIt = 'remove nothing, run this again, and if it stays so try an older or newer kernel of the distribution'
+const checkTheMachine = 'is there 1 GB of room for the cache? The kernels of Debian 12 are known to work'
 const elfMagic = '\u007fELF'
 
 /** The names of the files of one kernel in its directory of the cache. */
@@ -60,12 +60,17 @@ export async function makeKernel(
   }
   const imagePackage = await download(`linux-image-${version}`)
   const packageVersion = (await runCommand('dpkg-deb', ['--field', imagePackage, 'Version'])).trim()
-  await stage('unpacking the kernel', reportIt, () => unpackKernel(imagePackage, version, directory, signal), signal)
+  await stage(
+    'unpacking the kernel',
+    checkTheMachine,
+    () => unpackKernel(imagePackage, version, directory, signal),
+    signal,
+  )
   const sourcePackage = await download(await sourceOf(version, packageVersion, apt))
   log(`guest kernel ${version}: building vfio.ko with no-IOMMU mode`)
   const module = path.join(directory, kernelFiles.noIommuVfio)
   const material = { sourcePackage, headersDir, workDir }
-  await stage('building vfio.ko', reportIt, () => buildNoIommuVfio(material, module, signal), signal)
+  await stage('building vfio.ko', checkTheMachine, () => buildNoIommuVfio(material, module, signal), signal)
   await rm(workDir, { recursive: true })
 }
 
