@@ -117,5 +117,5 @@ async function emptyDirectory(parent: string, name: string): Promise<string> {
 }
 
 function needsDebian(): string {
-  return 'a guest needs Debian on x86-64 (12 is tried) with its main archive in the sources of apt'
+  return 'a guest needs Debian on x86-64 (12 is tried) with its main archive in the sources of apt and in reach'
 }

@@ -82,4 +82,5 @@ shared node "$root$node_dir" rw,cache=none
 # A kubelet needs a root whose mounts pods can be told of.
 mount --make-rshared $root || die "cannot make the mounts of the new root shared"
 cd $root || die "cannot enter the new root"
-exec switch_root $root /bin/sh "$node_dir/init"
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+exec /bin/switch_root $root /bin/sh "$node_dir/init"
