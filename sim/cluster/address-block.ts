@@ -54,6 +54,11 @@ export class AddressBlock {
     return `127.18.${this.index}.1`
   }
 
+  /** Of a node that is a virtual machine, for what only this machine may reach. */
+  nodeLoopback(node: number): string {
+    return `127.18.${this.index}.${firstNodeHost + node}`
+  }
+
   podSubnet(node: number): string {
     return `${this.#address(1 + Math.floor(node / 2), (node % 2) * 128)}/25`
   }
@@ -63,6 +68,16 @@ export class AddressBlock {
     if (node >= maxNodes) throw new Error(`a cluster has at most ${maxNodes} nodes`)
     const address = this.#address(0, firstNodeHost + node)
     if (!(await this.#add(address))) throw new Error(`the address ${address} is in use`)
+    return address
+  }
+
+  /**
+   * The address of a node in a virtual machine, which has the same one: what connects to it from here must not come from it. It
+   * comes from 127.0.0.1, which QEMU's user-mode network shows to the guest as its gateway.
+   */
+  async claimGuest(node: number): Promise<string> {
+    const address = await this.claimNode(node)
+    await runCommand('ip', ['route', 'replace', 'local', address, 'dev', 'lo', 'table', 'local', 'src', '127.0.0.1'])
     return address
   }
 
@@ -117,6 +132,8 @@ export class AddressBlock {
   }
 
   async #remove(address: string): Promise<void> {
+    // That of a guest would outlive its address.
+    await runCommand('ip', ['route', 'flush', 'table', 'local', 'exact', `${address}/32`])
     await runCommand('ip', ['address', 'delete', `${address}/32`, 'dev', 'lo'])
     this.#claimed.delete(address)
   }

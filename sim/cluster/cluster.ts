@@ -3,6 +3,7 @@ import type { CleanUp } from './clean-up.ts'
 import type { ControlPlane } from './control-plane/control-plane.ts'
 import type { SchedulerOptions } from './control-plane/scheduler.ts'
 import type { ClusterNode } from './node/cluster-node.ts'
+import type { GuestNode } from './node/guest-node.ts'
 import { runCommand } from './run-command.ts'
 import { requestToken, type ServiceAccountRef } from './service-account-token.ts'
 
@@ -10,6 +11,7 @@ export interface ClusterParts {
   readonly runDir: string
   readonly controlPlane: ControlPlane
   readonly nodes: readonly ClusterNode[]
+  readonly guests: readonly GuestNode[]
   readonly kubectlBinary: string
   readonly env: NodeJS.ProcessEnv
   readonly cleanUp: CleanUp
@@ -22,7 +24,10 @@ export class Cluster {
   readonly adminKubeconfig: string
   /** One JSON line per created Binding and per write of an ENIAttachment. */
   readonly auditLog: string
+  /** In namespaces of this machine. */
   readonly nodes: readonly ClusterNode[]
+  /** In virtual machines. */
+  readonly guests: readonly GuestNode[]
   readonly #parts: ClusterParts
 
   constructor(parts: ClusterParts) {
@@ -30,15 +35,18 @@ export class Cluster {
     this.#parts = parts
     this.runDir = parts.runDir
     this.nodes = parts.nodes
+    this.guests = parts.guests
     this.server = controlPlane.address.server
     this.adminKubeconfig = controlPlane.adminKubeconfig
     this.auditLog = controlPlane.auditLog
   }
 
   node(name: string): ClusterNode {
-    const node = this.nodes.find((candidate) => candidate.name === name)
-    if (node === undefined) throw new Error(`the cluster has no node ${name}`)
-    return node
+    return named(this.nodes, name)
+  }
+
+  guest(name: string): GuestNode {
+    return named(this.guests, name)
   }
 
   /** What kubectl writes to standard output, run as the administrator. */
@@ -88,4 +96,10 @@ export class Cluster {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }
+}
+
+function named<T extends { readonly name: string }>(nodes: readonly T[], name: string): T {
+  const node = nodes.find((candidate) => candidate.name === name)
+  if (node === undefined) throw new Error(`the cluster has no node ${name}`)
+  return node
 }

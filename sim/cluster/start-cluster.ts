@@ -1,5 +1,7 @@
 // Starts a real Kubernetes cluster on this machine: the entry of this folder.
+import { mkdir, rename } from 'node:fs/promises'
 import path from 'node:path'
+import { obtainGuestKernel } from '../guest/kernel/obtain.ts'
 import { obtainHostTools, type HostTools } from './binaries/host-tools.ts'
 import { binaryPlaces, obtainBinaries, type BinaryDirs } from './binaries/obtain.ts'
 import { allUndone, CleanUp } from './clean-up.ts'
@@ -7,15 +9,21 @@ import { Cluster } from './cluster.ts'
 import { ControlPlane } from './control-plane/control-plane.ts'
 import { createCredentials } from './control-plane/credentials.ts'
 import { requireRoot, thisHost } from './host.ts'
+import { fillImageStore } from './image/image-store.ts'
 import { writeImageArchive } from './image/image-archive.ts'
 import { pauseImage, upfImage } from './image/node-images.ts'
 import { removeCgroup } from './node/cgroup.ts'
 import { ClusterNode, type NodeSpec } from './node/cluster-node.ts'
+import { containerdRoot, type GuestDisk, GuestNode, type GuestNodeSpec } from './node/guest-node.ts'
 import { Place } from './place.ts'
 import { runId } from './run-directory.ts'
 
 export interface ClusterOptions {
   readonly nodes: readonly NodeSpec[]
+  /** Nodes that are virtual machines. */
+  readonly guests?: readonly GuestNodeSpec[]
+  /** What the guests have beside the images that every node has; each writes an archive (`docker save`) below the directory. */
+  readonly guestImages?: readonly ((directory: string) => Promise<string>)[]
   /** One line of progress at a time. */
   readonly log: (line: string) => void
   /** Aborting during the start undoes it and makes `startCluster` throw. */
@@ -48,59 +56,80 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   // The caller's environment stays outside: its proxies and its KUBECONFIG are not the cluster's.
   const env = { PATH: host.searchDirs.join(path.delimiter), HOME: place.runDir }
   const foundation = { place, binaries, tools, env }
-  const { controlPlane, nodes } = await assemble(foundation, options.nodes, cleanUp)
-  await startAll(foundation, controlPlane, nodes, options)
+  const parts = await assemble(foundation, options, cleanUp)
+  await startAll(foundation, parts, options)
   return new Cluster({
     runDir: place.runDir,
-    controlPlane,
-    nodes,
+    ...parts,
     kubectlBinary: path.join(binaries.kubernetes, 'kubectl'),
     env,
     cleanUp: cleanUp.move(),
   })
 }
 
+interface Assembled {
+  readonly controlPlane: ControlPlane
+  readonly nodes: readonly ClusterNode[]
+  readonly guests: readonly GuestNode[]
+}
+
 async function assemble(
   foundation: Foundation,
-  specs: readonly NodeSpec[],
+  { nodes: specs, guests: guestSpecs = [], log, signal }: ClusterOptions,
   cleanUp: CleanUp,
-): Promise<{ controlPlane: ControlPlane; nodes: ClusterNode[] }> {
+): Promise<Assembled> {
   const { place, binaries, tools, env } = foundation
   const { runDir, addresses } = place
-  const names = specs.map(({ name }) => name)
+  const names = [...specs, ...guestSpecs].map(({ name }) => name)
   const credentials = await createCredentials(runDir, names)
   const controlPlane = new ControlPlane({ runDir, addresses, binaries, credentials, env })
   cleanUp.defer(() => controlPlane.stop())
 
+  const surroundings = (index: number, { name }: NodeSpec) => ({
+    directory: path.join(runDir, `n${index}`),
+    podSubnet: addresses.podSubnet(index),
+    dnsAddress: addresses.dns,
+    kubeconfig: controlPlane.kubeconfigFor(credentials.node(name)),
+    clientCAFile: credentials.kubeletClient.certificateFile,
+    binaries,
+    tools,
+    env,
+  })
   const nodes: ClusterNode[] = []
+  const guests: GuestNode[] = []
   cleanUp.defer(() => addresses.podInterfacesGone())
-  cleanUp.defer(() => allUndone(nodes.map((node) => node.powerOff())))
+  cleanUp.defer(() => allUndone([...nodes, ...guests].map((node) => node.powerOff())))
   for (const [index, spec] of specs.entries()) {
-    const node = new ClusterNode(spec, {
-      directory: path.join(runDir, `n${index}`),
-      cgroup: `${runId(runDir)}/n${index}`,
-      address: await addresses.claimNode(index),
-      podSubnet: addresses.podSubnet(index),
-      dnsAddress: addresses.dns,
-      kubeconfig: controlPlane.kubeconfigFor(credentials.node(spec.name)),
-      clientCAFile: credentials.kubeletClient.certificateFile,
-      binaries,
-      tools,
-      env,
-    })
-    nodes.push(node)
+    const cgroup = `${runId(runDir)}/n${index}`
+    nodes.push(
+      new ClusterNode(spec, { ...surroundings(index, spec), address: await addresses.claimNode(index), cgroup }),
+    )
   }
-  return { controlPlane, nodes }
+  if (guestSpecs.length === 0) return { controlPlane, nodes, guests }
+  const kernel = await obtainGuestKernel(log, signal)
+  for (const [offset, spec] of guestSpecs.entries()) {
+    const index = specs.length + offset
+    const loopback = addresses.nodeLoopback(index)
+    guests.push(
+      new GuestNode(spec, {
+        ...surroundings(index, spec),
+        address: await addresses.claimGuest(index),
+        kernel,
+        loopback,
+      }),
+    )
+  }
+  return { controlPlane, nodes, guests }
 }
 
 async function startAll(
-  { place, tools }: Foundation,
-  controlPlane: ControlPlane,
-  nodes: readonly ClusterNode[],
-  { log, signal }: ClusterOptions,
+  foundation: Foundation,
+  { controlPlane, nodes, guests }: Assembled,
+  { guestImages = [], log, signal }: ClusterOptions,
 ): Promise<void> {
   const startedAt = Date.now()
   const since = () => `${((Date.now() - startedAt) / 1000).toFixed(1)} s`
+  const { place, tools } = foundation
   const images = path.join(place.runDir, 'images.tar')
   await writeImageArchive(images, tools.busybox, [pauseImage, upfImage])
 
@@ -110,8 +139,13 @@ async function startAll(
     })
     const controllers = apiServerReady.then(() => controlPlane.startControllerManager(ownSignal))
     const scheduler = apiServerReady.then(() => controlPlane.startDefaultScheduler(ownSignal))
-    const prepared = nodes.map((node) => node.prepare(images, ownSignal))
-    const ready = nodes.map(async (node, index) => {
+    const all = [...nodes, ...guests]
+    const guestDisk = guests.length === 0 ? undefined : writeGuestDisk(foundation, images, guestImages, ownSignal)
+    const prepared = [
+      ...nodes.map((node) => node.prepare(images, ownSignal)),
+      ...guests.map(async (guest) => guestDisk && guest.prepare(await guestDisk, ownSignal)),
+    ]
+    const ready = all.map(async (node, index) => {
       await Promise.all([prepared[index], apiServerReady])
       await node.startKubelet(ownSignal)
       await node.waitUntilReady(controlPlane.api, ownSignal)
@@ -119,6 +153,26 @@ async function startAll(
     })
     return [controllers, scheduler, ...prepared, ...ready]
   })
+}
+
+async function writeGuestDisk(
+  { place, binaries, env }: Foundation,
+  images: string,
+  more: NonNullable<ClusterOptions['guestImages']>,
+  signal: AbortSignal,
+): Promise<GuestDisk> {
+  const archives = [images]
+  for (const write of more) archives.push(await write(place.runDir))
+  const { root, snapshotter } = await fillImageStore(
+    path.join(place.runDir, 'image-store'),
+    archives,
+    { binaries, env },
+    signal,
+  )
+  const tree = path.join(place.runDir, 'guest-disk')
+  await mkdir(path.dirname(path.join(tree, containerdRoot)), { recursive: true })
+  await rename(root, path.join(tree, containerdRoot))
+  return { tree, snapshotter }
 }
 
 /** The first failure aborts the others; when this throws, none of them is still at work. */

@@ -1,5 +1,6 @@
 // The simulated AWS account of a cluster: one VPC with two zones, the subnets and security groups of the walk-through, and an
 // instance behind each node.
+import type { GuestMachine } from '../guest/machine.ts'
 import type { World, WorldInstance } from '../ec2/world.ts'
 
 const vpcId = 'vpc-0a1b2c3d4e5f60718'
@@ -25,6 +26,8 @@ export interface InstallationNode {
   readonly zone: Zone
   readonly instanceType: string
   readonly labels?: Readonly<Record<string, string>>
+  /** A virtual machine with a real kernel; unless given, the node is in namespaces of this machine, with a simulated PCI bus. */
+  readonly machine?: GuestMachine
 }
 
 export function instanceIdOf(index: number): string {

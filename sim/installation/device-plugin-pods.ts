@@ -1,6 +1,7 @@
 // The device plugin as it is deployed: the DaemonSet of deploy/ on real kubelets, from an image of this checkout. It has the manifest's
-// rights, mounts and settings; changed is only what the simulated machine has elsewhere, listed in `onSimulatedNodes`.
+// rights, mounts and settings; changed is only what the machine has elsewhere or has not, listed in `onSimulatedNodes` and `onGuests`.
 import type { Cluster } from '../cluster/cluster.ts'
+import { cardModel } from '../guest/cards.ts'
 import { writeDevicePluginImage } from './device-plugin-image.ts'
 import { asStream, deployManifests, type Manifest } from './manifests.ts'
 
@@ -27,21 +28,32 @@ interface Volume {
   readonly hostPath: object
 }
 
-interface DaemonSet extends Manifest {
-  readonly spec: {
-    readonly template: {
-      readonly spec: { readonly containers: readonly [Container]; readonly volumes: readonly Volume[] }
-    }
-  }
+interface PodSpec {
+  readonly nodeSelector: Readonly<Record<string, string>>
+  readonly containers: readonly [Container]
+  readonly volumes: readonly Volume[]
 }
 
-/** Resolves when every node has a pod that is ready: all its resources are registered. */
-export async function startDevicePluginPods(cluster: Cluster, signal?: AbortSignal): Promise<void> {
-  const daemonSet = deployedDaemonSet()
-  const [{ image }] = daemonSet.spec.template.spec.containers
-  const archive = await writeDevicePluginImage(cluster.runDir, image)
-  await Promise.all(cluster.nodes.map((node) => node.importImages(archive, signal)))
-  await cluster.kubectl(['apply', '-f', '-'], { input: asStream([onSimulatedNodes(daemonSet)]), signal })
+export interface DaemonSet extends Manifest {
+  readonly spec: { readonly template: { readonly spec: PodSpec } }
+}
+
+/** A node label: on virtual machines, which alone get the pods of `onGuests`. */
+export const guestLabel = { 'machine.jit-eni/guest': 'true' }
+
+/** Writes the image that the manifest of deploy/ names; returns the path of the archive, below `directory`. */
+export async function writeDeployedImage(directory: string): Promise<string> {
+  const [{ image }] = deployedDaemonSet().spec.template.spec.containers
+  return writeDevicePluginImage(directory, image)
+}
+
+/** For nodes that have the image. Resolves when every one of them has a pod that is ready: all its resources are registered. */
+export async function startDevicePluginPods(
+  cluster: Cluster,
+  adapted: (daemonSet: DaemonSet) => DaemonSet,
+  signal?: AbortSignal,
+): Promise<void> {
+  await cluster.kubectl(['apply', '-f', '-'], { input: asStream([adapted(deployedDaemonSet())]), signal })
   await devicePluginsRolledOut(cluster, signal)
 }
 
@@ -57,31 +69,42 @@ export function deployedDaemonSet(): DaemonSet {
   return found as DaemonSet
 }
 
-function onSimulatedNodes(daemonSet: DaemonSet): DaemonSet {
-  const { template, ...spec } = daemonSet.spec
-  const [container] = template.spec.containers
-  return {
-    ...daemonSet,
-    spec: {
-      ...spec,
-      template: {
-        ...template,
-        spec: {
-          ...template.spec,
-          containers: [containerOnSimulatedNode(container)],
-          volumes: [
-            // In place of the machine's own.
-            ...template.spec.volumes.map((volume) =>
-              volume.name === 'sys'
-                ? { ...volume, hostPath: { path: `${machineRoot}/sys`, type: 'Directory' } }
-                : volume,
-            ),
-            { name: 'proc', hostPath: { path: `${machineRoot}/proc`, type: 'Directory' } },
-          ],
-        },
-      },
-    },
-  }
+/** Their sysfs, dev and proc are directories; they share the machine's loopback interface. */
+export function onSimulatedNodes(daemonSet: DaemonSet): DaemonSet {
+  return withPodSpec(daemonSet, (spec) => ({
+    ...spec,
+    containers: [containerOnSimulatedNode(spec.containers[0])],
+    volumes: [
+      // In place of the machine's own.
+      ...spec.volumes.map((volume) =>
+        volume.name === 'sys' ? { ...volume, hostPath: { path: `${machineRoot}/sys`, type: 'Directory' } } : volume,
+      ),
+      { name: 'proc', hostPath: { path: `${machineRoot}/proc`, type: 'Directory' } },
+    ],
+  }))
+}
+
+/** Their cards are Intel's, for QEMU has no ENA, and there are no instance metadata. */
+export function onGuests(daemonSet: DaemonSet): DaemonSet {
+  const changedEnv = [
+    { name: 'JIT_ENI_ALLOWED_DEVICES', value: cardModel.pciId },
+    { name: 'JIT_ENI_INSTANCE_METADATA', value: 'off' },
+  ]
+  return withPodSpec(daemonSet, (spec) => ({
+    ...spec,
+    nodeSelector: { ...spec.nodeSelector, ...guestLabel },
+    containers: [withEnv(spec.containers[0], changedEnv)],
+  }))
+}
+
+function withPodSpec(daemonSet: DaemonSet, change: (spec: PodSpec) => PodSpec): DaemonSet {
+  const { spec } = daemonSet
+  return { ...daemonSet, spec: { ...spec, template: { ...spec.template, spec: change(spec.template.spec) } } }
+}
+
+function withEnv(container: Container, changed: Container['env']): Container {
+  const names = new Set(changed.map(({ name }) => name))
+  return { ...container, env: [...container.env.filter(({ name }) => !names.has(name)), ...changed] }
 }
 
 function containerOnSimulatedNode(container: Container): Container {
@@ -94,10 +117,8 @@ function containerOnSimulatedNode(container: Container): Container {
     // Nobody serves it here.
     { name: 'JIT_ENI_INSTANCE_METADATA', value: 'off' },
   ]
-  const changed = new Set(changedEnv.map(({ name }) => name))
   return {
-    ...container,
-    env: [...container.env.filter(({ name }) => !changed.has(name)), ...changedEnv],
+    ...withEnv(container, changedEnv),
     livenessProbe: atNodeAddress(container.livenessProbe),
     readinessProbe: atNodeAddress(container.readinessProbe),
     volumeMounts: [...container.volumeMounts, { name: 'proc', mountPath: '/host/proc', readOnly: true }],

@@ -1,7 +1,9 @@
-// jit-eni installed on a real cluster over a simulated EC2: an attach plugs a card into the node's simulated PCI bus.
+// jit-eni installed on a real cluster over a simulated EC2: an attach plugs a card into the node's simulated PCI bus or, of a node that
+// is a virtual machine, into that.
 // The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows. The
-// device plugins run as processes or, when told so, in the pods of their DaemonSet. Interfaces of cards are real links with their MACs:
-// in a network namespace of each node or, for pods, all in the machine's, where two nodes cannot give the same alternative name.
+// device plugins run as processes or, on virtual machines and when told so, in the pods of their DaemonSet. Interfaces of simulated cards
+// are real links with their MACs: in a network namespace of each node or, for pods, all in the machine's, where two nodes cannot give
+// the same alternative name.
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,13 +11,21 @@ import { zoneLabel } from '../../src/api/names.ts'
 import { allUndone, CleanUp } from '../cluster/clean-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
 import type { ClusterNode } from '../cluster/node/cluster-node.ts'
-import { startCluster } from '../cluster/start-cluster.ts'
+import { type ClusterOptions, startCluster } from '../cluster/start-cluster.ts'
 import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
 import type { Ec2Options } from '../ec2/new-ec2.ts'
 import type { Hypervisor } from '../ec2/state/hypervisor.ts'
+import type { GuestCard } from '../guest/cards.ts'
 import { type PciBus, type PciBusOptions, startPciBus } from '../pci/bus.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
-import { machineRoot, startDevicePluginPods } from './device-plugin-pods.ts'
+import {
+  guestLabel,
+  machineRoot,
+  onGuests,
+  onSimulatedNodes,
+  startDevicePluginPods,
+  writeDeployedImage,
+} from './device-plugin-pods.ts'
 import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
 import { pathWithNodeIp } from './node-ip.ts'
 import { Program, type ProgramCode } from './program.ts'
@@ -29,17 +39,31 @@ export interface InstallationOptions {
   readonly ec2?: Pick<Ec2Options, 'delays' | 'throttling' | 'consistency'>
   /** What the programs are started from; src unless said otherwise. */
   readonly code?: ProgramCode
-  /** Where the device plugins run; `pods` have the code of dist, whatever `code` says. Processes unless said otherwise. */
+  /** Where those of simulated nodes run; `pods` have the code of dist, whatever `code` says. Processes unless said otherwise. */
   readonly devicePlugins?: 'processes' | 'pods'
+  /** Images that pods on virtual machines need; each writes its archive below the directory. */
+  readonly guestImages?: ClusterOptions['guestImages']
   readonly log: (line: string) => void
   readonly signal?: AbortSignal
 }
+
+export interface InstalledNode {
+  readonly name: string
+  /** A path on this machine. */
+  readonly podResourcesSocket: string
+  /** On its PCI bus, the primary one too. */
+  cards(): Promise<readonly InstalledCard[]>
+}
+
+export type InstalledCard = Pick<GuestCard, 'bdf' | 'mac' | 'driver'>
 
 export interface Installation extends AsyncDisposable {
   readonly cluster: Cluster
   readonly ec2: SimulatedEc2
   readonly extender: Program
   readonly attacher: Program
+  /** As one sees them from outside. */
+  readonly nodes: readonly InstalledNode[]
   /** Of device plugins that run as processes. */
   devicePlugin(nodeName: string): Program
   bus(nodeName: string): PciBus
@@ -56,16 +80,21 @@ export interface Installation extends AsyncDisposable {
 export async function startInstallation(options: InstallationOptions): Promise<Installation> {
   await using cleanUp = new CleanUp()
   const { nodes, log, signal } = options
+  const specs = nodes.map((node, index) => ({
+    ...node,
+    index,
+    providerID: providerIdOf(node, index),
+    labels: labelsOf(node),
+  }))
+  const simulated = specs.filter(({ machine }) => machine === undefined)
+  const guestSpecs = specs.flatMap(({ machine, ...spec }) =>
+    machine === undefined ? [] : [{ ...spec, machine, primaryMac: primaryMacOf(spec.index) }],
+  )
+  const guestImages = [writeDeployedImage, ...(options.guestImages ?? [])]
   const cluster = await startCluster({
-    nodes: nodes.map((node, index) => ({
-      name: node.name,
-      providerID: providerIdOf(node, index),
-      labels: {
-        [zoneLabel]: zones[node.zone],
-        'node.kubernetes.io/instance-type': node.instanceType,
-        ...node.labels,
-      },
-    })),
+    nodes: simulated,
+    guests: guestSpecs,
+    guestImages,
     log,
     ...(signal && { signal }),
   })
@@ -73,10 +102,10 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 
   // A pod has its own ip, and no right to enter another network namespace than the machine's.
   const interfaces = options.devicePlugins === 'pods' ? 'veth-in-machine-namespace' : 'veth'
-  const buses = await startBuses(cluster, nodes, interfaces, cleanUp)
+  const buses = await startBuses(cluster, simulated, interfaces, cleanUp)
   const ec2 = await startEc2({
     world: accountFor(nodes),
-    hypervisor: hypervisorOver(buses),
+    hypervisor: hypervisorOver(cluster, buses, nodes),
     ...options.ec2,
   })
   cleanUp.defer(() => ec2.stop())
@@ -84,11 +113,16 @@ export async function startInstallation(options: InstallationOptions): Promise<I
 
   await applyManifests(cluster, signal)
   log('CRDs, roles and admission policies of deploy/ are applied')
-  const asProcesses = options.devicePlugins === 'pods' ? [] : nodes
+  const asProcesses = options.devicePlugins === 'pods' ? [] : simulated
   const programs = await createPrograms(cluster, ec2, asProcesses, buses, options.code ?? 'src')
   cleanUp.defer(() => allUndone(programs.all.map((program) => program.stop())))
   await startPrograms(cluster, programs, signal)
-  if (options.devicePlugins === 'pods') await startDevicePluginPods(cluster, signal)
+  if (options.devicePlugins === 'pods') {
+    const archive = await writeDeployedImage(cluster.runDir)
+    await Promise.all(cluster.nodes.map((node) => node.importImages(archive, signal)))
+    await startDevicePluginPods(cluster, onSimulatedNodes, signal)
+  }
+  if (cluster.guests.length > 0) await startDevicePluginPods(cluster, onGuests, signal)
   log('extender, attacher, device plugins and their scheduler are running')
 
   const kept = cleanUp.move()
@@ -98,6 +132,18 @@ export async function startInstallation(options: InstallationOptions): Promise<I
     ec2,
     extender: programs.extender,
     attacher: programs.attacher,
+    nodes: [
+      ...cluster.nodes.map(({ name, podResourcesSocket }) => ({
+        name,
+        podResourcesSocket,
+        cards: async () => found(buses, name).cards(),
+      })),
+      ...cluster.guests.map(({ name, podResourcesSocket, cards }) => ({
+        name,
+        podResourcesSocket,
+        cards: () => cards.list(),
+      })),
+    ],
     devicePlugin: (nodeName) => found(programs.devicePlugins, nodeName),
     bus: (nodeName) => found(buses, nodeName),
     stateDir: (nodeName) => stateDirOf(cluster.node(nodeName)),
@@ -109,14 +155,23 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   }
 }
 
+function labelsOf({ zone, instanceType, labels, machine }: InstallationNode): Readonly<Record<string, string>> {
+  return {
+    [zoneLabel]: zones[zone],
+    'node.kubernetes.io/instance-type': instanceType,
+    ...labels,
+    ...(machine !== undefined && guestLabel),
+  }
+}
+
 async function startBuses(
   cluster: Cluster,
-  nodes: readonly InstallationNode[],
+  nodes: readonly { readonly name: string; readonly index: number }[],
   interfaces: NonNullable<PciBusOptions['interfaces']>,
   cleanUp: CleanUp,
 ): Promise<Map<string, PciBus>> {
   const buses = new Map<string, PciBus>()
-  for (const [index, { name }] of nodes.entries()) {
+  for (const { name, index } of nodes) {
     // Where a pod of the node has it by hostPath too.
     const root = path.join(cluster.node(name).varLib, path.relative('/var/lib', machineRoot))
     await mkdir(root)
@@ -127,15 +182,26 @@ async function startBuses(
   return buses
 }
 
-function hypervisorOver(buses: ReadonlyMap<string, PciBus>): Hypervisor {
-  const byInstance = new Map([...buses.values()].map((bus, index) => [instanceIdOf(index), bus]))
+function hypervisorOver(
+  cluster: Cluster,
+  buses: ReadonlyMap<string, PciBus>,
+  nodes: readonly InstallationNode[],
+): Hypervisor {
+  const names = new Map(nodes.map(({ name }, index) => [instanceIdOf(index), name]))
+  const guestOf = (name: string) => cluster.guests.find((guest) => guest.name === name)
   return {
     plug: async (instanceId, { eniId, mac, deviceIndex, networkCard }) => {
       // The primary card is on the bus from its start.
       if (deviceIndex === 0 && networkCard === 0) return
-      await found(byInstance, instanceId).plug({ mac, eniId, deviceIndex })
+      const name = found(names, instanceId)
+      const guest = guestOf(name)
+      if (guest === undefined) await found(buses, name).plug({ mac, eniId, deviceIndex })
+      else await guest.cards.plug({ id: eniId, mac })
     },
-    unplug: (instanceId, { mac }) => found(byInstance, instanceId).unplug({ mac }),
+    unplug: (instanceId, { mac }) => {
+      const name = found(names, instanceId)
+      return guestOf(name)?.cards.unplug(mac) ?? found(buses, name).unplug({ mac })
+    },
   }
 }
 
@@ -159,7 +225,7 @@ interface Programs {
 async function createPrograms(
   cluster: Cluster,
   ec2: SimulatedEc2,
-  nodes: readonly InstallationNode[],
+  nodes: readonly { readonly name: string }[],
   buses: ReadonlyMap<string, PciBus>,
   code: ProgramCode,
 ): Promise<Programs> {

@@ -4,6 +4,9 @@ import { isDeleting, isIdle } from '../../src/api/eni-attachment.ts'
 import { attachmentTag, clusterTag, noManageTag } from '../../src/api/names.ts'
 import type { HeldDevice, Picture, PicturedENI, PicturedPod } from './picture.ts'
 
+/** Of the primary card and others that are not ours, on simulated nodes and in virtual machines. */
+const kernelDrivers = new Set(['ena', 'virtio-pci', 'e1000e'])
+
 type Rule = (picture: Picture) => Iterable<string>
 
 const rules: Readonly<Record<string, readonly Rule[]>> = {
@@ -145,7 +148,7 @@ function* foreignENIsAreUntouched({ foreign, enis, nodes }: Picture): Iterable<s
     if (!isDeepStrictEqual(now, before)) yield `${before.eniId}, which is not ours, is not as it was`
     const node = nodes.find(({ instanceID }) => instanceID === before.attachment?.instanceId)
     const card = node?.cards.find(({ mac }) => mac === before.mac)
-    if (node !== undefined && card?.driver !== 'ena')
+    if (node !== undefined && !kernelDrivers.has(card?.driver ?? ''))
       yield `the card of ${before.eniId}, which is not ours, has lost its kernel driver`
   }
 }

@@ -3,7 +3,7 @@ import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { NodeENI } from '../../src/api/node-eni.ts'
 import type { Demand } from '../../src/api/pod-demand.ts'
 import type { Attachment, NetworkInterface } from '../../sim/ec2/state/network-interface.ts'
-import type { Card } from '../../sim/pci/card.ts'
+import type { InstalledCard } from '../../sim/installation/installation.ts'
 
 export interface Picture {
   /** Those that ask for a managed resource. */
@@ -66,7 +66,7 @@ export interface PicturedNode {
   /** ENIs that the instance type allows on each of its network cards. */
   readonly cardLimits: readonly number[]
   /** On its PCI bus. */
-  readonly cards: readonly Pick<Card, 'bdf' | 'mac' | 'driver'>[]
+  readonly cards: readonly InstalledCard[]
 }
 
 export type PicturedENI = Pick<NetworkInterface, 'eniId' | 'mac' | 'tags'> & {

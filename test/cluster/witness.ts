@@ -32,11 +32,10 @@ export class Witness {
   }
 
   async picture(): Promise<Picture> {
-    const { cluster, ec2 } = this.#installation
-    const held = await Promise.all(
-      cluster.nodes.map(({ name, podResourcesSocket }) => heldDevices(name, podResourcesSocket)),
-    )
+    const { nodes, ec2 } = this.#installation
+    const held = await Promise.all(nodes.map(({ name, podResourcesSocket }) => heldDevices(name, podResourcesSocket)))
     const pods = await this.#pods()
+    const withCards = await Promise.all(nodes.map(async (node) => ({ name: node.name, cards: await node.cards() })))
     // From here on nothing is awaited, so that the objects and EC2 are of one moment.
     return {
       pods,
@@ -44,7 +43,7 @@ export class Witness {
       nodeENIs: [...this.#observer.nodeENIs.values()],
       attachments: this.#observer.allAttachments(),
       acknowledgements: [...this.#acknowledgements.values()],
-      nodes: cluster.nodes.map(({ name }) => this.#node(name)),
+      nodes: withCards.map(({ name, cards }) => this.#node(name, cards)),
       enis: ec2.state.enis().map(snapshot),
       foreign: this.#foreign,
       refusedAttaches: ec2.calls
@@ -85,13 +84,13 @@ export class Witness {
     }
   }
 
-  #node(name: string): PicturedNode {
+  #node(name: string, cards: PicturedNode['cards']): PicturedNode {
     const instanceID = this.#installation.instanceId(name)
     return {
       name,
       instanceID,
       cardLimits: this.#installation.ec2.state.instance(instanceID).limits.cards,
-      cards: this.#installation.bus(name).cards(),
+      cards,
     }
   }
 }

@@ -8,10 +8,11 @@ import { Component } from '../component.ts'
 import { pauseImage } from '../image/node-images.ts'
 import { runCommand } from '../run-command.ts'
 import { createCgroup, isCgroupV2, removeCgroup } from './cgroup.ts'
-import { containerdConfig } from './containerd-config.ts'
+import { containerdConfig, snapshotterOn } from './containerd-config.ts'
 import { healthzPort, kubeletConfig } from './kubelet-config.ts'
 import { NodeDirectory } from './node-directory.ts'
 import { NodeNamespace } from './node-namespace.ts'
+import { isNodeReady } from './node-ready.ts'
 import { podNetworkConfig } from './pod-network.ts'
 
 const readyDeadlineMs = 60_000
@@ -23,14 +24,6 @@ export interface NodeSpec {
   readonly labels?: Readonly<Record<string, string>>
   /** As on EC2: `aws:///<zone>/<instance id>`. */
   readonly providerID: string
-}
-
-interface NodeList {
-  readonly items: readonly {
-    readonly metadata: { readonly name: string }
-    readonly spec: { readonly taints?: readonly unknown[] }
-    readonly status: { readonly conditions?: readonly { type: string; status: string }[] }
-  }[]
 }
 
 export interface NodeSurroundings {
@@ -139,12 +132,7 @@ export class ClusterNode {
 
   /** Ready, and the taint of a node that is not has been taken away: pods can be scheduled to it. */
   async waitUntilReady(api: ApiClient, signal?: AbortSignal): Promise<void> {
-    const ready = async () => {
-      const nodes = await api.json<NodeList>('GET', '/api/v1/nodes')
-      const node = nodes.items.find(({ metadata }) => metadata.name === this.name)
-      const condition = node?.status.conditions?.find(({ type }) => type === 'Ready')
-      return condition?.status === 'True' && (node?.spec.taints ?? []).length === 0
-    }
+    const ready = () => isNodeReady(api, this.name)
     await this.#kubelet?.waitUntil('Ready', ready, readyDeadlineMs, signal)
   }
 
@@ -190,7 +178,7 @@ export class ClusterNode {
       cdiSpecDir: directory.cdiSpecs,
       runc: tools.runc,
       pauseImage: pauseImage.name,
-      snapshotter: directory.snapshotter,
+      snapshotter: snapshotterOn(directory.path),
     })
     this.#containerd = this.#component(
       'containerd',

@@ -1,4 +1,8 @@
 // containerd's configuration on a simulated node: everything it touches is the node's own.
+import { statfsSync } from 'node:fs'
+
+const overlayfsMagic = 0x794c7630
+
 export interface ContainerdConfig {
   readonly root: string
   readonly state: string
@@ -45,4 +49,9 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
       BinaryName = ${text(config.runc)}
       SystemdCgroup = false
 `
+}
+
+/** Overlayfs cannot be stacked on itself, which is what the root of a container usually is. */
+export function snapshotterOn(directory: string): ContainerdConfig['snapshotter'] {
+  return statfsSync(directory).type === overlayfsMagic ? 'native' : 'overlayfs'
 }

@@ -14,7 +14,7 @@ export interface KubeletConfig {
 
 /** Without TLS and for everyone; says only whether the kubelet is healthy. */
 export const healthzPort = 10248
-const port = 10250
+export const kubeletPort = 10250
 /** No more pods than the node's subnet has addresses. */
 const maxPods = 110
 /** A changed allocatable shows in the node's status within this time, by default 10 s: too long for someone who watches. */
@@ -25,7 +25,7 @@ export function kubeletConfig(config: KubeletConfig): object {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
     address: config.address,
-    port,
+    port: kubeletPort,
     healthzBindAddress: config.address,
     healthzPort,
     // Linux takes packets for an address of lo from any interface: who asks must be known to the API server, or be it.

@@ -1,8 +1,6 @@
 // The files of one simulated node, below the run directory of its cluster.
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-
-const overlayfsMagic = 0x794c7630
 
 /**
  * Kernel settings that the kubelet insists on, and one that the CNI plugin does. They belong to the machine,
@@ -83,10 +81,5 @@ export class NodeDirectory {
     const file = path.join(this.path, name)
     writeFileSync(file, content)
     return file
-  }
-
-  /** Overlayfs cannot be stacked on itself, which is what the root of a container usually is. */
-  get snapshotter(): 'overlayfs' | 'native' {
-    return statfsSync(this.path).type === overlayfsMagic ? 'native' : 'overlayfs'
   }
 }

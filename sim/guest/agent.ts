@@ -1,0 +1,90 @@
+// The way into a guest: commands with input, output and status, and connections to its unix sockets. agent.sh is the other end.
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { CommandError } from '../cluster/run-command.ts'
+
+const deadlineMs = 60_000
+
+export interface GuestCommandOptions {
+  readonly input?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface AgentAddress {
+  readonly host: string
+  readonly port: number
+  readonly token: string
+}
+
+export class Agent {
+  readonly #address: AgentAddress
+  readonly #tunnels: Server[] = []
+
+  constructor(address: AgentAddress) {
+    this.#address = address
+  }
+
+  /**
+   * What the command writes to standard output in the guest. @throws CommandError when it cannot be started, ends with another status
+   * than 0, does not end within a minute, or when the guest ends.
+   */
+  async run(command: string, args: readonly string[], options: GuestCommandOptions = {}): Promise<string> {
+    const { input = '', signal } = options
+    const end = `end-${randomBytes(8).toString('hex')}`
+    const script = [
+      'errors=$(mktemp)',
+      `${[command, ...args].map(quoted).join(' ')} 2>"$errors"`,
+      `printf '\\n${end} %s\\n' $?`,
+      'cat "$errors"; rm "$errors"',
+    ]
+    const socket = this.#open(script.join('\n'))
+    socket.end(input)
+    const deadline = AbortSignal.timeout(deadlineMs)
+    const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
+    const giveUp = () => socket.destroy()
+    either.addEventListener('abort', giveUp, { once: true })
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    await once(socket, 'close').catch(() => undefined)
+    either.removeEventListener('abort', giveUp)
+    signal?.throwIfAborted()
+    const output = Buffer.concat(chunks).toString()
+    const [, stdout = '', status, stderr = ''] = new RegExp(`^([^]*)\\n${end} (\\d+)\\n([^]*)$`).exec(output) ?? []
+    if (status === '0') return stdout
+    const late = `did not end within ${deadlineMs / 1000} s`
+    const how = status === undefined ? (deadline.aborted ? late : 'the guest has closed the connection') : undefined
+    throw new CommandError(command, args, `in the guest: ${how ?? `ended with status ${status}`}`, stderr || output)
+  }
+
+  /** Serves `localSocket` until `close`: each connection to it is one to the guest's `socketInGuest`. */
+  async tunnel(localSocket: string, socketInGuest: string): Promise<void> {
+    const server = createServer((near) => {
+      const far = this.#open(`exec socat -t 86400 - ${quoted(`UNIX-CONNECT:${socketInGuest}`)}`)
+      near.pipe(far).pipe(near)
+      near.on('error', () => far.destroy()).on('close', () => far.destroy())
+      far.on('error', () => near.destroy()).on('close', () => near.destroy())
+    })
+    rmSync(localSocket, { force: true })
+    server.listen(localSocket)
+    await once(server, 'listening')
+    this.#tunnels.push(server)
+  }
+
+  close(): void {
+    for (const server of this.#tunnels) server.close()
+  }
+
+  #open(script: string): Socket {
+    const { host, port, token } = this.#address
+    const socket = connect({ host, port, allowHalfOpen: true })
+    socket.write(`${token}\n${Buffer.from(script).toString('base64')}\n`)
+    return socket
+  }
+}
+
+/** As one word for the guest's shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`
+}

@@ -1,0 +1,161 @@
+// The cards of a guest that come and go: real PCI devices (Intel 82574L, driver e1000e), plugged and unplugged by QEMU through the
+// kernel's own hot-plug. The far end of each one's cable is here.
+import path from 'node:path'
+import { z } from 'zod'
+import type { Guest } from './guest.ts'
+import { cardPlace, cardPlaces } from './machine.ts'
+import type { QmpEvent } from './qmp.ts'
+import { Wire } from './wire.ts'
+
+/** QEMU's name of it, which is that of its driver too, and vendor and device as `lspci -n` writes them. */
+export const cardModel = { name: 'e1000e', pciId: '8086:10d3' } as const
+
+export interface NewGuestCard {
+  /** QEMU's name of it: letters, digits and dashes. */
+  readonly id: string
+  readonly mac: string
+}
+
+/** A card as the guest's kernel has it. */
+export interface GuestCard extends NewGuestCard {
+  readonly bdf: string
+  readonly driver: string | null
+}
+
+interface Plugged extends NewGuestCard {
+  readonly place: number
+  readonly wire: Wire
+}
+
+/** What QEMU tells of a PCI bus, as far as it is of use; bridges have buses of their own. */
+interface PciBusInfo {
+  readonly bus: number
+  readonly devices: readonly PciDeviceInfo[]
+}
+
+interface PciDeviceInfo {
+  readonly bus: number
+  readonly slot: number
+  readonly function: number
+  readonly qdev_id: string
+  readonly pci_bridge?: { readonly devices?: readonly PciDeviceInfo[] | undefined } | undefined
+}
+
+const deviceSchema: z.ZodType<PciDeviceInfo> = z.object({
+  bus: z.number(),
+  slot: z.number(),
+  function: z.number(),
+  qdev_id: z.string(),
+  pci_bridge: z.object({ devices: z.array(z.lazy(() => deviceSchema)).optional() }).optional(),
+})
+const busesSchema: z.ZodType<readonly PciBusInfo[]> = z.array(
+  z.object({ bus: z.number(), devices: z.array(deviceSchema) }),
+)
+
+export class GuestCards {
+  readonly #guest: Guest
+  readonly #directory: string
+  readonly #plugged = new Map<string, Plugged>()
+
+  /** `directory` is where the sockets of the cables are. */
+  constructor(guest: Guest, directory: string) {
+    this.#guest = guest
+    this.#directory = directory
+  }
+
+  /** Resolves when QEMU has plugged it in; the guest sees it some moments later. */
+  async plug(card: NewGuestCard): Promise<void> {
+    const { id, mac } = card
+    const place = this.#freePlace()
+    const wire = await Wire.open(path.join(this.#directory, `wire-${place}.sock`))
+    this.#plugged.set(mac, { id, mac, place, wire })
+    const { qmp } = this.#guest
+    const netdev = { id: netdevOf(id), type: 'stream', server: false, addr: { type: 'unix', path: wire.socketPath } }
+    await qmp.execute('netdev_add', netdev)
+    await qmp.execute('device_add', {
+      driver: cardModel.name,
+      id,
+      mac,
+      netdev: netdevOf(id),
+      ...cardPlace(this.#guest.machine, place),
+    })
+  }
+
+  /** Asks the guest to let go of it, and resolves when it has: it takes its time, for ever while a process uses the card. */
+  async unplug(mac: string): Promise<void> {
+    const { id, wire } = this.#cardWith(mac)
+    const { qmp } = this.#guest
+    const gone = Promise.withResolvers<void>()
+    const stop = qmp.onEvent((event) => {
+      if (isDeletionOf(id, event)) gone.resolve()
+    })
+    await qmp.execute('device_del', { id })
+    await gone.promise
+    stop()
+    await qmp.execute('netdev_del', { id: netdevOf(id) })
+    await wire[Symbol.asyncDispose]()
+    this.#plugged.delete(mac)
+  }
+
+  /** The other end of the card's cable. */
+  wire(mac: string): Wire {
+    return this.#cardWith(mac).wire
+  }
+
+  /** Those that QEMU has plugged, wherever their drivers are, and the primary one. */
+  async list(): Promise<GuestCard[]> {
+    const buses = busesSchema.parse(await this.#guest.qmp.execute('query-pci'))
+    const devices = buses.flatMap(({ devices: own }) =>
+      own.flatMap((device) => [device, ...(device.pci_bridge?.devices ?? [])]),
+    )
+    const drivers = await this.#drivers()
+    const known = [...this.#plugged.values(), this.#guest.primary]
+    return known.flatMap(({ id, mac }) => {
+      const device = devices.find(({ qdev_id }) => qdev_id === id)
+      if (device === undefined) return []
+      const bdf = bdfOf(device)
+      return [{ id, mac, bdf, driver: drivers.get(bdf) ?? null }]
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#plugged.values()].map(({ wire }) => wire[Symbol.asyncDispose]()))
+  }
+
+  /** By PCI address. */
+  async #drivers(): Promise<Map<string, string>> {
+    const each = 'for driver in /sys/bus/pci/devices/*/driver; do echo "$driver $(readlink "$driver")"; done'
+    const lines = (await this.#guest.script(each)).trim().split('\n')
+    return new Map(
+      lines.map((line) => {
+        const [link = '', target = ''] = line.split(' ')
+        return [path.basename(path.dirname(link)), path.basename(target)]
+      }),
+    )
+  }
+
+  #freePlace(): number {
+    const taken = new Set([...this.#plugged.values()].map(({ place }) => place))
+    for (let place = 0; place < cardPlaces; place += 1) if (!taken.has(place)) return place
+    throw new Error(`guest ${this.#guest.name} has ${cardPlaces} places for cards, and all are taken`)
+  }
+
+  #cardWith(mac: string): Plugged {
+    const card = this.#plugged.get(mac)
+    if (card === undefined) throw new Error(`guest ${this.#guest.name} has no card with MAC ${mac}`)
+    return card
+  }
+}
+
+function netdevOf(cardId: string): string {
+  return `cable-${cardId}`
+}
+
+function isDeletionOf(id: string, { event, data }: QmpEvent): boolean {
+  return event === 'DEVICE_DELETED' && data['device'] === id
+}
+
+function bdfOf({ bus, slot, function: function_ }: PciDeviceInfo): string {
+  const hex = (value: number) => value.toString(16).padStart(2, '0')
+  return `0000:${hex(bus)}:${hex(slot)}.${function_}`
+}
