@@ -1,0 +1,51 @@
+// Nodes that are virtual machines, and whether they can run here at all: every test of this folder begins with them.
+import { fileURLToPath } from 'node:url'
+import path from 'node:path'
+import { thisHost, requireRoot } from '../../sim/cluster/host.ts'
+import { obtainTestpmd, writeTestpmdImage } from '../../sim/cluster/image/testpmd-image.ts'
+import { runCommand } from '../../sim/cluster/run-command.ts'
+import { obtainGuestKernel } from '../../sim/guest/kernel/obtain.ts'
+import type { GuestMachine } from '../../sim/guest/machine.ts'
+import type { InstallationNode } from '../../sim/installation/account.ts'
+import { Scenario } from '../cluster/scenario.ts'
+
+const project = fileURLToPath(new URL('../..', import.meta.url))
+const size = { hugepages: 256, memoryMiB: 2048 }
+
+/** With an IOMMU, as bare metal instances are. */
+export const metal: GuestMachine = { bus: 'iommu', vfio: 'distribution', ...size }
+/** As Nitro's virtual machines: without an IOMMU, so that vfio has to do without one. */
+export const nitro: GuestMachine = { bus: 'flat', vfio: 'no-iommu', ...size }
+/** The same, with a vfio that cannot: that of the distributions. */
+export const nitroWithoutNoIommu: GuestMachine = { bus: 'flat', vfio: 'distribution', ...size }
+
+/** For `skip`: why no guest can run on this machine, false when they can. */
+export const noGuests: string | false = await whyNoGuests()
+
+export function guestNode(name: string, machine: GuestMachine): InstallationNode {
+  return { name, zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' }, machine }
+}
+
+/** EC2 answers and attaches at once: what takes time here is the kernel. Pods find the image of testpmd-pod.ts. */
+export async function startGuests(...nodes: readonly InstallationNode[]): Promise<Scenario> {
+  // The device plugin runs in its pods, as it ships.
+  await runCommand('npm', ['run', 'build'], { cwd: project })
+  const host = thisHost()
+  const programs = await obtainTestpmd(host, (line) => console.log(`# ${line}`))
+  const testpmd = async (directory: string) => {
+    const archive = path.join(directory, 'testpmd-image.tar')
+    await writeTestpmdImage(archive, programs)
+    return archive
+  }
+  return Scenario.start({ nodes, ec2: {}, guestImages: [testpmd] })
+}
+
+async function whyNoGuests(): Promise<string | false> {
+  try {
+    requireRoot(thisHost())
+    await obtainGuestKernel((line) => console.log(`# ${line}`))
+    return false
+  } catch (error) {
+    return `no virtual machine can run here: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
