@@ -7,7 +7,8 @@ import { deviceDirectory, type PluggedCard } from './card.ts'
 import type { DeviceNodes } from './device-node.ts'
 import type { Entries, SysfsTree } from './sysfs-tree.ts'
 
-export type IommuMode = 'vfio' | 'noiommu'
+/** `none`: there is no IOMMU, and vfio is built without the mode for that (CONFIG_VFIO_NOIOMMU), as distributions build it. */
+export type IommuMode = 'vfio' | 'noiommu' | 'none'
 
 const unsafeModeFile = 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode'
 
@@ -36,7 +37,7 @@ export class VfioDriver {
     ]) {
       tree.makeDirectory(tree.at(directory))
     }
-    tree.write(tree.at(unsafeModeFile), this.#iommu === 'noiommu' ? 'Y\n' : 'N\n')
+    if (this.#iommu !== 'none') tree.write(tree.at(unsafeModeFile), this.#iommu === 'noiommu' ? 'Y\n' : 'N\n')
     if (this.#iommu === 'vfio') tree.makeDirectory(tree.at('sys/class/iommu/dmar0'))
     await this.#nodes.makeVfioContainer()
   }
@@ -58,6 +59,7 @@ export class VfioDriver {
 
   /** Null when done, else why the probe failed: EINVAL in the kernel, which drivers_probe does not report. */
   bind(card: PluggedCard): string | null {
+    if (this.#iommu === 'none') return 'no IOMMU, and no mode for that'
     if (this.#iommu === 'noiommu') {
       if (!this.#unsafeModeIsOn()) return 'no IOMMU, and enable_unsafe_noiommu_mode is off'
       this.#join(card, this.#lowestFreeGroup(), { name: 'vfio-noiommu\n' })

@@ -11,6 +11,7 @@ import { type HostLinks, useOfLink } from './host-links.ts'
 import type { Journal } from './journal.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
+import { noIommuAdvice } from './no-iommu-mode.ts'
 import type { PciCard } from './pci-scan.ts'
 import type { StepFailure } from './step.ts'
 import { cardInUse } from './refusals.ts'
@@ -24,6 +25,8 @@ export interface CardStepsOptions {
   readonly links: HostLinks
   readonly scan: () => readonly PciCard[]
   readonly writes: AttachmentWrites
+  /** This process, and with it perhaps the node, has just started. */
+  readonly isNodeNew: () => boolean
   readonly clock: MonotonicClock
   readonly metrics: DevicePluginMetrics
   readonly log: Log
@@ -59,6 +62,9 @@ export class CardSteps {
     // With the kernel's driver it shows its MAC again: a later try need not know of this one.
     if (change.kind === 'failed' && change.driver !== undefined && change.driver !== driver) {
       await journal.forget(attachment.metadata.uid)
+    }
+    if (change.kind === 'failed' && change.noIommuMode !== undefined) {
+      return this.#lacksIommu(change.message, change.noIommuMode)
     }
     return outcomeOf('BindFailed', change)
   }
@@ -102,6 +108,12 @@ export class CardSteps {
     await writes.endFinalizer(attachment)
     log.info({ ...logFields(attachment), pciAddress }, 'card released')
     return { kind: 'done' }
+  }
+
+  /** A node that has just started may yet switch the mode on; a vfio that is built without it never has it. */
+  #lacksIommu(found: string, mode: 'off' | 'absent'): WorkOutcome {
+    const terminal = mode === 'absent' || !this.#options.isNodeNew()
+    return { kind: 'failed', failure: { reason: 'NoIOMMU', message: `${found}; ${noIommuAdvice[mode]}`, terminal } }
   }
 
   /** Only a card with a userspace driver can be open in a process. */

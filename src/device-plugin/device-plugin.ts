@@ -75,8 +75,8 @@ export interface DevicePluginOptions {
   readonly settleDeadlineMs?: number
 }
 
-/** What loads modules on a node may start after us, and pull its image first. */
-const driverComesMs = 3 * 60_000
+/** What loads modules on a node and sets their parameters may start after us, and pull its image first. */
+const newNodeMs = 3 * 60_000
 
 export class DevicePlugin {
   readonly #waker = new LoopWaker()
@@ -136,6 +136,7 @@ export class DevicePlugin {
     }
     const kubelet = new KubeletWatch({ podResources, gate, occupancy, clock, log, onLook })
     const startedAt = clock.monotonic()
+    const isNodeNew = () => clock.monotonic() - startedAt < newNodeMs
     const scanner = new PciScanner(settings.sys, settings.dev)
     const binding = new DriverBinding({
       ...options,
@@ -181,14 +182,26 @@ export class DevicePlugin {
       primaryMac: options.primaryMac,
       host: () => readHostNetwork(settings.proc),
       hasDriver: (driver) => binding.hasDriver(driver),
-      mayDriverCome: () => clock.monotonic() - startedAt < driverComesMs,
+      mayDriverCome: isNodeNew,
       allowedDevices: settings.allowedDevices,
       visits: new CardVisits({ binding, signs, scan, work: new CardWork(clock, log, poke), clock, log }),
       resourceProblem,
       isDescribed: (resource, card) => files.isDescribed(resource, card),
       files,
       expectDriverChange: () => options.controlWrites.warmUp(),
-      steps: new CardSteps({ journal, binding, signs, files, links: options.links, scan, writes, clock, metrics, log }),
+      steps: new CardSteps({
+        journal,
+        binding,
+        signs,
+        files,
+        links: options.links,
+        scan,
+        writes,
+        isNodeNew,
+        clock,
+        metrics,
+        log,
+      }),
       links,
       linkSteps: new LinkSteps({ journal, links, metrics, log }),
       corrections: new LinkCorrections(clock),

@@ -8,6 +8,7 @@ import type { Log } from '../process/log.ts'
 import type { MonotonicClock } from './monotonic-clock.ts'
 import type { ControlWrites } from './control-writes.ts'
 import type { ControlWrite } from './sysfs-writer.ts'
+import { noIommuMode } from './no-iommu-mode.ts'
 import { isKernelDriver } from './userspace-driver.ts'
 
 export interface BoundCard {
@@ -26,6 +27,8 @@ export type DriverChange =
       readonly driver: string | undefined
       /** It was not tried, because a process has the card open. */
       readonly isInUse?: true
+      /** vfio-pci refuses the card, for no IOMMU covers it: the state of the mode that would do without one. */
+      readonly noIommuMode?: 'off' | 'absent'
     }
   | { readonly kind: 'stuck'; readonly message: string; readonly ended: Promise<void> }
 
@@ -44,6 +47,7 @@ export interface DriverBindingOptions {
 }
 
 export class DriverBinding {
+  readonly #sys: string
   readonly #pci: string
   readonly #writes: Pick<ControlWrites, 'write'>
   readonly #hasDeviceNode: DriverBindingOptions['hasDeviceNode']
@@ -52,6 +56,7 @@ export class DriverBinding {
   readonly #deadlineMs: number
 
   constructor(options: DriverBindingOptions) {
+    this.#sys = options.sys
     this.#pci = `${options.sys}/bus/pci`
     this.#writes = options.writes
     this.#hasDeviceNode = options.hasDeviceNode
@@ -126,7 +131,22 @@ export class DriverBinding {
     // drivers_probe reports success even when the driver refused the card; only the link tells.
     if (await this.#settles(card, good)) return { kind: 'done' }
     const wanted = override.trim() === '' ? "the kernel's driver" : override.trim()
-    return this.#failed(card, `${wanted} did not take ${pciAddress}; the kernel log says why`)
+    const failed = this.#failed(card, `${wanted} did not take ${pciAddress}; the kernel log says why`)
+    return wanted === 'vfio-pci' ? (this.#lackOfIommu(card) ?? failed) : failed
+  }
+
+  /** With an IOMMU a card has its group from plug on; without one vfio refuses it with EINVAL (vfio_group_find_or_alloc, drivers/vfio). */
+  #lackOfIommu(card: BoundCard): (DriverChange & { readonly kind: 'failed' }) | undefined {
+    const { pciAddress } = card
+    if (existsSync(`${this.#pci}/devices/${pciAddress}/iommu_group`)) return undefined
+    const mode = noIommuMode(this.#sys)
+    if (mode === 'on') return undefined
+    const lack = {
+      off: 'and the mode of vfio without one is off (enable_unsafe_noiommu_mode)',
+      absent: 'and the vfio of its kernel is built without the mode for that (CONFIG_VFIO_NOIOMMU)',
+    }
+    const message = `vfio-pci did not take ${pciAddress}: the node has no IOMMU, ${lack[mode]}`
+    return { ...this.#failed(card, message), noIommuMode: mode }
   }
 
   #override({ pciAddress }: BoundCard, value: string) {

@@ -127,6 +127,9 @@ function userspaceStep(situation: Situation, card: KnownCard, driver: string): S
     if (situation.driver === 'awaited') return refuse('DriverMissing', message)
     return refuseForGood(situation, 'DriverMissing', message)
   }
+  if (work.kind === 'backing-off' && work.failure?.terminal === true) {
+    return refuseForGood(situation, work.failure.reason, work.failure.message)
+  }
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
   if (work.kind === 'backing-off') return wait('backing off')
   if (card.entry !== undefined && hasResource(situation) && situation.occupancy === 'taken') {

@@ -21,6 +21,7 @@ export interface StepFailure {
     | 'ENIDetached'
     | 'Flapping'
     | 'BindFailed'
+    | 'NoIOMMU'
     | 'RestoreFailed'
     | 'SysfsStuck'
     | 'JournalFailed'

@@ -72,17 +72,38 @@ for (const driver of ['vfio-pci', 'igb_uio']) {
   })
 }
 
-test('when the driver refuses the card, the kernel gets it back', async (t) => {
-  const { binding, card, sys, writes } = await rigWith(t, { iommu: 'noiommu' })
-  writeFileSync(join(sys, 'module/vfio/parameters/enable_unsafe_noiommu_mode'), 'N\n')
-  const impatient = bindingOf(sys, writes, 300)
-  const change = await impatient.bind(card(), 'vfio-pci')
-  assert.equal(change.kind, 'failed')
+const withoutIommu = [
+  { mode: 'off', iommu: 'noiommu', says: /no IOMMU.*is off \(enable_unsafe_noiommu_mode\)/ },
+  { mode: 'absent', iommu: 'none', says: /no IOMMU.*is built without.*\(CONFIG_VFIO_NOIOMMU\)/ },
+] as const
+for (const { mode, iommu, says } of withoutIommu) {
+  test(`without an IOMMU, the mode for that ${mode}: the kernel gets the card back, and it is said why`, async (t) => {
+    const { binding, card, sys, writes } = await rigWith(t, { iommu })
+    if (mode === 'off') writeFileSync(join(sys, 'module/vfio/parameters/enable_unsafe_noiommu_mode'), 'N\n')
+    const impatient = bindingOf(sys, writes, 300)
+    const change = await impatient.bind(card(), 'vfio-pci')
+    assert.equal(change.kind, 'failed')
+    assert.ok(change.kind === 'failed')
+    assert.match(change.message, /^vfio-pci did not take 0000:00:06\.0.*the kernel has the card again$/)
+    assert.match(change.message, says)
+    assert.equal(change.noIommuMode, mode)
+    assert.equal(change.driver, 'ena')
+    assert.equal(card().driver, 'ena')
+    assert.equal(binding.driverOf(card()), 'ena')
+    const override = join(sys, 'bus/pci/devices', card().pciAddress, 'driver_override')
+    assert.equal(readFileSync(override, 'utf8').trim(), '(null)')
+  })
+}
+
+test('a driver that refuses a card for another reason is not said to lack an IOMMU', async (t) => {
+  const { binding, card, sys } = await rigWith(t)
+  // Nothing probes: as a driver that fails in its probe for a reason of its own.
+  const silent: Pick<ControlWrites, 'write'> = { write: () => Promise.resolve({ kind: 'written' }) }
+  const driverless = { ...card(), driver: undefined }
+  await binding.bind(card(), 'igb_uio')
+  const change = await bindingOf(sys, silent, 50).bind(driverless, 'vfio-pci')
   assert.ok(change.kind === 'failed')
-  assert.match(change.message, /^vfio-pci did not take 0000:00:06\.0.*the kernel has the card again$/)
-  assert.equal(change.driver, 'ena')
-  assert.equal(card().driver, 'ena')
-  assert.equal(binding.driverOf(card()), 'ena')
+  assert.equal(change.noIommuMode, undefined)
 })
 
 test('a bind that was cut off after unbind is taken up where it stands', async (t) => {

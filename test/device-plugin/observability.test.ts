@@ -218,7 +218,7 @@ test('the log tells each step once, with the keys by which one looks for it, and
   await node.startPlugin()
   node.cluster.addAttachment('a', { mac, claim })
   const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
-  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'BindFailed')
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'NoIOMMU')
   writeFileSync(mode, 'Y\n')
   await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-1')
   const keys = { attachment: 'a', eni: 'eni-a', mac, resource, pciAddress: bdf }

@@ -207,6 +207,13 @@ suite('a card that is refused', () => {
     assert.deepEqual(ends('awaited'), ['DriverMissing', false])
   })
 
+  test('is refused by the driver for good: that ends the attachment, by what the NodeENI says now', () => {
+    const failure: StepFailure = { reason: 'NoIOMMU', message: 'no IOMMU', terminal: true }
+    assert.deepEqual(failureWhen({ work: { kind: 'backing-off', failure } }), { ...failure, observedGeneration: 3 })
+    const passing: StepFailure = { ...failure, terminal: false }
+    assert.deepEqual(failureWhen({ work: { kind: 'backing-off', failure: passing } }), passing)
+  })
+
   test('is of another make than the setting allows: that ends the attachment; one that is ours already goes on', () => {
     const { reason, terminal, message } = failureWhen({ isAllowed: false })
     assert.deepEqual([reason, terminal], ['DeviceNotAllowed', true])

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 import type { HostLink, HostLinks } from '../../src/device-plugin/host-links.ts'
+import { systemClock } from '../../src/device-plugin/monotonic-clock.ts'
 import { resource } from './cluster-in-memory.ts'
 import { type NodeUnderTest, primaryMac, startNode } from './node-under-test.ts'
 
@@ -218,12 +219,48 @@ test('a card that vfio-pci refuses goes back to the kernel, and is tried again u
   await node.startPlugin()
   node.cluster.addAttachment('a', { mac, claim: { namespace: 'core', name: 'upf-0', uid: 'pod-1' } })
   await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
-  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'BindFailed')
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'NoIOMMU')
   assert.equal(node.cluster.device('a')?.failure?.terminal, false)
   assert.equal(node.cluster.device('a')?.driver, 'ena')
+  assert.match(
+    node.cluster.device('a')?.failure?.message ?? '',
+    /no IOMMU.*is off.*kernel has the card again.*echo 1 >/,
+  )
   writeFileSync(mode, 'Y\n')
   await node.cluster.until(() => node.cluster.device('a')?.acknowledged === 'pod-1')
   assert.equal(node.cluster.device('a')?.failure, undefined)
+})
+
+test('a card that vfio-pci refuses long after the start ends its ENI: nobody is about to switch the mode on', async (t) => {
+  let aheadMs = 0
+  const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + aheadMs }
+  const node = await startNode(t, { iommu: 'noiommu', settleDeadlineMs: 200, clock })
+  writeFileSync(join(node.root, 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode'), 'N\n')
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  aheadMs = 4 * 60_000
+  node.cluster.addAttachment('a', { mac, claim: { namespace: 'core', name: 'upf-0', uid: 'pod-1' } })
+  await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'NoIOMMU')
+  assert.equal(node.cluster.device('a')?.failure?.terminal, true)
+})
+
+test('a card that vfio-pci can never take ends its ENI at the first try, and the release finds nothing left to do', async (t) => {
+  const node = await startNode(t, { iommu: 'none', settleDeadlineMs: 200 })
+  node.cluster.addNodeENI('upf')
+  await node.startPlugin()
+  node.cluster.addAttachment('a', { mac, claim: { namespace: 'core', name: 'upf-0', uid: 'pod-1' } })
+  const { bdf } = await node.bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'NoIOMMU')
+  assert.equal(node.cluster.device('a')?.failure?.terminal, true)
+  assert.match(
+    node.cluster.device('a')?.failure?.message ?? '',
+    /CONFIG_VFIO_NOIOMMU.*kernel has the card again; use an instance/,
+  )
+  node.cluster.setClaim('a', undefined)
+  node.cluster.delete('a')
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal(node.bus.cards().find((card) => card.bdf === bdf)?.driver, 'ena')
 })
 
 test("with enableDPDK false the card keeps the kernel's driver and the pod gets its name alone", async (t) => {

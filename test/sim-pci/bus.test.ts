@@ -176,6 +176,18 @@ test('without an IOMMU and without unsafe mode a probe fails in silence and leav
   assert.equal(linkName(device(bus, 'driver')), 'ena')
 })
 
+test('without an IOMMU and with a vfio that has no mode for that, there is no switch, and a probe leaves the card driverless', async (t) => {
+  const bus = await start(t, { iommu: 'none' })
+  await bus.plug(first)
+  assert.ok(!existsSync(join(bus.root, 'sys/module/vfio/parameters/enable_unsafe_noiommu_mode')))
+  const failed = once(bus.effects, 'probe-failed')
+  await write(bus, `devices/${bdf}/driver_override`, 'vfio-pci\n')
+  await write(bus, 'drivers/ena/unbind', bdf)
+  await write(bus, 'drivers_probe', bdf)
+  await failed
+  assert.ok(!existsSync(device(bus, 'driver')))
+})
+
 test('igb_uio gives a uio device', async (t) => {
   const bus = await start(t)
   await bus.plug(first)

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 
+import { noIommuAdvice, noIommuMode } from '../no-iommu-mode.ts'
 import { bad, type Finding, good, note } from './finding.ts'
 import { bytesOf, namesIn, textOf } from './host-files.ts'
 
@@ -78,15 +79,13 @@ function memoryProtection(
   const units = namesIn(`${sys}/class/iommu`)
   if (units.length > 0) return { finding: good(what, units.join(', ')), isGood: true }
   const refuse = canDoWithout ? note : bad
-  const mode = textOf(`${sys}/module/vfio/parameters/enable_unsafe_noiommu_mode`)
-  if (mode !== undefined && /^[Yy1]/.test(mode)) {
+  const mode = noIommuMode(sys)
+  if (mode === 'on') {
     const finding = good(what, 'none; the mode without IOMMU is on (pods need CAP_SYS_RAWIO, and DPDK CAP_SYS_ADMIN)')
     return { finding, isGood: true }
   }
-  if (mode !== undefined) {
-    const advice =
-      'echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode, and options vfio in /etc/modprobe.d'
-    return { finding: refuse(what, 'none, and the mode without IOMMU is off', advice), isGood: false }
+  if (mode === 'off') {
+    return { finding: refuse(what, 'none, and the mode without IOMMU is off', noIommuAdvice.off), isGood: false }
   }
   const can = isVfioLoaded ? false : hasNoIommuOption(places)
   if (can === true) {
@@ -97,8 +96,8 @@ function memoryProtection(
     const found = 'none; whether the kernel can do without is not to be seen before vfio is loaded'
     return { finding: refuse(what, found, 'load vfio, then check again'), isGood: undefined }
   }
-  const advice = 'use an instance with an IOMMU (metal), a kernel with CONFIG_VFIO_NOIOMMU=y, or igb_uio'
-  return { finding: refuse(what, 'none, and the kernel is built without CONFIG_VFIO_NOIOMMU', advice), isGood: false }
+  const found = 'none, and the kernel is built without CONFIG_VFIO_NOIOMMU'
+  return { finding: refuse(what, found, noIommuAdvice.absent), isGood: false }
 }
 
 /** undefined when the kernel's configuration cannot be read. */
