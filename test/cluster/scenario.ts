@@ -14,6 +14,7 @@ import { violationsOf } from './invariants.ts'
 import { dataplane, type NodeENIManifest } from './upf-manifests.ts'
 import { Witness } from './witness.ts'
 
+/** Of one wait, on this machine's own processors. */
 const hungAfterMs = 90_000
 
 /** As it is: it takes its time, shows late what it has done, and does not take every call. */
@@ -42,25 +43,32 @@ export const twoNodes: readonly InstallationNode[] = [
   { name: 'node-b', zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' } },
 ]
 
+export interface ScenarioOptions extends Omit<InstallationOptions, 'log'> {
+  /** After which a wait counts as hung. */
+  readonly hungAfterMs?: number
+}
+
 export class Scenario implements AsyncDisposable {
   readonly installation: Installation
   readonly observer: Observer
   readonly #witness: Witness
+  readonly #hungAfterMs: number
   #isRestless = false
 
-  private constructor(installation: Installation, observer: Observer) {
+  private constructor(installation: Installation, observer: Observer, hungMs: number) {
     this.installation = installation
     this.observer = observer
+    this.#hungAfterMs = hungMs
     this.#witness = new Witness(installation, observer)
   }
 
   /** EC2 is as it is, unless said otherwise. */
-  static async start(options: Omit<InstallationOptions, 'log'>): Promise<Scenario> {
+  static async start(options: ScenarioOptions): Promise<Scenario> {
     const installation = await startInstallation({ ec2: realisticEc2, ...options, log: () => undefined })
     try {
       const observer = new Observer(installation.cluster.adminKubeconfig)
       await observer.start()
-      return new Scenario(installation, observer)
+      return new Scenario(installation, observer, options.hungAfterMs ?? hungAfterMs)
     } catch (error) {
       await installation.stop()
       throw error
@@ -155,14 +163,14 @@ export class Scenario implements AsyncDisposable {
     if (typeof resource !== 'string') return
     const jsonpath = `jsonpath={.status.capacity.${resource.replaceAll('.', '\\.')}}`
     const selector = Object.entries(manifest.spec.nodeSelector).map(([key, value]) => `${key}=${value}`)
-    await this.kubectl('wait', 'node', '-l', selector.join(','), `--for=${jsonpath}`, '--timeout=60s')
+    await this.kubectl('wait', 'node', '-l', selector.join(','), `--for=${jsonpath}`, this.#kubectlTimeout)
   }
 
   /** The node's status tells so many devices of the user plane, in use or not. */
   async nodeShows(nodeName: string, devices: number): Promise<void> {
     for (const field of ['capacity', 'allocatable']) {
       const jsonpath = `jsonpath={.status.${field}.${dataplane.replaceAll('.', '\\.')}}=${devices}`
-      await this.kubectl('wait', 'node', nodeName, `--for=${jsonpath}`, '--timeout=60s')
+      await this.kubectl('wait', 'node', nodeName, `--for=${jsonpath}`, this.#kubectlTimeout)
     }
   }
 
@@ -177,12 +185,17 @@ export class Scenario implements AsyncDisposable {
     await this.until('no ENIAttachment left', () => this.observer.allAttachments().length === 0)
   }
 
+  /** Later than the wait itself counts as hung, which tells more. */
+  get #kubectlTimeout(): string {
+    return `--timeout=${2 * this.#hungAfterMs}ms`
+  }
+
   #isAtRest(): boolean {
     return isAtRest(this.observer.allPods(), this.observer.allAttachments())
   }
 
   async #orHung<T>(what: string, wait: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const signal = AbortSignal.timeout(hungAfterMs)
+    const signal = AbortSignal.timeout(this.#hungAfterMs)
     try {
       return await wait(signal)
     } catch (error) {

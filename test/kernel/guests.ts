@@ -10,6 +10,8 @@ import type { InstallationNode } from '../../sim/installation/account.ts'
 import { Scenario } from '../cluster/scenario.ts'
 
 const project = fileURLToPath(new URL('../..', import.meta.url))
+/** Everything is slower there by a factor of ten, and slower still on a busy machine. */
+const hungAfterMs = 240_000
 const size = { hugepages: 256, memoryMiB: 2048 }
 
 /** With an IOMMU, as bare metal instances are. */
@@ -37,7 +39,7 @@ export async function startGuests(...nodes: readonly InstallationNode[]): Promis
     await writeTestpmdImage(archive, programs)
     return archive
   }
-  return Scenario.start({ nodes, ec2: {}, guestImages: [testpmd] })
+  return Scenario.start({ nodes, ec2: {}, guestImages: [testpmd], hungAfterMs })
 }
 
 async function whyNoGuests(): Promise<string | false> {
