@@ -5,12 +5,15 @@ import { cardModel } from '../guest/cards.ts'
 import { writeDevicePluginImage } from './device-plugin-image.ts'
 import { asStream, deployManifests, type Manifest } from './manifests.ts'
 
+/** In a virtual machine on a busy machine it takes a minute to start. */
+const rolledOutDeadline = '180s'
 /** On each node, where its simulated sys, dev and proc are. */
 export const machineRoot = '/var/lib/machine'
 
 interface Container {
   readonly image: string
   readonly env: readonly { readonly name: string }[]
+  readonly startupProbe: Probe
   readonly livenessProbe: Probe
   readonly readinessProbe: Probe
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: boolean }[]
@@ -59,7 +62,9 @@ export async function startDevicePluginPods(
 
 export async function devicePluginsRolledOut(cluster: Cluster, signal?: AbortSignal): Promise<void> {
   const { name } = deployedDaemonSet().metadata
-  await cluster.kubectl(['rollout', 'status', `daemonset/${name}`, '-n', 'jit-eni', '--timeout=90s'], { signal })
+  await cluster.kubectl(['rollout', 'status', `daemonset/${name}`, '-n', 'jit-eni', `--timeout=${rolledOutDeadline}`], {
+    signal,
+  })
 }
 
 /** As deploy/ has it. */
@@ -119,6 +124,7 @@ function containerOnSimulatedNode(container: Container): Container {
   ]
   return {
     ...withEnv(container, changedEnv),
+    startupProbe: atNodeAddress(container.startupProbe),
     livenessProbe: atNodeAddress(container.livenessProbe),
     readinessProbe: atNodeAddress(container.readinessProbe),
     volumeMounts: [...container.volumeMounts, { name: 'proc', mountPath: '/host/proc', readOnly: true }],
