@@ -19,7 +19,7 @@ at_once := --test-concurrency=3
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
-.PHONY: setup demo test check test-fast test-node24 test-cluster crash model mutants bench bench-device-plugin bench-ec2 bench-memory crd format clean
+.PHONY: setup demo test check test-fast test-node24 test-cluster test-kernel crash model mutants bench bench-device-plugin bench-ec2 bench-memory crd format clean
 
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
@@ -34,12 +34,13 @@ $(generated): $(modules) proto/deviceplugin.proto proto/podresources.proto src/d
 	@$(NODE) src/device-plugin/gen-types.ts
 	@touch $@
 
-## The main job on two real nodes, live. KEEP=1 leaves the cluster running.
+## The main job on two real nodes, live. KEEP=1 leaves the cluster running; REAL=1 makes the nodes virtual machines, with a real kernel.
 demo: setup
-	@KEEP=$(KEEP) $(NODE) sim/demo/main.ts
+	@$(if $(REAL),npm run --silent build)
+	@KEEP=$(KEEP) REAL=$(REAL) $(NODE) sim/demo/main.ts
 
 ## All checks and tests, the fast ones first.
-test: check test-fast crash test-node24 test-cluster
+test: check test-fast crash test-node24 test-cluster test-kernel
 
 check: $(modules) $(generated)
 	tsc --noEmit
@@ -72,6 +73,10 @@ mutants: $(modules) $(generated)
 ## Real etcd, API server, schedulers, kubelets and containerd; needs root.
 test-cluster: setup
 	$(NODE) $(run_tests) --test-concurrency=1 'test/cluster/**/*.test.ts'
+
+## Virtual machines with a real kernel, vfio and hot-plugged cards as nodes of such a cluster; says why where there can be none.
+test-kernel: setup
+	$(NODE) $(run_tests) --test-concurrency=1 'test/kernel/**/*.test.ts'
 
 ## Latency of a pod from its creation to its Binding, on the real cluster.
 bench: setup

@@ -1,14 +1,25 @@
 // The steps of each pod from its creation to Running, with milliseconds, put together from where each step shows itself: pod
-// watch, the programs' log lines, and the timestamps on the ENIAttachment. All clocks are this machine's.
+// watch, the programs' log lines, and the timestamps on the ENIAttachment. All clocks are this machine's, or were set by it when the
+// virtual machine started.
 import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { Installation } from '../installation/installation.ts'
 import type { ObservedPod, Observer } from '../installation/observer.ts'
+import { followDevicePlugin } from '../installation/pod-log.ts'
 import type { LogLine } from '../installation/program.ts'
 
 export interface TimelineStep {
   readonly pod: string
   readonly ms: number
   readonly what: string
+}
+
+export interface TimelineParts {
+  readonly installation: Installation
+  /** Started. */
+  readonly observer: Observer
+  readonly namespace: string
+  readonly onStep: (step: TimelineStep) => void
+  readonly signal: AbortSignal
 }
 
 /** A step shows itself a moment after it was made; within this time they are put in order. */
@@ -35,7 +46,8 @@ export class PodTimeline {
   readonly #allocated = new Map<string, number>()
   #gathered: (TimelineStep & { readonly atMs: number })[] = []
 
-  constructor(installation: Installation, observer: Observer, namespace: string, onStep: (step: TimelineStep) => void) {
+  /** Follows logs until the signal aborts. */
+  constructor({ installation, observer, namespace, onStep, signal }: TimelineParts) {
     this.#namespace = namespace
     this.#onStep = onStep
     observer.pods.onChange((_key, after) => this.#podChanged(after))
@@ -43,6 +55,9 @@ export class PodTimeline {
     installation.extender.onLine((line) => this.#extenderLine(line))
     for (const { name } of installation.cluster.nodes) {
       installation.devicePlugin(name).onLine((line) => this.#pluginLine(name, line))
+    }
+    for (const { name } of installation.cluster.guests) {
+      void followDevicePlugin(observer, name, (line) => this.#pluginLine(name, line), signal)
     }
   }
 

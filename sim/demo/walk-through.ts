@@ -35,9 +35,6 @@ export class WalkThrough {
     this.#observer = new Observer(installation.cluster.adminKubeconfig)
     this.#waiting = new Waiting({ say, observer: this.#observer, signal })
     this.#kubectl = new ShownKubectl(installation.cluster, say, this.#waiting)
-    void new PodTimeline(installation, this.#observer, namespace, ({ pod, ms, what }) => {
-      say.line(`${`+${ms} ms`.padStart(10)}  ${pod.padEnd(24)} ${what}`)
-    })
   }
 
   async run(): Promise<void> {
@@ -57,9 +54,18 @@ export class WalkThrough {
 
   async #tell(chapters: readonly (() => Promise<void>)[]): Promise<void> {
     await this.#observer.start()
+    const end = new AbortController()
+    void new PodTimeline({
+      installation: this.#installation,
+      observer: this.#observer,
+      namespace,
+      onStep: ({ pod, ms, what }) => this.#say.line(`${`+${ms} ms`.padStart(10)}  ${pod.padEnd(24)} ${what}`),
+      signal: end.signal,
+    })
     try {
       for (const chapter of chapters) await chapter()
     } finally {
+      end.abort()
       this.#observer.stop()
     }
   }
@@ -84,11 +90,21 @@ export class WalkThrough {
     await this.#kubectl.run('get', 'pods', '-n', namespace, '-o', 'wide')
     // The node status follows within its own update period; nobody waits for it but this printout.
     await this.#everyNodeShows('1', 'the nodes show the resource')
-    for (const { name } of this.#installation.cluster.nodes) {
+    for (const { name } of this.#installation.nodes) {
       await this.#kubectl.grep('^(Capacity|Allocatable):|upf_dataplane', 'describe', 'node', name)
     }
+    await this.#whatKernelsSay()
     const [pod] = this.#runningPods()
     await this.#kubectl.grep('PCIDEVICE|_INTERFACE|vfio|^c', 'logs', '-n', namespace, pod?.name ?? '')
+  }
+
+  /** Of virtual machines: they have one of their own. */
+  async #whatKernelsSay(): Promise<void> {
+    for (const { name, guest } of this.#installation.cluster.guests) {
+      const pciAddress = this.#userPlane().find(({ spec }) => spec.nodeName === name)?.status?.device?.pciAddress
+      const command = `uname -r; readlink /sys/bus/pci/devices/${pciAddress}/driver; ls /dev/vfio`
+      await this.#say.command(`on ${name}: ${command}`, guest.script(command))
+    }
   }
 
   async #secondRound(): Promise<void> {

@@ -60,7 +60,9 @@ export function machineArguments(machine: GuestMachine, parts: MachineParts): st
     ...option('smp', '2'),
     ...option('m', String(machine.memoryMiB)),
     ...busArguments(machine),
-    ...option('serial', `file:${parts.serialLog}`),
+    // What an earlier start has written stays.
+    ...option('chardev', 'file', 'id=console', `path=${parts.serialLog}`, 'append=on'),
+    ...option('serial', 'chardev:console'),
     ...option('qmp', `unix:${parts.qmpSocket},server=on,wait=off`),
     ...option('netdev', 'user', 'id=primary', 'ipv6=off', ...forward),
     ...device(
