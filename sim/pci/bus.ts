@@ -216,6 +216,16 @@ export class PciBus {
     this.#stack.moveToPod(this.#cardAt(bdf), nameInPod)
   }
 
+  /** As if a CNI gave a pod a link that stands on the card's interface, macvlan or ipvlan, under this name. */
+  shareWithPod(bdf: string, nameInPod: string): void {
+    this.#stack.shareWithPod(this.#cardAt(bdf), nameInPod)
+  }
+
+  /** As if the network namespace of that pod came to its end. */
+  endShare(bdf: string, nameInPod: string): void {
+    this.#stack.endShare(this.#cardAt(bdf), nameInPod)
+  }
+
   /** As if the pod's network namespace came to its end. */
   moveBack(bdf: string, given: GivenBack = {}): void {
     this.#stack.moveBack(this.#cardAt(bdf), given)

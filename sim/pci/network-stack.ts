@@ -32,5 +32,8 @@ export interface NetworkStack {
   readonly moveToPod: (card: PluggedCard, nameInPod: string) => void
   /** The CNI at the end of the pod; without one the kernel puts it back, down and under the name that it had in the pod. */
   readonly moveBack: (card: PluggedCard, given: GivenBack) => void
+  /** A link in the network namespace of a pod, up, stands on it from now on: macvlan or ipvlan. */
+  readonly shareWithPod: (card: PluggedCard, nameInPod: string) => void
+  readonly endShare: (card: PluggedCard, nameInPod: string) => void
   readonly stop: () => void
 }

@@ -1,7 +1,8 @@
 // A network stack in memory, shown in the simulated sysfs, and as HostLinks what iproute2 would say of it.
 // Modelled: names and alternative names of one space, each taken once; indices that are never used again; MTU between the bounds
 //   of ena; up and down, down on each move between network namespaces; alternative names that move along; addresses, which do not.
-// Not modelled: IPv6 link-local addresses, masters, links on top of others, lo, the links of other network namespaces.
+// Not modelled: IPv6 link-local addresses, masters, links on top of others but for their count in pods, lo, the links of other
+//   network namespaces.
 import type { HostLink, HostLinks, LinkChange, LinkChanged, LinkIdentity } from '../../src/device-plugin/host-links.ts'
 import type { PluggedCard } from './card.ts'
 import type { NetTree } from './net-tree.ts'
@@ -48,6 +49,7 @@ export class SimulatedStack implements NetworkStack {
       isUp,
       master: undefined,
       uppers: [],
+      uppersElsewhere: 0,
       addresses: [],
     })
   }
@@ -85,6 +87,16 @@ export class SimulatedStack implements NetworkStack {
     const changed = { name: name ?? link.name, mtu: mtu ?? link.mtu }
     // dev_change_net_namespace() keeps the index when it is free in the namespace that it comes to.
     this.#set(card, { ...link, ...changed, isUp: false, ...(dropsAltNames === true && { altNames: [] }) })
+  }
+
+  shareWithPod(card: PluggedCard): void {
+    const link = this.#of(card)
+    this.#set(card, { ...link, uppersElsewhere: link.uppersElsewhere + 1 })
+  }
+
+  endShare(card: PluggedCard): void {
+    const link = this.#of(card)
+    this.#set(card, { ...link, uppersElsewhere: link.uppersElsewhere - 1 })
   }
 
   stop(): void {}

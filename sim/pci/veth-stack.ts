@@ -114,6 +114,17 @@ export class VethStack implements NetworkStack {
     this.#sync()
   }
 
+  shareWithPod(card: PluggedCard, nameInPod: string): void {
+    // Not ipvlan, which not every kernel has.
+    const kind = ['type', 'macvlan', 'mode', 'bridge']
+    this.#node(['link', 'add', 'link', nameOf(card), 'name', nameInPod, 'netns', this.#podNamespace, ...kind])
+    this.#pod(['link', 'set', 'dev', nameInPod, 'up'])
+  }
+
+  endShare(_card: PluggedCard, nameInPod: string): void {
+    this.#pod(['link', 'delete', 'dev', nameInPod])
+  }
+
   stop(): void {
     clearTimeout(this.#soon)
     this.#monitor?.kill('SIGKILL')

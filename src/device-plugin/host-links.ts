@@ -18,6 +18,8 @@ export interface HostLink {
   readonly master: string | undefined
   /** Links that stand on this one: VLAN, macvlan, ipvlan. */
   readonly uppers: readonly string[]
+  /** How many links of other network namespaces stand on this one and are up: the macvlans and ipvlans of pods. */
+  readonly uppersElsewhere: number
   readonly addresses: readonly LinkAddress[]
 }
 
@@ -61,10 +63,19 @@ export interface HostLinks {
 }
 
 /** Why the node itself may need this link, in a few words; undefined when nothing shows that it does. */
-export function useOfLink({ master, uppers, addresses }: HostLink): string | undefined {
+export function useOfLink(link: HostLink): string | undefined {
+  const { master, uppers, addresses } = link
   if (master !== undefined) return `belongs to ${master}`
   const [upper] = uppers
   if (upper !== undefined) return `carries ${upper}`
+  const elsewhere = useElsewhere(link)
+  if (elsewhere !== undefined) return elsewhere
   const address = addresses.find(({ scope }) => scope !== 'link')
   return address && `has address ${address.address}`
+}
+
+/** How other network namespaces, those of pods as a rule, use this link; undefined when nothing shows that they do. */
+export function useElsewhere({ uppersElsewhere }: Pick<HostLink, 'uppersElsewhere'>): string | undefined {
+  if (uppersElsewhere === 0) return undefined
+  return `carries ${uppersElsewhere} ipvlan or macvlan of other network namespaces, those of pods as a rule`
 }

@@ -25,6 +25,27 @@ const linkSchema = z.object({
 const linksSchema = z.array(z.union([linkSchema, z.strictObject({})]))
 type ShownLink = z.output<typeof linkSchema>
 
+/** ipmaddr.c of iproute2 6.1: `link` is an address that the link receives, `users` is left out when it is 1. */
+const groupSchema = z.object({ link: z.string().optional(), users: z.int().min(1).optional() })
+const groupsSchema = z.array(z.object({ ifindex: z.int().min(1), maddr: z.array(groupSchema).optional() }))
+
+/**
+ * 224.0.0.1. Each link that is up is in this group (ip_mc_up, net/ipv4/igmp.c), and a link that stands on another one asks for its
+ * groups there (dev_mc_sync), from whichever network namespace: so the group has a user more than the lower link itself for each.
+ * The kernel says it in no other way: of uppers in other namespaces it makes no link in sysfs (net/core/dev.c,
+ * netdev_adjacent_is_neigh_list), and netlink shows them there only.
+ */
+const allHosts = '01:00:5e:00:00:01'
+/** Kinds that do so, among those that name a link below them. */
+const askingKinds: ReadonlySet<string | undefined> = new Set([
+  'ipvlan',
+  'ipvtap',
+  'macsec',
+  'macvlan',
+  'macvtap',
+  'vlan',
+])
+
 /** `ip` takes 2 ms; one that takes this long waits for a lock in the kernel. */
 const defaultDeadlineMs = 5_000
 /** About 1 kB per link, and a node has one or two for each pod. */
@@ -53,9 +74,12 @@ export class IprouteLinks implements HostLinks {
   }
 
   async show(): Promise<LinksShown> {
+    // Before the links: one that comes up in between must not look as if another stood on it.
+    const groups = await this.#run(['-j', 'maddress', 'show'])
+    if (groups.kind === 'failed') return groups
     const run = await this.#run(['-j', '-d', 'address', 'show'])
     if (run.kind === 'failed') return run
-    return parseLinks(run.output)
+    return parseLinks(run.output, groups.output)
   }
 
   async change(link: LinkIdentity, changes: readonly LinkChange[]): Promise<LinkChanged> {
@@ -130,17 +154,30 @@ function hasLink(links: readonly HostLink[], { index, mac }: LinkIdentity): bool
   return links.some((link) => link.index === index && link.mac === mac)
 }
 
-export function parseLinks(json: string): LinksShown {
-  let shown: readonly ShownLink[]
+/** Without `groups` nothing is known to stand on a link from elsewhere. */
+export function parseLinks(json: string, groups = '[]'): LinksShown {
   try {
-    shown = linksSchema.parse(JSON.parse(json)).filter((link): link is ShownLink => 'ifname' in link)
+    const shown = linksSchema.parse(JSON.parse(json)).filter((link): link is ShownLink => 'ifname' in link)
+    const users = allHostsUsers(groupsSchema.parse(JSON.parse(groups)))
+    return { kind: 'shown', links: shown.map((link) => hostLink(link, shown, users.get(link.ifindex) ?? 0)) }
   } catch (error) {
     return { kind: 'failed', message: `the output of ip is not what is expected: ${String(error).slice(0, 300)}` }
   }
-  return { kind: 'shown', links: shown.map((link) => hostLink(link, shown)) }
 }
 
-function hostLink(link: ShownLink, all: readonly ShownLink[]): HostLink {
+/** By ifindex. */
+function allHostsUsers(groups: z.output<typeof groupsSchema>): ReadonlyMap<number, number> {
+  const users = groups.map(({ ifindex, maddr = [] }) => {
+    const group = maddr.find(({ link }) => link === allHosts)
+    return [ifindex, group === undefined ? 0 : (group.users ?? 1)] as const
+  })
+  return new Map(users)
+}
+
+function hostLink(link: ShownLink, all: readonly ShownLink[], allHostsUserCount: number): HostLink {
+  // Each end of a veth pair names the other; that is no link on top.
+  const uppers = all.filter((other) => other.link === link.ifname && other.linkinfo?.info_kind !== 'veth')
+  const usersHere = [link, ...uppers.filter(({ linkinfo }) => askingKinds.has(linkinfo?.info_kind))].filter(isUp)
   return {
     index: link.ifindex,
     name: link.ifname,
@@ -148,14 +185,16 @@ function hostLink(link: ShownLink, all: readonly ShownLink[]): HostLink {
     altNames: link.altnames ?? [],
     mtu: link.mtu,
     maxMtu: link.max_mtu === 0 ? undefined : link.max_mtu,
-    isUp: link.flags.includes('UP'),
+    isUp: isUp(link),
     master: link.master,
-    // Each end of a veth pair names the other; that is no link on top.
-    uppers: all
-      .filter((other) => other.link === link.ifname && other.linkinfo?.info_kind !== 'veth')
-      .map(({ ifname }) => ifname),
+    uppers: uppers.map(({ ifname }) => ifname),
+    uppersElsewhere: Math.max(0, allHostsUserCount - usersHere.length),
     addresses: (link.addr_info ?? [])
       .filter((info) => 'local' in info)
       .map(({ local, prefixlen, scope }) => ({ address: local, prefixLength: prefixlen, scope })),
   }
+}
+
+function isUp({ flags }: ShownLink): boolean {
+  return flags.includes('UP')
 }

@@ -1,6 +1,6 @@
 // The next step for an ENI that stays with the kernel's driver: its interface is set up and named, and then, with a resource,
 // offered to pods, whose CNI moves it into their network namespace and whose end brings it back.
-import { useOfLink, type HostLink } from './host-links.ts'
+import { useElsewhere, useOfLink, type HostLink } from './host-links.ts'
 import { isRecorded, linkChanges, recordOf, type WantedLink } from './link-plan.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { Situation } from './plan.ts'
@@ -88,14 +88,25 @@ function linkStep(situation: Situation, card: KnownCard, link: HostLink, ready: 
 
 /**
  * At its release: the interface as it was before us; undefined when there is nothing to put back, or nothing to put it back on.
- * Of an ENI with a resource the kubelet has said by then that no pod has it; who has a plain one, only its absence tells.
+ * Of an ENI with a resource the kubelet has said by then that no pod has it; who has a plain one, only its absence tells, or what
+ * stands on it.
  */
 export function linkRestoreStep({ attachment, linkFacts }: Situation, card: KnownCard): Step | undefined {
   if (card.entry?.link === undefined) return undefined
+  const carried = linkFacts.kind === 'seen' ? refusalOfCarrier(linkFacts.link) : undefined
+  if (carried !== undefined) return { kind: 'refuse', failure: carried }
   if (linkFacts.kind !== 'out-of-sight') return { kind: 'restore-link', card }
   if (attachment.spec.resourceName !== undefined) return undefined
   const message = `the interface of ${card.pciAddress} with MAC ${macOf(attachment)} is in another network namespace, that of a pod as a rule; it is released when it has come back, at the end of that pod`
   return refuse('InterfaceInUse', message)
+}
+
+/** Pods share the interface; they would lose their network with it. */
+export function refusalOfCarrier(link: HostLink): StepFailure | undefined {
+  const use = useElsewhere(link)
+  if (use === undefined) return undefined
+  const message = `interface ${link.name} with MAC ${link.mac} ${use}; it is released when they are gone, at the end of those pods`
+  return { reason: 'InterfaceInUse', message, terminal: false }
 }
 
 /**

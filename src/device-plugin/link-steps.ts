@@ -6,6 +6,7 @@ import { logFields } from './card-steps.ts'
 import type { WorkOutcome } from './card-work.ts'
 import type { HostLink, LinkChange } from './host-links.ts'
 import type { Journal } from './journal.ts'
+import { refusalOfCarrier } from './kernel-plan.ts'
 import { restoration } from './link-plan.ts'
 import { type KnownCard, macOf } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
@@ -69,6 +70,8 @@ export class LinkSteps {
       const message = `no interface with MAC ${macOf(attachment)} in the network namespace of the device plugin, though sysfs shows ${[...names].join(', ')}; run it with hostNetwork and the sysfs of the host`
       return failed('RestoreFailed', message)
     }
+    const carried = refusalOfCarrier(link)
+    if (carried !== undefined) return { kind: 'failed', failure: carried }
     const failure = await this.#make(attachment, link, restoration(link, entry.link))
     if (failure !== undefined) return { kind: 'failed', failure: { ...failure, reason: 'RestoreFailed' } }
     const { link: _, ...rest } = entry

@@ -53,6 +53,7 @@ export function linkOf(more: Partial<HostLink> = {}): HostLink {
     isUp: false,
     master: undefined,
     uppers: [],
+    uppersElsewhere: 0,
     addresses: [],
     ...more,
   }

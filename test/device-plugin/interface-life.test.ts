@@ -76,6 +76,22 @@ for (const interfaces of ['simulated', 'veth'] as const) {
       assert.equal((await linkOf(node)).mtu, 1500)
     })
 
+    test('is released when the pods have ended whose links stand on its interface, and not before', async (t) => {
+      const node = await started(t)
+      node.cluster.addNodeENI('upf-control', { ...plain, mtu: 1400 })
+      const bdf = await plugged(node, 'a', 'upf-control')
+      node.bus.shareWithPod(bdf, 'net1')
+      node.cluster.delete('a')
+      await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+      assert.match(node.cluster.device('a')?.failure?.message ?? '', /carries 1 ipvlan or macvlan/)
+      assert.equal(node.cluster.isReleased('a'), false)
+      const used = await linkOf(node)
+      assert.deepEqual([used.isUp, used.mtu, used.altNames], [true, 1400, ['upf-control']])
+      node.bus.endShare(bdf, 'net1')
+      await node.cluster.until(() => node.cluster.isReleased('a'))
+      assert.equal((await linkOf(node)).mtu, 1500)
+    })
+
     test('is released although its interface has gone', async (t) => {
       const node = await started(t)
       node.cluster.addNodeENI('upf-control', plain)
@@ -279,6 +295,29 @@ test('a release whose interface netlink does not show any more is tried again wi
   }
   assert.ok(looks - before <= 2, `${looks - before} looks in 10 passes`)
   isVisible = true
+  await node.cluster.until(() => node.cluster.isReleased('a'))
+  assert.equal((await linkOf(node)).mtu, 1500)
+})
+
+test('a release looks once more whether a pod shares the interface, just before it is put back', async (t) => {
+  let shares = 0
+  const links = (real: HostLinks): HostLinks => ({
+    ...real,
+    show: async () => {
+      const shown = await real.show()
+      if (shown.kind === 'failed') return shown
+      return { kind: 'shown', links: shown.links.map((link) => ({ ...link, uppersElsewhere: shares })) }
+    },
+  })
+  const node = await startedNode(t, { links })
+  node.cluster.addNodeENI('upf', { ...plain, mtu: 1400 })
+  await plugged(node, 'a', 'upf')
+  await linkIs(node, ({ isUp }) => isUp)
+  shares = 1
+  node.cluster.delete('a')
+  await node.cluster.until(() => node.cluster.device('a')?.failure?.reason === 'InterfaceInUse')
+  assert.equal((await linkOf(node)).mtu, 1400)
+  shares = 0
   await node.cluster.until(() => node.cluster.isReleased('a'))
   assert.equal((await linkOf(node)).mtu, 1500)
 })

@@ -35,10 +35,27 @@ test('a link is read with all that is needed of it', () => {
         isUp: true,
         master: undefined,
         uppers: [],
+        uppersElsewhere: 0,
         addresses: [{ address: '10.0.1.7', prefixLength: 24, scope: 'global' }],
       },
     ],
   })
+})
+
+test('links of other network namespaces are told by the groups that they ask for below, beside what is here', () => {
+  const elsewhere = (users: number | undefined, link: object, ...others: object[]) => {
+    const maddr = [{ link: '33:33:00:00:00:01', users: 9 }, { link: '01:00:5e:00:00:01', users }, { family: 'inet', address: '224.0.0.1' }] // prettier-ignore
+    const shown = parseLinks(JSON.stringify([{ ...ens6, ...link }, ...others]), JSON.stringify([{ ifindex: 7, maddr }]))
+    assert.ok(shown.kind === 'shown' && shown.links[0] !== undefined)
+    return shown.links[0].uppersElsewhere
+  }
+  const on = (kind: string, flags: string[] = ['UP']) => ({ ...ens6, ifindex: 8, ifname: 'x', link: 'ens6', flags, linkinfo: { info_kind: kind } }) // prettier-ignore
+  assert.equal(elsewhere(undefined, {}), 0)
+  assert.equal(elsewhere(3, {}), 2)
+  assert.equal(elsewhere(1, { flags: [] }), 1, 'a link that is down is not in the group itself')
+  assert.equal(elsewhere(2, {}, on('vlan')), 0)
+  assert.equal(elsewhere(2, {}, on('vlan', [])), 1)
+  assert.equal(elsewhere(2, {}, on('vxlan')), 1, 'a tunnel asks for nothing')
 })
 
 test('a node with tunnels that stand on no other link is read like any other', () => {
@@ -88,10 +105,7 @@ test('a link is in use when it has a master, carries another link, or has an add
 test('a program that is not there is named', async () => {
   const shown = await new IprouteLinks({ command: '/nowhere/ip' }).show()
   assert.ok(shown.kind === 'failed')
-  assert.match(
-    shown.message,
-    /\/nowhere\/ip -j -d address show: there is no such program; iproute2 must be in the image/,
-  )
+  assert.match(shown.message, /\/nowhere\/ip -j maddress show: there is no such program; iproute2 must be in the image/)
 })
 
 test('a program that does not end is ended at the deadline', async (t) => {

@@ -70,10 +70,11 @@ suite('an interface that is not ours yet', () => {
     assert.deepEqual([step.changes, step.record], [[], { before: { mtu: 1500, isUp: true } }])
   })
 
-  test('is left alone with a default route, an address, a master, or a link on top', () => {
+  test('is left alone with a default route, an address, a master, or a link on top, here or in a pod', () => {
     assert.match(failure(bare, linkOf(), { host: uplink }).message, /^interface ens6 of 0000:00:06\.0 has a default/)
     assert.equal(failure(bare, { kind: 'unknown' }, { host: uplink }).reason, 'InterfaceInUse')
-    for (const use of [{ addresses: [address] }, { master: 'bond0' }, { uppers: ['ens6.5'] }]) {
+    const uses = [{ addresses: [address] }, { master: 'bond0' }, { uppers: ['ens6.5'] }, { uppersElsewhere: 1 }]
+    for (const use of uses) {
       assert.equal(failure(bare, linkOf(use)).reason, 'InterfaceInUse')
     }
     const linkLocal = { address: 'fe80::1', prefixLength: 64, scope: 'link' }
@@ -144,5 +145,15 @@ suite('an interface that we have set up', () => {
     const { reason, message } = failure(inPod, { kind: 'out-of-sight' }, { attachment })
     assert.equal(reason, 'InterfaceInUse')
     assert.match(message, /in another network namespace/)
+  })
+
+  test('is not released while links in pods stand on it, with a resource or without, and is no less usable for them', () => {
+    const carrying = { ...good, uppersElsewhere: 2 }
+    assert.equal(stepWhen(ours, carrying, { attachment: plain }).kind, 'offer')
+    for (const spec of [{ resourceName: undefined }, {}]) {
+      const { reason, message } = failure(ours, carrying, { attachment: attachmentOf({ deleting: true, spec }) })
+      assert.equal(reason, 'InterfaceInUse')
+      assert.match(message, /^interface ens6 .* carries 2 ipvlan or macvlan of other network namespaces/)
+    }
   })
 })

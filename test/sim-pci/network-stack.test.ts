@@ -101,6 +101,22 @@ for (const interfaces of ['simulated', 'veth', 'veth-in-machine-namespace'] as c
       assert.deepEqual(addresses, [{ address: '10.0.1.7', prefixLength: 24, scope: 'global' }])
     })
 
+    test('shows how many links of pods stand on it, and only while they do', async (t) => {
+      const bus = await started(t)
+      const { bdf } = await bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
+      const seen = async () => (await linkOf(bus, mac)).uppersElsewhere
+      assert.equal(await seen(), 0)
+      await changed(bus, mac, { kind: 'up' })
+      assert.equal(await seen(), 0)
+      bus.shareWithPod(bdf, 'net1')
+      bus.shareWithPod(bdf, 'net2')
+      assert.equal(await seen(), 2)
+      bus.endShare(bdf, 'net1')
+      assert.equal(await seen(), 1)
+      bus.endShare(bdf, 'net2')
+      assert.equal(await seen(), 0)
+    })
+
     test('ends with its card, also while it is in a pod', async (t) => {
       const bus = await started(t)
       const { bdf } = await bus.plug({ mac, eniId: 'eni-a', deviceIndex: 1 })
