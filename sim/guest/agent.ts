@@ -60,7 +60,7 @@ export class Agent {
 
   /** Serves `localSocket` until `close`: each connection to it is one to the guest's `socketInGuest`. */
   async tunnel(localSocket: string, socketInGuest: string): Promise<void> {
-    const server = createServer((near) => {
+    const server = createServer({ allowHalfOpen: true }, (near) => {
       const far = this.#open(`exec socat -t 86400 - ${quoted(`UNIX-CONNECT:${socketInGuest}`)}`)
       near.pipe(far).pipe(near)
       near.on('error', () => far.destroy()).on('close', () => far.destroy())
