@@ -236,14 +236,22 @@ export class PciBus {
     return [...this.#cards.values()].map((card) => card.snapshot())
   }
 
-  /** Every process is gone, every card is found anew and has the kernel's default driver; overrides are forgotten. */
+  /**
+   * Every process is gone, every card is found anew and has the kernel's default driver; overrides are forgotten. The boot finds the cards
+   * by their addresses, whenever they were plugged, and numbers their groups so; cards that share a group share one again.
+   */
   async reboot(): Promise<void> {
     this.#held.releaseAll()
     await this.#hotplug.run(async () => {
-      const cards = [...this.#cards.values()]
+      const cards = [...this.#cards.values()].toSorted((a, b) => (a.bdf < b.bdf ? -1 : 1))
+      const groups = new Map(cards.map((card) => [card, card.iommuGroup]))
       for (const card of cards) await card.lock.run(() => this.#disappear(card))
       this.#newBootId()
-      for (const card of cards) await this.#appear(card)
+      for (const [index, card] of cards.entries()) {
+        const group = groups.get(card)
+        const mate = group === null ? undefined : cards.slice(0, index).find((other) => groups.get(other) === group)
+        await this.#appear(card, mate)
+      }
     })
     for (const card of this.#cards.values()) await this.#named(card)
     this.effects.report('rebooted')

@@ -400,3 +400,25 @@ test('after a reboot every card has the kernel driver again, under a new boot id
   assert.notEqual(read(join(bus.root, 'proc/sys/kernel/random/boot_id')), bootId)
   assert.notEqual(statSync(device(bus, '')).ino, inode)
 })
+
+test('a boot numbers the groups by the addresses of the cards, whenever they were plugged', async (t) => {
+  const bus = await start(t, { iommu: 'vfio' })
+  await bus.plug(first)
+  await bus.plug(second)
+  await bus.unplug(first)
+  const third = { mac: '02:00:00:00:00:08', eniId: 'eni-8', deviceIndex: 3 }
+  const fourth = { mac: '02:00:00:00:00:09', eniId: 'eni-9', deviceIndex: 4 }
+  await bus.plug(third)
+  await bus.plug({ ...fourth, inGroupOf: '0000:00:07.0' })
+  const groups = () => Object.fromEntries(bus.cards().map(({ mac, iommuGroup }) => [mac, iommuGroup]))
+  assert.deepEqual(groups(), { [primaryMac]: 0, [second.mac]: 2, [third.mac]: 1, [fourth.mac]: 2 })
+  // That in front of them is gone at the boot.
+  await bus.unplug(third)
+  await bus.reboot()
+  assert.deepEqual(groups(), { [primaryMac]: 0, [second.mac]: 1, [fourth.mac]: 1 })
+  // It comes again, behind them in time and before them in address.
+  await bus.plug(third)
+  assert.deepEqual(groups(), { [primaryMac]: 0, [second.mac]: 1, [fourth.mac]: 1, [third.mac]: 2 })
+  await bus.reboot()
+  assert.deepEqual(groups(), { [primaryMac]: 0, [second.mac]: 2, [fourth.mac]: 2, [third.mac]: 1 })
+})
