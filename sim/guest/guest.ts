@@ -63,7 +63,7 @@ export class Guest {
     writeFileSync(path.join(directory, 'agent-token'), this.#token, { mode: 0o600 })
     writeFileSync(path.join(directory, 'init'), this.#init())
     const qmpSocket = path.join(directory, 'qmp.sock')
-    const booted = this.#bootsSoFar()
+    const written = this.#serialText().length
     const command = 'qemu-system-x86_64'
     const args = machineArguments(this.machine, {
       ...this.#place,
@@ -81,7 +81,7 @@ export class Guest {
       return this.#qmp !== undefined
     }
     await this.#process.waitUntil('taking commands', connected, bootDeadlineMs, signal)
-    await this.#answers(booted, signal)
+    await this.#answers(written, signal)
   }
 
   /** The card that is there from the start, with the address by which the cluster knows the guest. */
@@ -94,12 +94,12 @@ export class Guest {
     return this.#qmp
   }
 
-  /** A reset, as by the button of a real machine: nothing is asked, the disk and the cards stay. Resolves when it answers again. */
+  /** As by the reset button, after its disk has been written: disk and cards stay. Resolves when it answers again. */
   async reset(signal?: AbortSignal): Promise<void> {
-    const booted = this.#bootsSoFar()
+    const written = this.#serialText().length
     await this.run('sync', [])
     await this.qmp.execute('system_reset')
-    await this.#answers(booted, signal)
+    await this.#answers(written, signal)
   }
 
   /** @throws CommandError */
@@ -132,15 +132,13 @@ export class Guest {
     await this.#process?.kill()
   }
 
-  #bootsSoFar(): number {
-    return this.#serialText().split(readyLine).length - 1
-  }
-
-  async #answers(bootsBefore: number, signal?: AbortSignal): Promise<void> {
+  /** `written`: how much of the serial log is from earlier boots. */
+  async #answers(written: number, signal?: AbortSignal): Promise<void> {
+    const said = () => this.#serialText().slice(written)
     const ready = async () => {
-      const refused = /^guest: (?!ready)(.*)$/m.exec(this.#serialText())
+      const refused = /^guest: (?!ready)(.*)$/m.exec(said())
       if (refused !== null) throw new Error(`guest ${this.name}: ${refused[1]}; its serial log is ${this.serialLog}`)
-      return this.#bootsSoFar() > bootsBefore && (await this.#setClock())
+      return said().includes(readyLine) && (await this.#setClock())
     }
     await this.#process?.waitUntil('booted', ready, bootDeadlineMs, signal).catch((error: unknown) => {
       const lines = this.#serialText().trimEnd().split('\n').slice(-15)
