@@ -1,5 +1,5 @@
 // What the conditions of a NodeENI say: Ready, is it usable; EC2Available, does EC2 do what is asked for it; UpToDate, are its ENIs
-// as it says now; Complete, are those there that it wants ahead of pods. Pure.
+// as it says now; Complete, are those there that it wants ahead of pods; NodesUsable, which of its nodes cannot use its ENIs. Pure.
 import { type ENIAttachment, isDeleting, isIdle } from '../api/eni-attachment.ts'
 import type { NodeENI } from '../api/node-eni.ts'
 import type { Condition } from '../api/object-meta.ts'
@@ -8,6 +8,7 @@ import type { ChangeRefusal } from './change-refusals.ts'
 import type { Ec2Error } from './ec2-error.ts'
 import { outdatedIn } from './eni-drift.ts'
 import type { Network } from './network.ts'
+import type { RefusingNode } from './node-refusals.ts'
 
 /** Objects that a message names. */
 const namedMax = 5
@@ -29,6 +30,8 @@ export interface Findings {
   readonly refused: readonly ChangeRefusal[] | undefined
   /** undefined: it wants no ENIs ahead of pods, or the network is not known. */
   readonly shortages: readonly Shortage[] | undefined
+  /** Of its nodes. */
+  readonly refusing: readonly RefusingNode[]
   /** RFC 3339. */
   readonly now: string
 }
@@ -37,7 +40,13 @@ type State = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>
 
 export function conditionsFor(findings: Findings): Condition[] {
   const { metadata, status } = findings.nodeENI
-  const states = [readiness(findings), availability(findings), upToDate(findings), complete(findings)]
+  const states = [
+    readiness(findings),
+    availability(findings),
+    upToDate(findings),
+    complete(findings),
+    nodesUsable(findings),
+  ]
   return states
     .filter((state) => state !== undefined)
     .map(({ type, status: now, reason, message }) => {
@@ -167,6 +176,14 @@ function complete({ nodeENI, network, shortages }: Findings): State | undefined 
     return before ?? { type: 'Complete', status: 'Unknown', reason: 'BeingMade', message: 'ENIs are being made' }
   const message = 'every node has the ENIs that are to be there ahead of pods, or gets them now'
   return { type: 'Complete', status: 'True', reason: 'NoneMissing', message }
+}
+
+/** There only while a node refuses: what becomes of all others shows when a pod needs them. */
+function nodesUsable({ refusing }: Findings): State | undefined {
+  if (refusing.length === 0) return undefined
+  const each = named(refusing.map(({ nodeName, reason }) => `${nodeName} (${reason})`))
+  const message = `${refusing.length} of its nodes cannot use its ENIs: ${each}; pods go to other nodes. Events of the node and of this NodeENI say why`
+  return { type: 'NodesUsable', status: 'False', reason: 'NodesRefuse', message }
 }
 
 /** What was said of another generation says nothing of this one. */

@@ -165,7 +165,7 @@ export class NodeENIController {
 
   /** `network` is undefined while EC2 does not say; `unanswered` is what it was asked for. */
   async #writeStatus(nodeENI: NodeENI, network: Network | Problem | undefined, unanswered?: Ec2Error): Promise<void> {
-    const { cluster, events, networks, changeRefusals, aheadEnis, clock } = this.#parts
+    const { cluster, events, networks, refusals, changeRefusals, aheadEnis, clock } = this.#parts
     const attachments = this.#parts.store.ofNodeENI(nodeENI.metadata.name)
     const trouble = this.#trouble(nodeENI) ?? unanswered
     const conditions = conditionsFor({
@@ -175,6 +175,7 @@ export class NodeENIController {
       attachments,
       refused: changeRefusals.of(nodeENI),
       shortages: network === undefined || 'reason' in network ? undefined : aheadEnis.shortages(nodeENI, network),
+      refusing: refusals.nodesRefusing(nodeENI),
       now: timestamp(clock),
     })
     const status: NodeENIStatus = {

@@ -11,7 +11,17 @@ const restMs = 5 * 60_000
 /** What only a change of the NodeENI can put right. */
 const lasting: ReadonlySet<string> = new Set(['PCIAddressMismatch'])
 
+/** It has no room, or comes to its end: nothing is wrong with the node. */
+const ordinary: ReadonlySet<string> = new Set(['NodeFull', 'NoFreeDeviceIndex', 'InstanceNotRunning'])
+
+/** A node that cannot serve a NodeENI. */
+export interface RefusingNode {
+  readonly nodeName: string
+  readonly reason: string
+}
+
 interface Refusal extends RefusedNodeENI {
+  readonly nodeName: string
   readonly instanceID: string
   readonly untilMs: number
   /** Unknown after a restart. */
@@ -29,9 +39,9 @@ export class NodeRefusals {
 
   /** After a start: what the attacher before this one has written. A rest begins anew. */
   learn(nodes: Iterable<NodeFacts>): void {
-    for (const { instanceID, capacity } of nodes) {
+    for (const { name, instanceID, capacity } of nodes) {
       if (instanceID === undefined || capacity?.instanceID !== instanceID) continue
-      for (const refused of capacity.refused ?? []) this.#put(instanceID, refused, undefined)
+      for (const refused of capacity.refused ?? []) this.#put({ nodeName: name, instanceID }, refused, undefined)
     }
   }
 
@@ -40,20 +50,29 @@ export class NodeRefusals {
    * that this attachment failed.
    */
   add(
-    { metadata: { uid }, spec: { instanceID } }: ENIAttachment,
+    { metadata: { uid }, spec }: ENIAttachment,
     nodeENI: NodeENI,
     reason: string,
     generation: number = nodeENI.metadata.generation ?? 0,
   ): boolean {
     if (this.#refusals.some(({ attachmentUID }) => attachmentUID === uid)) return false
     const { name } = nodeENI.metadata
-    this.#put(instanceID, { nodeENI: name, generation, reason }, uid)
+    this.#put(spec, { nodeENI: name, generation, reason }, uid)
     return true
   }
 
   /** Why no ENI of this NodeENI is to be made on this instance now. */
   reasonAgainst(instanceID: string, nodeENI: NodeENI): string | undefined {
     return this.#of(nodeENI).find((refusal) => refusal.instanceID === instanceID)?.reason
+  }
+
+  /** Nodes that have something wrong for it, in the order of names. */
+  nodesRefusing(nodeENI: NodeENI): RefusingNode[] {
+    const wrong = this.#of(nodeENI).filter(({ reason }) => !ordinary.has(reason))
+    const byName = new Map(wrong.map(({ nodeName, reason }) => [nodeName, reason]))
+    return [...byName]
+      .map(([nodeName, reason]) => ({ nodeName, reason }))
+      .sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1))
   }
 
   /** For the annotation of the node. */
@@ -97,10 +116,14 @@ export class NodeRefusals {
     )
   }
 
-  #put(instanceID: string, refused: RefusedNodeENI, attachmentUID: string | undefined): void {
+  #put(
+    { nodeName, instanceID }: Pick<Refusal, 'nodeName' | 'instanceID'>,
+    refused: RefusedNodeENI,
+    attachmentUID: string | undefined,
+  ): void {
     const untilMs = lasting.has(refused.reason) ? Infinity : this.#clock.now() + restMs
     const isSame = (other: Refusal) => other.instanceID === instanceID && other.nodeENI === refused.nodeENI
     this.#refusals = this.#refusals.filter((other) => !(other.isOver && isSame(other)))
-    this.#refusals.push({ ...refused, instanceID, untilMs, attachmentUID, isOver: false })
+    this.#refusals.push({ ...refused, nodeName, instanceID, untilMs, attachmentUID, isOver: false })
   }
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { deviceFinalizer } from '../../src/api/names.ts'
+import type { NodeENI } from '../../src/api/node-eni.ts'
 import type { KubeObject } from '../kube-api/resources.ts'
 
 import { checkAccount, checkEmpty } from './account-check.ts'
@@ -34,6 +35,13 @@ const hasRefusal = (reason: string) => (capacity: { refused?: { reason: string }
   capacity.refused?.some((one) => one.reason === reason) ?? false
 const hasNone = (capacity: { refused?: object[] | undefined }) => capacity.refused === undefined
 
+/** What condition NodesUsable of the NodeENI says against its nodes, once it does. */
+async function usable(attacher: AttacherUnderTest, name: string): Promise<string | undefined> {
+  const conditionOf = ({ status }: NodeENI) => status?.conditions?.find(({ type }) => type === 'NodesUsable')
+  const nodeENI = await attacher.nodeENIIs(name, (one) => conditionOf(one)?.status === 'False')
+  return conditionOf(nodeENI)?.message
+}
+
 /** The work that one more NodeENI makes has been done, and all that was due before it. */
 async function settled(attacher: AttacherUnderTest, name: string): Promise<void> {
   attacher.addNodeENI(name, { subnetIDs: ['subnet-0'] })
@@ -47,6 +55,7 @@ test('a missing driver: one ENI, not a storm; the node is tried again after five
   const { refused } = await attacher.capacityIs('a1', hasRefusal('DriverMissing'))
   assert.deepEqual(refused, [{ nodeENI: 'upf', generation: 1, reason: 'DriverMissing' }])
   assert.match(await attacher.event('NodeENI', 'upf', 'DriverMissing'), /node a1: DriverMissing on the node/)
+  assert.match((await usable(attacher, 'upf')) ?? '', /^1 of its nodes cannot use its ENIs: a1 \(DriverMissing\)/)
   await attacher.attachmentsAre((all) => all.length === 0)
   for (let minute = 1; minute < 5; minute++) {
     attacher.clock.jump(60_000)

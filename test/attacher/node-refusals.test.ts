@@ -64,6 +64,19 @@ test('two that failed in the same way are one refusal', () => {
   assert.equal(refusals.on('i-a1', [upf]).length, 1)
 })
 
+test('nodes with something wrong are told of, full ones are not', () => {
+  const { clock, refusals } = refusalsUnderTest()
+  refusals.learn([
+    { ...nodeOf('a2'), capacity: { instanceID: 'i-a2', cards: [], refused: [refusedFor('NoIOMMU')] } },
+    { ...nodeOf('a3'), capacity: { instanceID: 'i-a3', cards: [], refused: [refusedFor('NodeFull')] } },
+  ])
+  refusals.add(attachmentOf('1'), upf, 'PCIAddressMismatch')
+  const mismatch = { nodeName: 'a1', reason: 'PCIAddressMismatch' }
+  assert.deepEqual(refusals.nodesRefusing(upf), [mismatch, { nodeName: 'a2', reason: 'NoIOMMU' }])
+  clock.jump(minutes(5))
+  assert.deepEqual(refusals.nodesRefusing(upf), [mismatch])
+})
+
 test('after a restart the annotation of the very instance is believed, and a rest begins anew', () => {
   const { clock, refusals } = refusalsUnderTest()
   const refused = ['PCIAddressMismatch', 'DriverMissing'].map((reason) => ({ nodeENI: reason, generation: 1, reason }))
@@ -90,3 +103,7 @@ test('what is gone is forgotten', () => {
   refusals.forgetInstance('i-a1')
   assert.equal(refusals.reasonAgainst('i-a1', upf), undefined)
 })
+
+function refusedFor(reason: string) {
+  return { nodeENI: 'upf', generation: 1, reason }
+}
