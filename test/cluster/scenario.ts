@@ -90,6 +90,11 @@ export class Scenario implements AsyncDisposable {
     assert.deepEqual(violationsOf(await this.#witness.picture()), [])
   }
 
+  /** From now on this ENI, which is not ours, must stay as it is. */
+  leaveAlone(eniId: string): void {
+    this.#witness.leaveAlone(eniId)
+  }
+
   async until(what: string, holds: () => boolean): Promise<void> {
     await this.#orHung(what, (signal) => this.observer.until(holds, signal))
   }

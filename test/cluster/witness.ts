@@ -17,7 +17,7 @@ export class Witness {
   readonly #installation: Installation
   readonly #observer: Observer
   readonly #bindings: BindingTimes
-  readonly #foreign: readonly PicturedENI[]
+  readonly #foreign: PicturedENI[]
   readonly #acknowledgements = new Map<string, Acknowledgement>()
 
   /** Before the first NodeENI, so that everything that follows is seen. */
@@ -29,6 +29,11 @@ export class Witness {
     observer.attachments.onChange((_name, attachment) => {
       if (attachment !== undefined) this.#note(attachment)
     })
+  }
+
+  /** An ENI that was not there at the start and is not ours either. */
+  leaveAlone(eniId: string): void {
+    this.#foreign.push(snapshot(this.#installation.ec2.state.eni(eniId)))
   }
 
   async picture(): Promise<Picture> {

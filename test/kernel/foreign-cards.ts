@@ -1,0 +1,70 @@
+// Cards of a guest that are not ours, and must be at the end as they were at the start: the primary one, and one that somebody has
+// attached by hand in EC2, named, and given its address.
+import assert from 'node:assert/strict'
+import type { GuestNode } from '../../sim/cluster/node/guest-node.ts'
+import { attachNetworkInterface } from '../../sim/ec2/state/attach-network-interface.ts'
+import { createNetworkInterface } from '../../sim/ec2/state/create-network-interface.ts'
+import type { NetworkInterface } from '../../sim/ec2/state/network-interface.ts'
+import { DriverWrites } from '../../sim/guest/driver-writes.ts'
+import type { Installation } from '../../sim/installation/installation.ts'
+import type { Scenario } from '../cluster/scenario.ts'
+import { type CardPicture, pictureOf } from './card-picture.ts'
+import { setUpByHand } from './set-up-by-hand.ts'
+
+/** The last one that the instances of these tests have, so that it is in the way of no NodeENI. */
+const deviceIndex = 7
+
+interface Watched {
+  readonly node: GuestNode
+  readonly writes: DriverWrites
+  readonly macs: readonly string[]
+  readonly before: readonly CardPicture[]
+}
+
+export class ForeignCards {
+  readonly #watched: readonly Watched[]
+
+  private constructor(watched: readonly Watched[]) {
+    this.#watched = watched
+  }
+
+  /** To every guest, before the first NodeENI. A reset of a guest takes away what is compared. */
+  static async attach(scenario: Scenario): Promise<ForeignCards> {
+    const { installation } = scenario
+    const watched = installation.cluster.guests.map(async (node) => {
+      const writes = await DriverWrites.record(node.guest)
+      const eni = attachByHand(installation, node.name)
+      await setUpByHand(node.guest, eni.mac, eni.privateIpAddresses[0] ?? '')
+      scenario.leaveAlone(eni.eniId)
+      const macs = [node.guest.primary.mac, eni.mac]
+      return { node, writes, macs, before: await pictureOf(node, macs) }
+    })
+    return new ForeignCards(await Promise.all(watched))
+  }
+
+  /** Driver, override, interface and all that is set on it are as they were, and nobody ever wrote to what changes a driver. */
+  async check(): Promise<void> {
+    for (const { node, writes, macs, before } of this.#watched) {
+      assert.deepEqual(await pictureOf(node, macs), before)
+      for (const { pciAddress } of before) assert.deepEqual(await writes.to(pciAddress), [])
+    }
+  }
+
+  /** What was written to files that change the driver of any card of the guest. */
+  writes(nodeName: string): DriverWrites {
+    const watched = this.#watched.find(({ node }) => node.name === nodeName)
+    assert.ok(watched, `${nodeName} is a guest`)
+    return watched.writes
+  }
+}
+
+/** Without tags, and with no call that the tests could take for one of ours. */
+function attachByHand(installation: Installation, nodeName: string): NetworkInterface {
+  const { state } = installation.ec2
+  const instanceId = installation.instanceId(nodeName)
+  const [primary] = state.enisOn(instanceId)
+  assert.ok(primary)
+  const { eniId } = createNetworkInterface(state, { subnetId: primary.subnetId })
+  attachNetworkInterface(state, { eniId, instanceId, networkCard: 0, deviceIndex })
+  return state.eni(eniId)
+}
