@@ -153,8 +153,14 @@ function boundStep(situation: Situation, card: KnownCard, driver: string): Step 
   if (!hasDeviceNode(card)) {
     return refuse('BindFailed', `${driver} has ${card.pciAddress} and has made no device node for it`)
   }
-  const refusal = refusalOfGroup(situation, card) ?? refusalBesideOurOwn(situation, card)
+  const refusal =
+    refusalOfGroup(situation, card) ?? refusalBesideOurOwn(situation, card) ?? refusalOfStranger(situation, card)
   return refusal === undefined ? offerStep(situation, card) : { kind: 'refuse', failure: refusal }
+}
+
+/** Whoever has it open is in no pod that the kubelet knows of, and the next pod could not open it (vfio_group_fops_open: EBUSY). */
+function refusalOfStranger(situation: Situation, card: KnownCard): StepFailure | undefined {
+  return hasResource(situation) && situation.occupancy === 'free' ? refusalOfOpenCard(card) : undefined
 }
 
 /**

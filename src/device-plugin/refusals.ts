@@ -46,7 +46,7 @@ export function refusalBesideOurOwn({ groupSpokenFor }: Situation, card: KnownCa
   )
 }
 
-/** An unbind would not return before that process ends. */
+/** An unbind would not return before that process ends, and nobody else can open the card. */
 export function refusalOfOpenCard({ isOpen, pciAddress }: KnownCard): StepFailure | undefined {
   return isOpen ? cardInUse(pciAddress, 'its enable count is not 0') : undefined
 }
@@ -54,7 +54,7 @@ export function refusalOfOpenCard({ isOpen, pciAddress }: KnownCard): StepFailur
 export function cardInUse(pciAddress: string, sign: string): StepFailure {
   return passing(
     'CardInUse',
-    `a process has ${pciAddress} open (${sign}); it keeps its driver until that process closes it`,
+    `a process has ${pciAddress} open (${sign}); it keeps its driver, and no other pod gets it, until that process closes it`,
   )
 }
 

@@ -103,6 +103,29 @@ test("a card with the kernel's driver that somebody gives to another while a pod
   assert.equal(driverAt(node, bdf), 'ena')
 })
 
+test('a free card that a process has open, in no pod, is for no pod until that process has closed it', async (t) => {
+  const { node, bdf } = await nodeWithDevice(t)
+  node.bus.hold(bdf)
+  await node.cluster.until(() => failure(node) === 'CardInUse')
+  assert.equal(node.cluster.device('a')?.health, 'Unhealthy')
+  await node.kubelet.effects.until(() => allocatable(node) === 0)
+  assert.equal(driverAt(node, bdf), 'vfio-pci')
+
+  node.bus.release(bdf)
+  await node.cluster.until(() => node.cluster.device('a')?.health === 'Healthy')
+  await node.kubelet.effects.until(() => allocatable(node) === 1)
+})
+
+test('a card that its pod has open is as good as before', async (t) => {
+  const { node, bdf } = await nodeWithDevice(t)
+  assert.ok((await node.kubelet.admit({ ...pod, resource, count: 1 })).admitted)
+  node.bus.hold(bdf)
+  await node.passed()
+  assert.equal(node.cluster.device('a')?.failure, undefined)
+  assert.equal(allocatable(node), 1)
+  node.bus.release(bdf)
+})
+
 test('a card that somebody takes from its driver while a pod has it is bound again when that pod has ended', async (t) => {
   const { node, bdf } = await nodeWithDevice(t)
   assert.ok((await node.kubelet.admit({ ...pod, resource, count: 1 })).admitted)

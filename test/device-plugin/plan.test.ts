@@ -235,7 +235,14 @@ suite('a card that is refused', () => {
     const open = { ...bound, isOpen: true }
     const wanted = { userspace: 'igb_uio' }
     assert.equal(failureWhen({ wanted, match: { kind: 'found', card: open } }).reason, 'CardInUse')
-    assert.equal(stepWhen({ match: { kind: 'found', card: open } }).kind, 'offer')
+    assert.equal(stepWhen({ match: { kind: 'found', card: open }, occupancy: 'taken' }).kind, 'offer')
+  })
+
+  test('is open in a process though no pod has it: whoever got it could not open it', () => {
+    const match = { kind: 'found', card: { ...bound, isOpen: true } } as const
+    assert.equal(failureWhen({ match, listed: 'ours', occupancy: 'free' }).reason, 'CardInUse')
+    const withoutResource = attachmentOf({ spec: { resourceName: undefined } })
+    assert.equal(stepWhen({ match, attachment: withoutResource }).kind, 'offer')
   })
 
   test('has no device node', () => {
@@ -316,9 +323,9 @@ suite('a release', () => {
     assert.equal(stepWhen({ attachment: deleting }).kind, 'finish')
   })
 
-  test('withdraws a card that a process has open, and gives it back when that has closed it', () => {
+  test('takes a card that a process has open out of the list, and gives it back when that has closed it', () => {
     const open = { kind: 'found', card: { ...bound, isOpen: true } } as const
-    assert.equal(stepWhen({ ...ours, match: open, listed: 'ours' }).kind, 'withdraw')
+    assert.equal(stepWhen({ ...ours, match: open, listed: 'ours' }).kind, 'leave-list')
     assert.equal(failureWhen({ ...ours, match: open }).reason, 'CardInUse')
   })
 
