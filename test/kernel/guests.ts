@@ -1,12 +1,14 @@
 // Nodes that are virtual machines, and whether they can run here at all: every test of this folder begins with them.
-import { fileURLToPath } from 'node:url'
+import assert from 'node:assert/strict'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { thisHost, requireRoot } from '../../sim/cluster/host.ts'
 import { obtainTestpmd, writeTestpmdImage } from '../../sim/cluster/image/testpmd-image.ts'
 import { runCommand } from '../../sim/cluster/run-command.ts'
 import { obtainGuestKernel } from '../../sim/guest/kernel/obtain.ts'
 import type { GuestMachine } from '../../sim/guest/machine.ts'
 import type { InstallationNode } from '../../sim/installation/account.ts'
+import { tracesOf, tracesOfBlock } from '../cluster/machine-traces.ts'
 import { Scenario } from '../cluster/scenario.ts'
 
 const project = fileURLToPath(new URL('../..', import.meta.url))
@@ -40,6 +42,20 @@ export async function startGuests(...nodes: readonly InstallationNode[]): Promis
     return archive
   }
   return Scenario.start({ nodes, ec2: {}, guestImages: [testpmd], hungAfterMs })
+}
+
+/** Ends them; nothing of them may be left on this machine. */
+export async function endGuests(scenario: Scenario): Promise<void> {
+  const { runDir, server } = scenario.installation.cluster
+  await scenario[Symbol.asyncDispose]()
+  const routes = await runCommand('ip', ['route', 'show', 'table', 'local'])
+  assert.deepEqual([...tracesOf(runDir), ...tracesOfBlock(server), ...routesOfBlock(server, routes)], [])
+}
+
+/** The API server's address is the first of its block. */
+function routesOfBlock(server: string, routes: string): string[] {
+  const [, network = ''] = /https:\/\/(\d+\.\d+\.\d+\.)/.exec(server) ?? []
+  return routes.split('\n').filter((route) => route.startsWith(`local ${network}`))
 }
 
 async function whyNoGuests(): Promise<string | false> {

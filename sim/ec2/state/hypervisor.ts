@@ -1,5 +1,5 @@
 // What the simulated EC2 does to a machine: it makes cards appear in the guest and disappear from it.
-// The PCI simulation implements this; tests of the wire need none.
+// Behind it are the simulated PCI bus (sim/pci), or a virtual machine with a real one (sim/guest); tests of the wire need none.
 
 export interface PluggedCard {
   readonly eniId: string
