@@ -19,6 +19,15 @@ interface Container {
   readonly name: string
   readonly command: readonly string[]
   readonly env?: readonly { readonly name: string; readonly value?: string }[]
+  readonly startupProbe?: Probe
+  readonly livenessProbe?: Probe
+}
+
+interface Probe {
+  readonly httpGet: object
+  readonly periodSeconds?: number
+  readonly timeoutSeconds?: number
+  readonly failureThreshold?: number
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -98,4 +107,14 @@ test('the scheduler looks for the extender where it listens by default', () => {
 test('a cluster name that nobody has chosen stops the attacher: two clusters must not share it', () => {
   const attacher = ours.find(({ name }) => name === 'attacher') ?? assert.fail()
   assert.throws(() => attacherSettings(environmentOf(attacher)), /JIT_ENI_CLUSTER: is not set/)
+})
+
+test('a device plugin on a busy node has two minutes to start and to answer, also when a kubelet that has restarted asks', () => {
+  const { startupProbe, livenessProbe } = ours.find(({ name }) => name === 'device-plugin') ?? {}
+  assert.deepEqual(startupProbe?.httpGet, livenessProbe?.httpGet)
+  for (const probe of [startupProbe, livenessProbe]) {
+    // The kubelet's period is 10 s and its threshold 3, unless said otherwise.
+    assert.ok((probe?.periodSeconds ?? 10) * (probe?.failureThreshold ?? 3) >= 120)
+  }
+  assert.ok((livenessProbe?.timeoutSeconds ?? 1) >= 10)
 })
