@@ -70,17 +70,21 @@ export class DriverBinding {
     await this.detach(card, 'unbind')
   }
 
-  /** Takes the driver away: its link at once, all else when no process has the card's device open any more. */
+  /**
+   * Takes the driver away: its link at once, all else when no process has the card's device open any more. A network driver takes its
+   * interface away before it waits for whoever has that one (unregister_netdevice; `ethtool --identify` is such a one).
+   */
   async detach(card: PluggedCard, operation: 'unbind' | 'unplug'): Promise<void> {
     const { driver } = card
     if (driver === null) return
     this.#effects.report('unbinding', card.snapshot(), driver)
     this.#unlink(card, driver)
+    if (driver === 'ena') this.#drivers.ena.unbind(card)
     if (this.#held.has(card.bdf)) {
       this.#effects.report('waiting', card.snapshot(), operation)
       await this.#held.released(card.bdf)
     }
-    this.#drivers[driver].unbind(card)
+    if (driver !== 'ena') this.#drivers[driver].unbind(card)
     card.driver = null
     this.showUse(card)
     this.#effects.report('unbound', card.snapshot(), driver)

@@ -296,6 +296,22 @@ test('an unbind of a card in use takes its link and then waits for its release',
   assert.ok(!existsSync(join(bus.root, 'dev/vfio/noiommu-0')))
 })
 
+test('an unbind of a card whose interface somebody has takes that from sight and then waits, and the card stays enabled', async (t) => {
+  const bus = await start(t)
+  await bus.plug(first)
+  bus.hold(bdf)
+  const waiting = once(bus.effects, 'waiting')
+  await write(bus, 'drivers/ena/unbind', bdf)
+  await waiting
+  assert.ok(!existsSync(device(bus, 'driver')))
+  assert.ok(!existsSync(device(bus, 'net')))
+  assert.equal(read(device(bus, 'enable')), '1\n')
+  const unbound = once(bus.effects, 'unbound')
+  bus.release(bdf)
+  await unbound
+  assert.equal(read(device(bus, 'enable')), '0\n')
+})
+
 test('enable is 1 under a network driver, and under vfio-pci only while a process has the card open', async (t) => {
   const bus = await start(t)
   await bus.plug(first)
