@@ -86,6 +86,7 @@ export class PciBus {
   readonly #stack: NetworkStack
   readonly #primary: PluggedCard
   readonly #cards = new Map<string, PluggedCard>()
+  readonly #notRenamed = new Set<PluggedCard>()
   /** The machine's one hot-plug thread: a removal that waits stalls all that come after it. */
   readonly #hotplug = new Lane()
   #controlFiles: readonly ControlFile[] = []
@@ -289,14 +290,17 @@ export class PciBus {
 
   /** udev names each new interface; resolves when this one has its final name, or none any more. */
   #named(card: PluggedCard): Promise<void> {
-    return this.effects.until(() => this.#options.rename === false || !/eth\d+$/.test(card.ifname ?? ''))
+    const isNamed = () => !/eth\d+$/.test(card.ifname ?? '') || this.#notRenamed.has(card)
+    return this.effects.until(() => this.#options.rename === false || isNamed())
   }
 
   async #renameByUdev(bdf: string): Promise<void> {
     await delay(this.#options.renameDelayMs ?? 0, undefined, { signal: this.#stop.signal })
     const card = this.#cards.get(bdf)
     await card?.lock.run(() => {
-      this.#drivers.ena.rename(card)
+      if (this.#drivers.ena.rename(card) !== 'busy') return
+      this.#notRenamed.add(card)
+      this.effects.report('net-not-renamed', card.snapshot())
     })
   }
 

@@ -6,6 +6,8 @@ export interface PciEffects {
   plugged: [card: Card]
   bound: [card: Card]
   'net-renamed': [card: Card, from: string]
+  /** udev could not rename it, for it was up already. */
+  'net-not-renamed': [card: Card]
   /** Its interface has gone to another network namespace, or has come back. */
   'net-left': [card: Card]
   'net-came-back': [card: Card]

@@ -19,7 +19,7 @@ export class EnaDriver {
   }
 
   /** systemd's predictable name by slot: ens6 for 0000:00:06.0; nothing when the card has lost its interface meanwhile. */
-  rename(card: PluggedCard): void {
-    if (card.ifname !== null) this.#stack.rename(card, `ens${card.slot}`)
+  rename(card: PluggedCard): 'renamed' | 'busy' | 'gone' {
+    return card.ifname === null ? 'gone' : this.#stack.rename(card, `ens${card.slot}`)
   }
 }

@@ -74,12 +74,14 @@ export class NetTree {
   }
 }
 
-function files({ index, mac, mtu, isUp }: ShownInterface): Readonly<Record<string, string>> {
+function files({ index, name, mac, mtu, isUp }: ShownInterface): Readonly<Record<string, string>> {
   return {
     address: `${mac}\n`,
     operstate: isUp ? 'up\n' : 'down\n',
     mtu: `${mtu}\n`,
     flags: isUp ? flagsUp : flagsDown,
     ifindex: `${index}\n`,
+    // NET_NAME_ENUM and NET_NAME_RENAMED (include/uapi/linux/netdevice.h).
+    name_assign_type: /eth\d+$/.test(name) ? '1\n' : '4\n',
   }
 }

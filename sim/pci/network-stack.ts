@@ -25,7 +25,8 @@ export interface NetworkStack {
   readonly register: (card: PluggedCard, fresh: NewInterface) => void
   /** unregister_netdev(), in whatever network namespace it is. */
   readonly unregister: (card: PluggedCard) => void
-  readonly rename: (card: PluggedCard, to: string) => void
+  /** `busy`: somebody has set it up already, and this kernel renames none that is up (EBUSY). */
+  readonly rename: (card: PluggedCard, to: string) => 'renamed' | 'busy'
   /** In its full form, without a prefix length. */
   readonly addAddress: (card: PluggedCard, address: string) => void
   /** A CNI puts it into the network namespace of a pod, under the name that it has there. */

@@ -17,6 +17,8 @@ export class SimulatedStack implements NetworkStack {
   readonly #onChange: (card: PluggedCard, nameBefore: string | null) => void
   readonly #links = new Map<PluggedCard, HostLink>()
   readonly #inPods = new Map<PluggedCard, HostLink>()
+  /** By a program of the node. Before Linux 6.2 an interface that is up is not renamed (dev_change_name in net/core/dev.c). */
+  readonly #setUp = new Set<PluggedCard>()
   #nextIndex = 2 // 1 is lo
 
   /** `onChange`: sysfs shows another name, or has lost or got back the interface. */
@@ -57,13 +59,16 @@ export class SimulatedStack implements NetworkStack {
   unregister(card: PluggedCard): void {
     this.#inPods.delete(card)
     this.#links.delete(card)
+    this.#setUp.delete(card)
     this.#tree.hide(card)
   }
 
-  rename(card: PluggedCard, to: string): void {
-    if (card.ifname === to) return
+  rename(card: PluggedCard, to: string): 'renamed' | 'busy' {
+    if (card.ifname === to) return 'renamed'
+    if (this.#setUp.has(card)) return 'busy'
     if (this.#isTaken(to)) throw new Error(`the name ${to} is taken`)
     this.#set(card, { ...this.#of(card), name: to })
+    return 'renamed'
   }
 
   addAddress(card: PluggedCard, address: string): void {
@@ -108,6 +113,8 @@ export class SimulatedStack implements NetworkStack {
     switch (change.kind) {
       case 'up':
       case 'down':
+        if (change.kind === 'up') this.#setUp.add(card)
+        else this.#setUp.delete(card)
         this.#set(card, { ...link, isUp: change.kind === 'up' })
         return { kind: 'changed' }
       case 'set-mtu':

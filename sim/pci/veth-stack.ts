@@ -82,9 +82,15 @@ export class VethStack implements NetworkStack {
     this.#options.tree.hide(card)
   }
 
-  rename(card: PluggedCard, to: string): void {
-    this.#node(['link', 'set', 'dev', nameOf(card), 'name', `${this.#prefix}${to}`])
+  rename(card: PluggedCard, to: string): 'renamed' | 'busy' {
+    try {
+      this.#node(['link', 'set', 'dev', nameOf(card), 'name', `${this.#prefix}${to}`])
+    } catch (error) {
+      if (String(error).includes('Device or resource busy')) return 'busy'
+      throw error
+    }
     this.#sync()
+    return 'renamed'
   }
 
   addAddress(card: PluggedCard, address: string): void {

@@ -65,6 +65,13 @@ function strayStep({ attachment, listed, occupancy, work }: Situation, card: Kno
   return work.failure === undefined ? wait('backing off') : { kind: 'refuse', failure: work.failure }
 }
 
+/**
+ * udev renames an interface 50 to 100 ms after it appears, and before Linux 6.2 one that is up cannot be renamed (EBUSY,
+ * dev_change_name in net/core/dev.c): set up at once it would be eth1 for ever. Where nobody renames interfaces
+ * (net.ifnames=0) nothing says so, and all of this time is waited.
+ */
+const renamedWithinMs = 3_000
+
 function linkStep(situation: Situation, card: KnownCard, link: HostLink, ready: Step): Step {
   const { work, wantedLink } = situation
   const record = card.entry?.link
@@ -78,12 +85,20 @@ function linkStep(situation: Situation, card: KnownCard, link: HostLink, ready: 
   const isKnown = isRecorded(wantedLink, link, record)
   if (changes.length === 0 && isKnown) return ready
   if (work.kind === 'backing-off' && work.failure !== undefined) return { kind: 'refuse', failure: work.failure }
+  if (record === undefined && mayBeRenamed(situation, card, link)) {
+    return { kind: 'wait', why: 'udev may be about to rename the interface', soon: true }
+  }
   // It was as it should be before, so it is somebody else who has changed it.
   const isCorrection = isKnown && situation.attachment.status?.device?.interface !== undefined
   if (work.kind === 'backing-off' || (isCorrection && !situation.isCorrectionDue)) {
     return record === undefined ? wait('backing off') : ready
   }
   return { kind: 'set-link', card, link, changes, record: recordOf(wantedLink, link, record), isCorrection }
+}
+
+function mayBeRenamed({ cardAgeMs }: Situation, card: KnownCard, link: HostLink): boolean {
+  const { hasKernelName = false } = card.interfaces.find(({ name }) => name === link.name) ?? {}
+  return hasKernelName && cardAgeMs < renamedWithinMs && !link.isUp
 }
 
 /**

@@ -33,6 +33,8 @@ export interface PciCard {
 export interface NetworkInterface {
   /** udev renames it 50 to 100 ms after it appears, so it is good for this scan only. */
   readonly name: string
+  /** It is called as the kernel counts its interfaces (eth1), so that udev may yet rename it. */
+  readonly hasKernelName?: true
   /** Lower case. */
   readonly mac: string
   /** Bond, bridge or VRF that it belongs to. */
@@ -140,9 +142,19 @@ export class PciScanner {
 function interfacesOf(directory: string): readonly NetworkInterface[] {
   return namesIn(`${directory}/net`).flatMap((name) => {
     const mac = ifThere(() => readLine(`${directory}/net/${name}/address`).toLowerCase())
+    if (mac === undefined) return []
     const master = linkTarget(`${directory}/net/${name}/master`)
-    return mac === undefined ? [] : [{ name, mac, ...(master !== undefined && { master }) }]
+    const hasKernelName = nameAssignType(`${directory}/net/${name}`) === netNameEnum
+    return [{ name, mac, ...(hasKernelName && { hasKernelName }), ...(master !== undefined && { master }) }]
   })
+}
+
+/** NET_NAME_ENUM (include/uapi/linux/netdevice.h). */
+const netNameEnum = '1'
+
+/** EINVAL of one whose driver has not said (name_assign_type_show in net/core/net-sysfs.c). */
+function nameAssignType(directory: string): string | undefined {
+  return ifThere(() => readLine(`${directory}/name_assign_type`))
 }
 
 function iommuGroupOf(directory: string): IommuGroup | undefined {

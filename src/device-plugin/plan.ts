@@ -43,6 +43,8 @@ export interface Situation {
   readonly occupancy: 'unknown' | 'free' | 'taken' | 'forgotten'
   /** Of the interface of a card that stays with the kernel's driver. */
   readonly linkFacts: LinkFacts
+  /** Since this process saw it first; 0 while there is none. */
+  readonly cardAgeMs: number
   /** undefined while the NodeENI is not known. */
   readonly wantedLink: WantedLink | undefined
   /** What others have changed on the interface was not set again just before. */

@@ -172,7 +172,8 @@ export class Reconciler {
       this.#options.expectDriverChange()
     // A card cannot come before its ENI is made, which is when it has its MAC.
     const mayCome = expected.some(({ situation }) => macOf(situation.attachment) !== undefined)
-    return Math.min(lookMs, mayCome ? fastMs : slowMs)
+    const isSoon = plans.some(({ step }) => step.kind === 'wait' && step.soon === true)
+    return Math.min(lookMs, mayCome || isSoon ? fastMs : slowMs)
   }
 
   /** By MAC and journal; what neither tells is recovered, or looked at closely. */
@@ -195,7 +196,8 @@ export class Reconciler {
 
   #plan(attachment: ENIAttachment, findings: Findings, now: number): Plan {
     if (this.#sightings.of(attachment) === undefined) this.#recallHolder(attachment, now)
-    const situation = situationOf(attachment, findings, this.#options)
+    const cardAgeMs = this.#sightings.cardAgeMs(attachment, findings.matches.get(attachment.metadata.uid), now)
+    const situation = situationOf(attachment, findings, this.#options, cardAgeMs)
     // What a pod has done to the interface meanwhile is nobody's fight for it.
     if (situation.linkFacts.kind === 'out-of-sight') this.#options.corrections.forget(attachment.metadata.uid)
     this.#sightings.see(situation, now)

@@ -4,7 +4,7 @@ import type { ENIAttachment } from '../api/eni-attachment.ts'
 import type { Log } from '../process/log.ts'
 import { logFields } from './card-steps.ts'
 import type { ListedDevice } from './device-lists.ts'
-import type { KnownCard } from './match.ts'
+import type { KnownCard, Match } from './match.ts'
 import type { DevicePluginMetrics } from './metrics.ts'
 import type { PlacedSituation } from './situation.ts'
 
@@ -43,6 +43,12 @@ export class Sightings {
       ...(claim !== undefined && { claim: claim.uid === known?.uid ? known : { uid: claim.uid, at: now } }),
     }
     this.#byUID.set(attachment.metadata.uid, after)
+  }
+
+  /** 0 of a card that has just come. */
+  cardAgeMs(attachment: ENIAttachment, found: Match | undefined, now: number): number {
+    const card = this.of(attachment)?.card
+    return found?.kind === 'found' && found.card.inode === card?.inode ? now - card.at : 0
   }
 
   /**

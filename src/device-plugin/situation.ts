@@ -60,7 +60,12 @@ export interface Plan {
   readonly step: Step
 }
 
-export function situationOf(attachment: ENIAttachment, findings: Findings, knowledge: Knowledge): PlacedSituation {
+export function situationOf(
+  attachment: ENIAttachment,
+  findings: Findings,
+  knowledge: Knowledge,
+  cardAgeMs: number,
+): PlacedSituation {
   const { uid } = attachment.metadata
   const { resourceName, nodeENI: nodeENIName } = attachment.spec
   const match = findings.matches.get(uid) ?? { kind: 'absent' }
@@ -84,6 +89,7 @@ export function situationOf(attachment: ENIAttachment, findings: Findings, knowl
     listed: listedFor(uid, resourceName, address, knowledge),
     occupancy: occupancyOf(key, knowledge.occupancy),
     linkFacts: linkFactsOf(attachment, match, knowledge.links.view),
+    cardAgeMs,
     wantedLink: nodeENI && wantedLink(nodeENI, findings.altNames.get(uid)),
     isCorrectionDue: knowledge.corrections.isDue(uid),
     isJournaled: entry !== undefined,

@@ -47,7 +47,8 @@ export type WorkState =
 export type Step =
   /** The card is not there (yet). */
   | { readonly kind: 'await-card' }
-  | { readonly kind: 'wait'; readonly why: string }
+  /** `soon`: what is waited for comes within moments, and nothing tells when. */
+  | { readonly kind: 'wait'; readonly why: string; readonly soon?: true }
   | { readonly kind: 'refuse'; readonly failure: StepFailure }
   /** Note the card's identity, and how its interface is, before a pod can take it out of our sight; then set it up. */
   | {

@@ -39,6 +39,7 @@ function report(more: Partial<ReportInput> = {}, held = false) {
       generation: 3,
       host: { used: new Set(), uplinks: new Set(), addresses: new Set() },
       linkFacts: { kind: 'out-of-sight' },
+      cardAgeMs: 0,
       wantedLink: undefined,
       isCorrectionDue: true,
       listed: 'ours',

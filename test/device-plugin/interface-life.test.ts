@@ -299,6 +299,23 @@ test('a release whose interface netlink does not show any more is tried again wi
   assert.equal((await linkOf(node)).mtu, 1500)
 })
 
+test('an interface is set up after udev has renamed it, which it could not when it is up', async (t) => {
+  const node = await startedNode(t, { udev: { renameDelayMs: 200 } })
+  let busy = 0
+  node.bus.effects.on('net-not-renamed', () => busy++)
+  node.cluster.addNodeENI('upf', plain)
+  await plugged(node, 'a', 'upf')
+  assert.equal((await linkOf(node)).name, 'ens6')
+  assert.equal(busy, 0)
+})
+
+test('an interface that nobody renames is set up in the end', async (t) => {
+  const node = await startedNode(t, { udev: { rename: false } })
+  node.cluster.addNodeENI('upf', plain)
+  await plugged(node, 'a', 'upf')
+  assert.equal((await linkOf(node)).name, 'eth1')
+})
+
 test('a release looks once more whether a pod shares the interface, just before it is put back', async (t) => {
   let shares = 0
   const links = (real: HostLinks): HostLinks => ({

@@ -32,6 +32,7 @@ function stepWhen(card: KnownCard, facts: LinkFacts | HostLink, more: Partial<Si
     foreignMates: [],
     groupSpokenFor: undefined,
     linkFacts: 'kind' in facts ? facts : { kind: 'seen', link: facts },
+    cardAgeMs: 0,
     wantedLink: { mtu: undefined, altName: 'upf' },
     isCorrectionDue: true,
     listed: 'nobody',
@@ -62,6 +63,18 @@ suite('an interface that is not ours yet', () => {
       isCorrection: false,
     })
     assert.equal(stepWhen(ours, good).kind, 'offer')
+  })
+
+  test('is left to udev first while it has the name of the kernel, but not for ever', () => {
+    const fresh = cardAt('0000:00:06.0', { interfaces: [{ name: 'eth1', mac, hasKernelName: true }] })
+    const link = linkOf({ name: 'eth1' })
+    const step = stepWhen(fresh, link, { cardAgeMs: 2_999 })
+    assert.ok(step.kind === 'wait')
+    assert.equal(step.soon, true)
+    assert.equal(stepWhen(fresh, link, { cardAgeMs: 3_000 }).kind, 'set-link')
+    // Nobody can rename it any more, at least not before Linux 6.2.
+    assert.equal(stepWhen(fresh, linkOf({ name: 'eth1', isUp: true })).kind, 'set-link')
+    assert.equal(stepWhen({ ...ours, interfaces: fresh.interfaces }, link).kind, 'set-link')
   })
 
   test('is recorded although nothing is to be changed on it: a pod may take it out of our sight', () => {

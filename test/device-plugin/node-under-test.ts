@@ -8,7 +8,7 @@ import type { TestContext } from 'node:test'
 import { pino } from 'pino'
 
 import { type Kubelet, startKubelet } from '../../sim/kubelet/kubelet.ts'
-import { type PciBus, startPciBus } from '../../sim/pci/bus.ts'
+import { type PciBus, type PciBusOptions, startPciBus } from '../../sim/pci/bus.ts'
 import type { IommuMode } from '../../sim/pci/vfio-driver.ts'
 import { allowedDevices, enaDevices } from '../../src/device-plugin/allowed-devices.ts'
 import { AllocationRecords } from '../../src/device-plugin/allocation-record.ts'
@@ -35,6 +35,8 @@ export interface NodeOptions {
   readonly links?: (real: HostLinks) => HostLinks
   /** Real network interfaces in a network namespace of this node alone, instead of such in memory. */
   readonly interfaces?: 'simulated' | 'veth'
+  /** Whether udev renames interfaces, and how long after they appear. */
+  readonly udev?: Pick<PciBusOptions, 'rename' | 'renameDelayMs'>
   readonly settleDeadlineMs?: number
   /** What the instance metadata would say. */
   readonly primaryMac?: string
@@ -62,6 +64,7 @@ export async function startNode(t: TestContext, options: NodeOptions = {}): Prom
     iommu: options.iommu ?? 'vfio',
     primaryMac,
     interfaces: options.interfaces ?? 'simulated',
+    ...options.udev,
   })
   const { podSourceDelayMs = 0 } = options
   const kubelet = await startKubelet({ dir: join(root, 'k'), cdiDir: join(root, 'cdi'), podSourceDelayMs })

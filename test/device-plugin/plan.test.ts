@@ -30,6 +30,7 @@ function stepWhen(more: Partial<Situation>) {
     foreignMates: [],
     groupSpokenFor: undefined,
     linkFacts: { kind: 'seen', link: linkOf() },
+    cardAgeMs: 0,
     wantedLink: { mtu: undefined, altName: 'upf' },
     isCorrectionDue: true,
     listed: 'nobody',

@@ -205,7 +205,7 @@ class World {
     const host = { used: new Set<string>(), uplinks: new Set<string>(), addresses: new Set<string>() }
     const primary = { mac: undefined, addresses: [] }
     const findings = { demand, host, primary, matches: match([card], [attachment]), altNames: new Map() }
-    return nextStep(situationOf(attachment, findings, this.#knowledge))
+    return nextStep(situationOf(attachment, findings, this.#knowledge, 0))
   }
 
   #mustBeFree(what: string): void {

@@ -51,7 +51,12 @@ function situation(
   const [first] = attachments
   assert.ok(first)
   const primary = { mac: undefined, addresses: [] }
-  return situationOf(first, { demand, host, primary, matches: match(cards, attachments), altNames: new Map() }, known)
+  return situationOf(
+    first,
+    { demand, host, primary, matches: match(cards, attachments), altNames: new Map() },
+    known,
+    0,
+  )
 }
 
 test("the device of an earlier card at the same address is not this card's", () => {

@@ -104,7 +104,9 @@ function verdict(card: KnownCard, spec: object, node: NodeFindings): string {
   // Neither the API server nor the instance metadata are asked.
   const primary = { mac: undefined, addresses: [] }
   const findings = { demand, host: node.host, primary, matches: match(node.cards, attachments), altNames: new Map() }
-  const [step] = attachments.map((attachment) => nextStep(situationOf(attachment, findings, knowledgeOf(node))))
+  const [step] = attachments.map((attachment) =>
+    nextStep(situationOf(attachment, findings, knowledgeOf(node), Number.POSITIVE_INFINITY)),
+  )
   const use = step?.kind === 'bind' ? useOfCard(card, node.view) : undefined
   if (use !== undefined) return `refused, InterfaceInUse: ${use}`
   const text = step === undefined ? '' : textOfStep(step)
