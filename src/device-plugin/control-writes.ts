@@ -22,6 +22,9 @@ export interface ControlWrites {
 /** An unbind took 60 to 250 ms on an emulated machine; one that takes this long waits for somebody. */
 const defaultDeadlineMs = 5_000
 
+/** On an emulated machine with three times as much to do as it can, a Node process needed more than 5 s for its start. */
+const startDeadlineMs = 60_000
+
 /** Longer than an unbind takes that waits for nobody. */
 const patienceMs = 500
 
@@ -119,10 +122,17 @@ export class WriterProcess implements ControlWrites {
     const { promise, resolve, reject } = Promise.withResolvers<WriteOutcome>()
     const onMessage = (answer: WriteAnswer) => {
       if (answer.id !== id) return
+      if (answer.begun === true) {
+        clearTimeout(timer)
+        timer = setTimeout(abandon, this.#deadlineMs)
+        return
+      }
       resolve(answer.refused === undefined ? { kind: 'written' } : { kind: 'refused', ...answer.refused })
     }
     const onExit = () => resolve({ kind: 'refused', path: card.directory, code: 'writer process ended' })
-    const timer = setTimeout(() => resolve(this.#abandon(child)), this.#deadlineMs)
+    const abandon = () => resolve(this.#abandon(child))
+    // A process that is only slow to start waits for nobody.
+    let timer = setTimeout(abandon, startDeadlineMs)
     child.on('message', onMessage)
     child.once('exit', onExit)
     child.once('error', reject)

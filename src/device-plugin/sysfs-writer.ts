@@ -20,10 +20,10 @@ export interface WriteRequest {
   readonly writes: readonly ControlWrite[]
 }
 
-export interface WriteAnswer {
-  readonly id: number
-  readonly refused?: WriteRefusal
-}
+/** First that the writes begin, then what became of them. */
+export type WriteAnswer =
+  | { readonly id: number; readonly begun: true }
+  | { readonly id: number; readonly begun?: never; readonly refused?: WriteRefusal }
 
 export interface WriteRefusal {
   readonly path: string
@@ -68,11 +68,16 @@ function writeAll(card: CardAppearance, writes: readonly ControlWrite[]): WriteR
   return undefined
 }
 
-process.on('message', ({ id, card, writes }: WriteRequest) => {
-  const refused = replaced(card) ?? writeAll(card, writes)
-  const answer: WriteAnswer = { id, ...(refused && { refused }) }
+function tell(answer: WriteAnswer): void {
   // A parent that has gone meanwhile needs no answer.
   process.send?.(answer, () => undefined)
+}
+
+process.on('message', ({ id, card, writes }: WriteRequest) => {
+  // Written to the channel before the call returns, and so before a write that blocks.
+  tell({ id, begun: true })
+  const refused = replaced(card) ?? writeAll(card, writes)
+  tell({ id, ...(refused && { refused }) })
 })
 process.on('disconnect', () => process.exit(0))
 // The parent says when it is over; a signal to the process group must not end a write half way.

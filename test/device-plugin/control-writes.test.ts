@@ -19,6 +19,7 @@ import { test, type TestContext } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 
 import { forkWriter, WriterProcess } from '../../src/device-plugin/control-writes.ts'
+import type { WriteRequest } from '../../src/device-plugin/sysfs-writer.ts'
 
 /** Long enough for a child to start on a busy machine. */
 const patientMs = 10_000
@@ -79,6 +80,25 @@ test('a write that does not return is given up at the deadline, and the next one
   await outcome.ended
   assert.deepEqual(await writer.write(cardIn(directory), [{ path: plain, value: 'next' }]), { kind: 'written' })
   assert.equal(readFileSync(plain, 'utf8'), 'next')
+})
+
+test('a writer that is slow to start, as on a busy machine, waits for nobody: the deadline is for its writes alone', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const requested = Promise.withResolvers<WriteRequest>()
+  const child = Object.assign(new EventEmitter(), {
+    exitCode: null,
+    signalCode: null,
+    kill: () => child.emit('exit'),
+    send: (request: WriteRequest) => requested.resolve(request),
+  })
+  const writer = new WriterProcess(5_000, () => child as unknown as ChildProcess)
+  const outcome = writer.write(cardIn(scratch(t)), [])
+  const { id } = await requested.promise
+  t.mock.timers.tick(20_000)
+  child.emit('message', { id, begun: true })
+  t.mock.timers.tick(4_000)
+  child.emit('message', { id })
+  assert.deepEqual(await outcome, { kind: 'written' })
 })
 
 test('a write that takes long holds up no other; its writer ends with it', async (t) => {
