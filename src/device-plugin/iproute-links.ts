@@ -25,17 +25,22 @@ const linkSchema = z.object({
 const linksSchema = z.array(z.union([linkSchema, z.strictObject({})]))
 type ShownLink = z.output<typeof linkSchema>
 
-/** ipmaddr.c of iproute2 6.1: `link` is an address that the link receives, `users` is left out when it is 1. */
-const groupSchema = z.object({ link: z.string().optional(), users: z.int().min(1).optional() })
+/**
+ * ipmaddr.c of iproute2 6.1: `link` is an address that the link receives, `address` an IP group that its own namespace has joined on it;
+ * `users` is left out when it is 1.
+ */
+const groupSchema = z.object({ link: z.string().optional(), address: z.string().optional(), users: z.int().optional() })
 const groupsSchema = z.array(z.object({ ifindex: z.int().min(1), maddr: z.array(groupSchema).optional() }))
 
 /**
- * 224.0.0.1. Each link that is up is in this group (ip_mc_up, net/ipv4/igmp.c), and a link that stands on another one asks for its
- * groups there (dev_mc_sync), from whichever network namespace: so the group has a user more than the lower link itself for each.
+ * That of 224.0.0.1. Each link that is up is in this group (ip_mc_up, net/ipv4/igmp.c), and a link that stands on another one asks for
+ * its groups there (dev_mc_sync), from whichever network namespace: so the address has a user more than the lower link itself for each.
  * The kernel says it in no other way: of uppers in other namespaces it makes no link in sysfs (net/core/dev.c,
  * netdev_adjacent_is_neigh_list), and netlink shows them there only.
  */
 const allHosts = '01:00:5e:00:00:01'
+/** Its lower 23 bits are all that is left of a group (RFC 1112, section 6.4): 239.0.0.1, say, is another user of the same address. */
+const allHostsGroup = /^\d+\.(0|128)\.0\.1$/
 /** Kinds that do so, among those that name a link below them. */
 const askingKinds: ReadonlySet<string | undefined> = new Set([
   'ipvlan',
@@ -45,6 +50,8 @@ const askingKinds: ReadonlySet<string | undefined> = new Set([
   'macvtap',
   'vlan',
 ])
+/** And among those to which a link can belong (bond_set_rx_mode, team_set_rx_mode, hsr_set_rx_mode). */
+const askingMasters: ReadonlySet<string | undefined> = new Set(['bond', 'hsr', 'team'])
 
 /** `ip` takes 2 ms; one that takes this long waits for a lock in the kernel. */
 const defaultDeadlineMs = 5_000
@@ -158,26 +165,32 @@ function hasLink(links: readonly HostLink[], { index, mac }: LinkIdentity): bool
 export function parseLinks(json: string, groups = '[]'): LinksShown {
   try {
     const shown = linksSchema.parse(JSON.parse(json)).filter((link): link is ShownLink => 'ifname' in link)
-    const users = allHostsUsers(groupsSchema.parse(JSON.parse(groups)))
-    return { kind: 'shown', links: shown.map((link) => hostLink(link, shown, users.get(link.ifindex) ?? 0)) }
+    const askers = askersByLink(groupsSchema.parse(JSON.parse(groups)))
+    return { kind: 'shown', links: shown.map((link) => hostLink(link, shown, askers.get(link.ifindex) ?? 0)) }
   } catch (error) {
     return { kind: 'failed', message: `the output of ip is not what is expected: ${String(error).slice(0, 300)}` }
   }
 }
 
-/** By ifindex. */
-function allHostsUsers(groups: z.output<typeof groupsSchema>): ReadonlyMap<number, number> {
-  const users = groups.map(({ ifindex, maddr = [] }) => {
-    const group = maddr.find(({ link }) => link === allHosts)
-    return [ifindex, group === undefined ? 0 : (group.users ?? 1)] as const
+/** By ifindex: how many links on top ask for the groups of all hosts, beside what its own namespace has joined on it. */
+function askersByLink(groups: z.output<typeof groupsSchema>): ReadonlyMap<number, number> {
+  const askers = groups.map(({ ifindex, maddr = [] }) => {
+    const received = maddr.find(({ link }) => link === allHosts)
+    const users = received === undefined ? 0 : (received.users ?? 1)
+    const joined = maddr.filter(({ address }) => address !== undefined && allHostsGroup.test(address))
+    return [ifindex, users - joined.length] as const
   })
-  return new Map(users)
+  return new Map(askers)
 }
 
-function hostLink(link: ShownLink, all: readonly ShownLink[], allHostsUserCount: number): HostLink {
+function hostLink(link: ShownLink, all: readonly ShownLink[], askers: number): HostLink {
   // Each end of a veth pair names the other; that is no link on top.
   const uppers = all.filter((other) => other.link === link.ifname && other.linkinfo?.info_kind !== 'veth')
-  const usersHere = [link, ...uppers.filter(({ linkinfo }) => askingKinds.has(linkinfo?.info_kind))].filter(isUp)
+  const masters = all.filter(({ ifname }) => ifname === link.master)
+  const askersHere = [
+    ...uppers.filter(({ linkinfo }) => askingKinds.has(linkinfo?.info_kind)),
+    ...masters.filter(({ linkinfo }) => askingMasters.has(linkinfo?.info_kind)),
+  ].filter(isUp)
   return {
     index: link.ifindex,
     name: link.ifname,
@@ -188,7 +201,7 @@ function hostLink(link: ShownLink, all: readonly ShownLink[], allHostsUserCount:
     isUp: isUp(link),
     master: link.master,
     uppers: uppers.map(({ ifname }) => ifname),
-    uppersElsewhere: Math.max(0, allHostsUserCount - usersHere.length),
+    uppersElsewhere: Math.max(0, askers - askersHere.length),
     addresses: (link.addr_info ?? [])
       .filter((info) => 'local' in info)
       .map(({ local, prefixlen, scope }) => ({ address: local, prefixLength: prefixlen, scope })),

@@ -144,7 +144,7 @@ function interfacesOf(directory: string): readonly NetworkInterface[] {
     const mac = ifThere(() => readLine(`${directory}/net/${name}/address`).toLowerCase())
     if (mac === undefined) return []
     const master = linkTarget(`${directory}/net/${name}/master`)
-    const hasKernelName = nameAssignType(`${directory}/net/${name}`) === netNameEnum
+    const hasKernelName = isNamedByKernel(name, `${directory}/net/${name}`)
     return [{ name, mac, ...(hasKernelName && { hasKernelName }), ...(master !== undefined && { master }) }]
   })
 }
@@ -152,9 +152,13 @@ function interfacesOf(directory: string): readonly NetworkInterface[] {
 /** NET_NAME_ENUM (include/uapi/linux/netdevice.h). */
 const netNameEnum = '1'
 
-/** EINVAL of one whose driver has not said (name_assign_type_show in net/core/net-sysfs.c). */
-function nameAssignType(directory: string): string | undefined {
-  return ifThere(() => readLine(`${directory}/name_assign_type`))
+/**
+ * EINVAL of one whose driver has not said (name_assign_type_show in net/core/net-sysfs.c), which is any card before Linux 5.19
+ * (alloc_etherdev_mqs in net/ethernet/eth.c): then it is called eth1 as long as nobody has renamed it.
+ */
+function isNamedByKernel(name: string, directory: string): boolean {
+  const type = ifThere(() => readLine(`${directory}/name_assign_type`))
+  return type === undefined ? /^eth\d+$/.test(name) : type === netNameEnum
 }
 
 function iommuGroupOf(directory: string): IommuGroup | undefined {

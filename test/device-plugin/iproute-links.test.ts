@@ -43,8 +43,13 @@ test('a link is read with all that is needed of it', () => {
 })
 
 test('links of other network namespaces are told by the groups that they ask for below, beside what is here', () => {
-  const elsewhere = (users: number | undefined, link: object, ...others: object[]) => {
-    const maddr = [{ link: '33:33:00:00:00:01', users: 9 }, { link: '01:00:5e:00:00:01', users }, { family: 'inet', address: '224.0.0.1' }] // prettier-ignore
+  const elsewhere = (
+    users: number | undefined,
+    { joined = ['224.0.0.1'], ...link }: Record<string, unknown> & { joined?: string[] },
+    ...others: object[]
+  ) => {
+    const here = joined.map((address) => ({ family: 'inet', address }))
+    const maddr = [{ link: '33:33:00:00:00:01', users: 9 }, { link: '01:00:5e:00:00:01', users }, { family: 'inet6', address: 'ff02::1' }, ...here] // prettier-ignore
     const shown = parseLinks(JSON.stringify([{ ...ens6, ...link }, ...others]), JSON.stringify([{ ifindex: 7, maddr }]))
     assert.ok(shown.kind === 'shown' && shown.links[0] !== undefined)
     return shown.links[0].uppersElsewhere
@@ -52,10 +57,16 @@ test('links of other network namespaces are told by the groups that they ask for
   const on = (kind: string, flags: string[] = ['UP']) => ({ ...ens6, ifindex: 8, ifname: 'x', link: 'ens6', flags, linkinfo: { info_kind: kind } }) // prettier-ignore
   assert.equal(elsewhere(undefined, {}), 0)
   assert.equal(elsewhere(3, {}), 2)
-  assert.equal(elsewhere(1, { flags: [] }), 1, 'a link that is down is not in the group itself')
+  assert.equal(elsewhere(1, { flags: [], joined: [] }), 1, 'a link that is down is not in the group itself')
   assert.equal(elsewhere(2, {}, on('vlan')), 0)
   assert.equal(elsewhere(2, {}, on('vlan', [])), 1)
   assert.equal(elsewhere(2, {}, on('vxlan')), 1, 'a tunnel asks for nothing')
+  const groups = ['224.0.0.1', '239.0.0.1', '239.128.0.1', '239.1.0.1', '224.0.0.251']
+  assert.equal(elsewhere(3, { joined: groups }), 0, 'a process of the node has joined groups of the same address')
+  const belongsTo = (kind: string) => ({ ...ens6, ifindex: 9, ifname: 'm', linkinfo: { info_kind: kind } })
+  assert.equal(elsewhere(2, { master: 'm' }, belongsTo('bond')), 0)
+  assert.equal(elsewhere(1, { master: 'm' }, belongsTo('bond')), 0, 'a bond asks only its active link')
+  assert.equal(elsewhere(2, { master: 'm' }, belongsTo('vrf')), 1)
 })
 
 test('a node with tunnels that stand on no other link is read like any other', () => {

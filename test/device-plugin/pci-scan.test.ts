@@ -36,6 +36,22 @@ test('an interface is told with the bond or bridge that it belongs to', (t) => {
   assert.equal(scannerOf(sys).scan()[0]?.interfaces[0]?.master, 'bond0')
 })
 
+test('an interface is told to have the name that the kernel has counted, also where Linux before 5.19 does not say so', (t) => {
+  const { sys, card } = sysWithCard(t)
+  const isCounted = (name: string, type: string | undefined) => {
+    rmSync(join(card, 'net'), { recursive: true })
+    mkdirSync(join(card, 'net', name), { recursive: true })
+    writeFileSync(join(card, 'net', name, 'address'), '02:00:00:00:00:66\n')
+    if (type !== undefined) writeFileSync(join(card, 'net', name, 'name_assign_type'), `${type}\n`)
+    return scannerOf(sys).scan()[0]?.interfaces[0]?.hasKernelName
+  }
+  assert.equal(isCounted('eth1', '1'), true)
+  assert.equal(isCounted('eth1', '4'), undefined, 'somebody has called it so')
+  // A file that cannot be read there (EINVAL) is as good as none.
+  assert.equal(isCounted('eth1', undefined), true)
+  assert.equal(isCounted('ens6', undefined), undefined)
+})
+
 test('whatever is missing of a card, the scan goes on, and tells it only with what it is', (t) => {
   const gone = fc.subarray([
     'class',
