@@ -21,6 +21,7 @@ interface Container {
   readonly env?: readonly { readonly name: string; readonly value?: string }[]
   readonly startupProbe?: Probe
   readonly livenessProbe?: Probe
+  readonly readinessProbe?: Probe
 }
 
 interface Probe {
@@ -110,11 +111,11 @@ test('a cluster name that nobody has chosen stops the attacher: two clusters mus
 })
 
 test('a device plugin on a busy node has two minutes to start and to answer, also when a kubelet that has restarted asks', () => {
-  const { startupProbe, livenessProbe } = ours.find(({ name }) => name === 'device-plugin') ?? {}
+  const { startupProbe, livenessProbe, readinessProbe } = ours.find(({ name }) => name === 'device-plugin') ?? {}
   assert.deepEqual(startupProbe?.httpGet, livenessProbe?.httpGet)
   for (const probe of [startupProbe, livenessProbe]) {
     // The kubelet's period is 10 s and its threshold 3, unless said otherwise.
     assert.ok((probe?.periodSeconds ?? 10) * (probe?.failureThreshold ?? 3) >= 120)
   }
-  assert.ok((livenessProbe?.timeoutSeconds ?? 1) >= 10)
+  for (const probe of [livenessProbe, readinessProbe]) assert.ok((probe?.timeoutSeconds ?? 1) >= 10)
 })
