@@ -1,8 +1,8 @@
 // The host-device CNI plugin, called as a container runtime does for a pod that names such a network: it moves an interface of the
 // node into the network namespace of the pod, and back. It finds it by MAC; by PCI address, as Multus asks, it would look into the
-// machine's own sysfs.
-import path from 'node:path'
+// machine's own sysfs (test/kernel/interfaces.test.ts does that in virtual machines).
 import { runCommand } from '../../sim/cluster/run-command.ts'
+import { cniCommand } from './cni-call.ts'
 
 export interface HostDeviceCall {
   /** Directory of the plugin. */
@@ -18,17 +18,15 @@ export interface HostDeviceCall {
 const config = { cniVersion: '1.0.0', name: 'upf-data', type: 'host-device' }
 
 /** @throws CommandError with what the plugin wrote. */
-export async function hostDevice(command: 'ADD' | 'DEL', call: HostDeviceCall): Promise<void> {
+export async function hostDevice(operation: 'ADD' | 'DEL', call: HostDeviceCall): Promise<void> {
   const { pluginDir, nodeNamespace, pid, containerID, mac } = call
-  await runCommand('ip', ['netns', 'exec', nodeNamespace, path.join(pluginDir, 'host-device')], {
-    env: {
-      PATH: process.env['PATH'],
-      CNI_COMMAND: command,
-      CNI_CONTAINERID: containerID,
-      CNI_NETNS: `/proc/${pid}/ns/net`,
-      CNI_IFNAME: 'net1',
-      CNI_PATH: pluginDir,
-    },
-    input: JSON.stringify({ ...config, hwaddr: mac }),
+  const netns = `/proc/${pid}/ns/net`
+  const { command, args, input } = cniCommand(operation, {
+    pluginDir,
+    containerID,
+    netns,
+    interfaceName: 'net1',
+    config: { ...config, hwaddr: mac },
   })
+  await runCommand('ip', ['netns', 'exec', nodeNamespace, command, ...args], { input })
 }
