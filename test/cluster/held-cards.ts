@@ -15,8 +15,8 @@ export interface Holding {
 export async function holdingOf(scenario: Scenario, podName: string): Promise<Holding> {
   const pod = await scenario.observer.api.request<V1Pod>('GET', podPath('default', podName))
   const status = pod.status?.containerStatuses?.[0]
-  const { name, podResourcesSocket } = scenario.installation.cluster.node(pod.spec?.nodeName ?? '')
-  const devices = await heldDevices(name, podResourcesSocket)
+  const node = scenario.installation.nodes.find(({ name }) => name === pod.spec?.nodeName)
+  const devices = node === undefined ? [] : await heldDevices(node.name, node.podResourcesSocket)
   return {
     container: { id: status?.containerID, restarts: status?.restartCount },
     devices: devices.filter((device) => device.pod === `default/${podName}`),

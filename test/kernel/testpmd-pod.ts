@@ -15,16 +15,21 @@ export interface TestpmdPod {
   /** All others are dropped. With an IOMMU, locked memory is all that DPDK needs. */
   readonly capabilities?: readonly string[]
   readonly nodeName?: string
+  /** How much of a processor it may poll with; unless said otherwise all of one, which is half of what the emulated machine has. */
+  readonly cpu?: string
 }
 
 /** In namespace default. */
-export function testpmdPod(name: string, { enis, capabilities = ['IPC_LOCK'], nodeName }: TestpmdPod): object {
+export function testpmdPod(
+  name: string,
+  { enis, capabilities = ['IPC_LOCK'], nodeName, cpu = '1' }: TestpmdPod,
+): object {
   const container = {
     name: 'testpmd',
     image: testpmdImage,
     imagePullPolicy: 'Never',
     command: ['/bin/sh', '-c', start],
-    resources: { limits: { [dataplane]: String(enis), 'hugepages-2Mi': hugepages, memory: '128Mi', cpu: '1' } },
+    resources: { limits: { [dataplane]: String(enis), 'hugepages-2Mi': hugepages, memory: '128Mi', cpu } },
     securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'], add: [...capabilities] } },
     volumeMounts: [{ name: 'hugepages', mountPath: '/dev/hugepages' }],
   }
