@@ -20,7 +20,8 @@ export interface AgentAddress {
 
 export class Agent {
   readonly #address: AgentAddress
-  readonly #tunnels: Server[] = []
+  /** By their sockets here. */
+  readonly #tunnels = new Map<string, Server>()
 
   constructor(address: AgentAddress) {
     this.#address = address
@@ -45,6 +46,8 @@ export class Agent {
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
     const giveUp = () => socket.destroy()
     either.addEventListener('abort', giveUp, { once: true })
+    // Then there is no event any more.
+    if (either.aborted) giveUp()
     const chunks: Buffer[] = []
     socket.on('data', (chunk: Buffer) => chunks.push(chunk))
     await once(socket, 'close').catch(() => undefined)
@@ -58,7 +61,7 @@ export class Agent {
     throw new CommandError(command, args, `in the guest: ${how ?? `ended with status ${status}`}`, stderr || output)
   }
 
-  /** Serves `localSocket` until `close`: each connection to it is one to the guest's `socketInGuest`. */
+  /** Serves `localSocket` until `close`, or until it is to lead elsewhere: each connection to it is one to the guest's `socketInGuest`. */
   async tunnel(localSocket: string, socketInGuest: string): Promise<void> {
     const server = createServer({ allowHalfOpen: true }, (near) => {
       const far = this.#open(`exec socat -t 86400 - ${quoted(`UNIX-CONNECT:${socketInGuest}`)}`)
@@ -66,14 +69,16 @@ export class Agent {
       near.on('error', () => far.destroy()).on('close', () => far.destroy())
       far.on('error', () => near.destroy()).on('close', () => near.destroy())
     })
+    this.#tunnels.get(localSocket)?.close()
     rmSync(localSocket, { force: true })
     server.listen(localSocket)
     await once(server, 'listening')
-    this.#tunnels.push(server)
+    this.#tunnels.set(localSocket, server)
   }
 
   close(): void {
-    for (const server of this.#tunnels) server.close()
+    for (const server of this.#tunnels.values()) server.close()
+    this.#tunnels.clear()
   }
 
   #open(script: string): Socket {

@@ -52,26 +52,35 @@ const busesSchema: z.ZodType<readonly PciBusInfo[]> = z.array(
   z.object({ bus: z.number(), devices: z.array(deviceSchema) }),
 )
 
+/** The machine that has the cards. */
+export type CardHolder = Pick<Guest, 'name' | 'machine' | 'primary' | 'qmp' | 'script'>
+
 export class GuestCards {
-  readonly #guest: Guest
+  readonly #guest: CardHolder
   readonly #directory: string
+  readonly #takenPlaces = new Set<number>()
   readonly #plugged = new Map<string, Plugged>()
 
   /** `directory` is where the sockets of the cables are. */
-  constructor(guest: Guest, directory: string) {
+  constructor(guest: CardHolder, directory: string) {
     this.#guest = guest
     this.#directory = directory
   }
 
-  /** Resolves when QEMU has plugged it in; the guest sees it some moments later. */
+  /** Resolves when QEMU has plugged it in; the guest sees it some moments later. Nothing is left of one that QEMU refuses. */
   async plug(card: NewGuestCard): Promise<void> {
     const { id, mac } = card
-    const place = this.#freePlace()
-    const wire = await Wire.open(path.join(this.#directory, `wire-${place}.sock`))
-    this.#plugged.set(mac, { id, mac, place, wire })
     const { qmp } = this.#guest
+    await using undo = new AsyncDisposableStack()
+    // Before anything is awaited: several may be plugged at once.
+    const place = this.#takePlace()
+    undo.defer(() => void this.#takenPlaces.delete(place))
+    const wire = undo.use(await Wire.open(path.join(this.#directory, `wire-${place}.sock`)))
     const netdev = { id: netdevOf(id), type: 'stream', server: false, addr: { type: 'unix', path: wire.socketPath } }
     await qmp.execute('netdev_add', netdev)
+    undo.defer(async () => void (await qmp.execute('netdev_del', { id: netdevOf(id) })))
+    this.#plugged.set(mac, { id, mac, place, wire })
+    undo.defer(() => void this.#plugged.delete(mac))
     await qmp.execute('device_add', {
       driver: cardModel.name,
       id,
@@ -79,22 +88,34 @@ export class GuestCards {
       netdev: netdevOf(id),
       ...cardPlace(this.#guest.machine, place),
     })
+    undo.move()
   }
 
-  /** Asks the guest to let go of it, and resolves when it has: it takes its time, for ever while a process uses the card. */
+  /**
+   * Asks the guest to let go of it, and resolves when it has: it takes its time, for ever while a process uses the card. A guest that
+   * ends has let go of all.
+   */
   async unplug(mac: string): Promise<void> {
-    const { id, wire } = this.#cardWith(mac)
+    const { id, place, wire } = this.#cardWith(mac)
     const { qmp } = this.#guest
     const gone = Promise.withResolvers<void>()
     const stop = qmp.onEvent((event) => {
       if (isDeletionOf(id, event)) gone.resolve()
     })
-    await qmp.execute('device_del', { id })
-    await gone.promise
-    stop()
-    await qmp.execute('netdev_del', { id: netdevOf(id) })
+    const letGo = async () => {
+      await qmp.execute('device_del', { id })
+      await gone.promise
+      await qmp.execute('netdev_del', { id: netdevOf(id) })
+    }
+    try {
+      // First, so that what QEMU says no more at its end is no failure.
+      await Promise.race([qmp.ended, letGo()])
+    } finally {
+      stop()
+    }
     await wire[Symbol.asyncDispose]()
     this.#plugged.delete(mac)
+    this.#takenPlaces.delete(place)
   }
 
   /** The other end of the card's cable. */
@@ -134,9 +155,12 @@ export class GuestCards {
     )
   }
 
-  #freePlace(): number {
-    const taken = new Set([...this.#plugged.values()].map(({ place }) => place))
-    for (let place = 0; place < cardPlaces; place += 1) if (!taken.has(place)) return place
+  #takePlace(): number {
+    for (let place = 0; place < cardPlaces; place += 1) {
+      if (this.#takenPlaces.has(place)) continue
+      this.#takenPlaces.add(place)
+      return place
+    }
     throw new Error(`guest ${this.#guest.name} has ${cardPlaces} places for cards, and all are taken`)
   }
 

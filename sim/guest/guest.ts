@@ -138,7 +138,7 @@ export class Guest {
     const ready = async () => {
       const refused = /^guest: (?!ready)(.*)$/m.exec(said())
       if (refused !== null) throw new Error(`guest ${this.name}: ${refused[1]}; its serial log is ${this.serialLog}`)
-      return said().includes(readyLine) && (await this.#setClock())
+      return said().includes(readyLine) && (await this.#setClock(signal))
     }
     await this.#process?.waitUntil('booted', ready, bootDeadlineMs, signal).catch((error: unknown) => {
       const lines = this.#serialText().trimEnd().split('\n').slice(-15)
@@ -147,8 +147,8 @@ export class Guest {
   }
 
   /** It reads the time of its clock to the second only. Its agent may not listen yet. */
-  async #setClock(): Promise<boolean> {
-    return this.run('date', ['--set', `@${Date.now() / 1000}`]).then(
+  async #setClock(signal?: AbortSignal): Promise<boolean> {
+    return this.run('date', ['--set', `@${Date.now() / 1000}`], { signal }).then(
       () => true,
       () => false,
     )

@@ -4,6 +4,9 @@ import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { z } from 'zod'
 
+/** QEMU answers at once, or is stuck. */
+const answerDeadlineMs = 60_000
+
 const eventSchema = z.object({ event: z.string(), data: z.record(z.string(), z.unknown()).default({}) })
 const answerSchema = z.object({
   id: z.number(),
@@ -14,7 +17,7 @@ const answerSchema = z.object({
 /** `DEVICE_DELETED`, `RESET` and so on, with what it is about. */
 export type QmpEvent = z.infer<typeof eventSchema>
 
-/** QEMU refuses a command, or has ended. */
+/** QEMU refuses a command, does not answer, or has ended. */
 export class QmpError extends Error {
   constructor(command: string, reason: string) {
     super(`QEMU does not ${command}: ${reason}`)
@@ -29,6 +32,8 @@ interface Pending {
 }
 
 export class Qmp {
+  /** Resolves when QEMU has ended, or `close` was called. */
+  readonly ended: Promise<void>
   readonly #socket: Socket
   readonly #pending = new Map<number, Pending>()
   readonly #listeners = new Set<(event: QmpEvent) => void>()
@@ -40,7 +45,13 @@ export class Qmp {
     lines.on('line', (line) => this.#read(line))
     // Its end says the same.
     lines.on('error', () => {})
-    socket.on('close', () => this.#end())
+    this.ended = new Promise((resolve) => {
+      socket.on('close', () => {
+        // First: who waits for both is told of the end, not of what it has prevented.
+        resolve()
+        this.#end()
+      })
+    })
   }
 
   /** @throws when nobody listens at the socket. */
@@ -55,12 +66,16 @@ export class Qmp {
 
   /** What the command returns. @throws QmpError */
   execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      if (this.#socket.destroyed) return reject(new QmpError(command, 'it has ended'))
-      const id = ++this.#lastId
-      this.#pending.set(id, { command, resolve, reject })
-      this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
-    })
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    if (this.#socket.destroyed) return Promise.reject(new QmpError(command, 'it has ended'))
+    const id = ++this.#lastId
+    this.#pending.set(id, { command, resolve, reject })
+    this.#socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`)
+    const timer = setTimeout(() => {
+      this.#pending.delete(id)
+      reject(new QmpError(command, `no answer within ${answerDeadlineMs / 1000} s`))
+    }, answerDeadlineMs)
+    return promise.finally(() => clearTimeout(timer))
   }
 
   /** Returns the way to stop listening. */

@@ -82,6 +82,11 @@ describe('the agent of a guest', { skip }, () => {
     await assert.rejects(running, /enough/)
   })
 
+  it('gives a command up at once whose signal has aborted before', async () => {
+    const signal = AbortSignal.abort(new Error('too late'))
+    await assert.rejects(agent.run('sleep', ['60'], { signal }), /too late/)
+  })
+
   it('runs nothing without the token', async () => {
     const file = path.join(directory, 'touched')
     const stranger = new Agent({ host: '127.0.0.1', port, token: 'another' })

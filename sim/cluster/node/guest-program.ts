@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Guest } from '../../guest/guest.ts'
 
 const pollIntervalMs = 100
+const killedWithinMs = 60_000
 const reportedLogLines = 15
 
 export interface GuestProgramSpec {
@@ -68,12 +69,12 @@ export class GuestProgram {
   /** Resolves when it has ended. */
   async kill(): Promise<void> {
     await this.#guest.script(`kill -KILL ${this.#pid}`)
-    while (await this.running()) await sleep(pollIntervalMs)
-  }
-
-  async terminate(): Promise<void> {
-    await this.#guest.script(`kill -TERM ${this.#pid}`)
-    while (await this.running()) await sleep(pollIntervalMs)
+    const startedAt = Date.now()
+    while (await this.running()) {
+      if (Date.now() - startedAt > killedWithinMs)
+        throw this.#failure(`has not ended ${killedWithinMs / 1000} s after SIGKILL`)
+      await sleep(pollIntervalMs)
+    }
   }
 
   #failure(reason: string): Error {
