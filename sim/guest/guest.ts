@@ -1,7 +1,7 @@
 // A virtual machine with a real kernel, emulated by QEMU: its start, its serial log, its agent, its end. It runs the programs of this
 // machine: their root file system is below its own, which is in memory (README.md).
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Component } from '../cluster/component.ts'
@@ -62,6 +62,7 @@ export class Guest {
     const { directory, env } = this.#place
     writeFileSync(path.join(directory, 'agent-token'), this.#token, { mode: 0o600 })
     writeFileSync(path.join(directory, 'init'), this.#init())
+    copyFileSync(path.join(import.meta.dirname, 'agent.sh'), path.join(directory, 'agent.sh'))
     const qmpSocket = path.join(directory, 'qmp.sock')
     const written = this.#serialText().length
     const command = 'qemu-system-x86_64'
@@ -170,7 +171,6 @@ export class Guest {
       ADDRESS: address,
       PRIMARY_MAC: primaryMac,
       AGENT_PORT: String(agentPort),
-      SIM_DIR: import.meta.dirname,
       NO_IOMMU_VFIO: this.machine.vfio === 'no-iommu' ? this.#kernel.noIommuVfio : '',
     }
     const lines = Object.entries(settings).map(([name, value]) => `${name}='${value}'\n`)

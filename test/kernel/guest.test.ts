@@ -91,7 +91,8 @@ async function newGuest(directory: string): Promise<Guest> {
     directory,
     address: '198.51.100.1',
     ports: [],
-    loopback: '127.0.0.1',
+    // Not that of another run of this test, nor one on which a program of the machine listens.
+    loopback: `127.19.${(process.pid >> 8) & 255}.${process.pid & 255}`,
     primaryMac: '02:00:00:00:00:01',
     env: { PATH: process.env['PATH'] },
   })

@@ -207,6 +207,12 @@ test('a guest cannot run on another processor', async (t) => {
   await assert.rejects(new Machine(t).obtain({ architecture: 'arm64' }), { message })
 })
 
+test('a guest cannot be told of a cache with a space in its path', async (t) => {
+  const message =
+    "guest kernel: /home/a b/jit-eni has a space, which the guest's command line cannot have: set XDG_CACHE_HOME"
+  await assert.rejects(new Machine(t).obtain({ cacheDir: '/home/a b/jit-eni' }), { message })
+})
+
 test('programs that are missing and may not be installed are named in one line, with their packages', async (t) => {
   const machine = new Machine(t)
   machine.remove('qemu-system-x86_64', 'socat')

@@ -54,6 +54,11 @@ export async function obtainGuestKernelOn(
   if (host.architecture !== 'x64') {
     throw new Error(`guest kernel: this machine is ${host.architecture}; guests are x86-64, run this on such a machine`)
   }
+  if (/\s/.test(host.cacheDir)) {
+    throw new Error(
+      `guest kernel: ${host.cacheDir} has a space, which the guest's command line cannot have: set XDG_CACHE_HOME`,
+    )
+  }
   await installMissing(guestTools, host, log)
   const cache = new CacheDirectory(host.cacheDir)
   const wait = { work: 'obtaining the guest kernel', log, signal }
