@@ -1,5 +1,4 @@
-// jit-eni installed on a real cluster over a simulated EC2: an attach plugs a card into the node's simulated PCI bus or, of a node that
-// is a virtual machine, into that.
+// jit-eni installed on a real cluster over a simulated EC2, whose attach plugs a card into the node (hypervisor.ts).
 // The programs run as processes, but authenticate as the ServiceAccounts of deploy/, so a missing or excessive right shows. The
 // device plugins run as processes or, on virtual machines and when told so, in the pods of their DaemonSet. Interfaces of simulated cards
 // are real links with their MACs: in a network namespace of each node or, for pods, all in the machine's, where two nodes cannot give
@@ -14,7 +13,6 @@ import type { ClusterNode } from '../cluster/node/cluster-node.ts'
 import { type ClusterOptions, startCluster } from '../cluster/start-cluster.ts'
 import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
 import type { Ec2Options } from '../ec2/new-ec2.ts'
-import type { Hypervisor } from '../ec2/state/hypervisor.ts'
 import type { GuestCard } from '../guest/cards.ts'
 import { type PciBus, type PciBusOptions, startPciBus } from '../pci/bus.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
@@ -26,6 +24,7 @@ import {
   startDevicePluginPods,
   writeDeployedImage,
 } from './device-plugin-pods.ts'
+import { type CardSlots, hypervisorOver, slotsOfBus, slotsOfGuest } from './hypervisor.ts'
 import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
 import { pathWithNodeIp } from './node-ip.ts'
 import { Program, type ProgramCode } from './program.ts'
@@ -105,7 +104,7 @@ export async function startInstallation(options: InstallationOptions): Promise<I
   const buses = await startBuses(cluster, simulated, interfaces, cleanUp)
   const ec2 = await startEc2({
     world: accountFor(nodes),
-    hypervisor: hypervisorOver(cluster, buses, nodes),
+    hypervisor: hypervisorOver(slotsByInstance(cluster, buses, nodes)),
     ...options.ec2,
   })
   cleanUp.defer(() => ec2.stop())
@@ -182,27 +181,17 @@ async function startBuses(
   return buses
 }
 
-function hypervisorOver(
-  cluster: Cluster,
+/** By instance id. */
+function slotsByInstance(
+  { guests }: Cluster,
   buses: ReadonlyMap<string, PciBus>,
   nodes: readonly InstallationNode[],
-): Hypervisor {
-  const names = new Map(nodes.map(({ name }, index) => [instanceIdOf(index), name]))
-  const guestOf = (name: string) => cluster.guests.find((guest) => guest.name === name)
-  return {
-    plug: async (instanceId, { eniId, mac, deviceIndex, networkCard }) => {
-      // The primary card is on the bus from its start.
-      if (deviceIndex === 0 && networkCard === 0) return
-      const name = found(names, instanceId)
-      const guest = guestOf(name)
-      if (guest === undefined) await found(buses, name).plug({ mac, eniId, deviceIndex })
-      else await guest.cards.plug({ id: eniId, mac })
-    },
-    unplug: (instanceId, { mac }) => {
-      const name = found(names, instanceId)
-      return guestOf(name)?.cards.unplug(mac) ?? found(buses, name).unplug({ mac })
-    },
-  }
+): Map<string, CardSlots> {
+  const slots = nodes.map(({ name }, index): [string, CardSlots] => {
+    const guest = guests.find((candidate) => candidate.name === name)
+    return [instanceIdOf(index), guest === undefined ? slotsOfBus(found(buses, name)) : slotsOfGuest(guest.cards)]
+  })
+  return new Map(slots)
 }
 
 async function applyManifests(cluster: Cluster, signal?: AbortSignal): Promise<void> {
