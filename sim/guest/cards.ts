@@ -25,6 +25,7 @@ export interface GuestCard extends NewGuestCard {
 interface Plugged extends NewGuestCard {
   readonly place: number
   readonly wire: Wire
+  readonly pluggedAt: number
 }
 
 /** What QEMU tells of a PCI bus, as far as it is of use; bridges have buses of their own. */
@@ -79,7 +80,7 @@ export class GuestCards {
     const netdev = { id: netdevOf(id), type: 'stream', server: false, addr: { type: 'unix', path: wire.socketPath } }
     await qmp.execute('netdev_add', netdev)
     undo.defer(async () => void (await qmp.execute('netdev_del', { id: netdevOf(id) })))
-    this.#plugged.set(mac, { id, mac, place, wire })
+    this.#plugged.set(mac, { id, mac, place, wire, pluggedAt: Date.now() })
     undo.defer(() => void this.#plugged.delete(mac))
     await qmp.execute('device_add', {
       driver: cardModel.name,
@@ -116,6 +117,11 @@ export class GuestCards {
     await wire[Symbol.asyncDispose]()
     this.#plugged.delete(mac)
     this.#takenPlaces.delete(place)
+  }
+
+  /** When QEMU was told to plug it in; milliseconds since the epoch, by this machine's clock. */
+  pluggedAt(mac: string): number {
+    return this.#cardWith(mac).pluggedAt
   }
 
   /** The other end of the card's cable. */

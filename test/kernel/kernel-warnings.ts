@@ -1,0 +1,13 @@
+// What a guest's kernel complains of, and what of that is a fault.
+import type { Guest } from '../../sim/guest/guest.ts'
+
+/** Traces of the kernel's own checks, processes that hang, and memory accesses of cards that the IOMMU has refused. */
+const graveMarks =
+  /WARNING:|BUG:|Oops:|Call Trace|general protection|blocked for more than|DMAR:.*[Ff]ault|Relaying device/
+
+export async function kernelWarnings(guest: Guest): Promise<{ readonly all: string[]; readonly grave: string[] }> {
+  const text = await guest.run('dmesg', ['--level=emerg,alert,crit,err,warn'])
+  const all = text.split('\n').filter((line) => line !== '')
+  const everything = (await guest.run('dmesg', [])).split('\n')
+  return { all, grave: everything.filter((line) => graveMarks.test(line)) }
+}
