@@ -14,7 +14,7 @@ import type { Scenario } from '../cluster/scenario.ts'
 import { type NodeENIManifest, upfPod } from '../cluster/upf-manifests.ts'
 import { askWhoHas } from './arp.ts'
 import { guestLinks, linkOnce } from './guest-links.ts'
-import { guestNode, nitro, noGuests, startGuests } from './guests.ts'
+import { endGuests, guestNode, nitro, noGuests, startGuests } from './guests.ts'
 import { controlNetwork, dataplaneNetwork, PodNetwork } from './multus.ts'
 
 const resource = 'intel.com/sriov_kernel'
@@ -36,7 +36,7 @@ describe('ENIs without DPDK on a real kernel', { skip: noGuests }, () => {
     node = scenario.installation.cluster.guest('node-a')
   })
   afterEach(() => scenario.check())
-  after(() => scenario?.[Symbol.asyncDispose]())
+  after(() => endGuests(scenario))
 
   const deviceOf = (nodeENI: string) => scenario.attachmentsOf(nodeENI)[0]?.status?.device
   const macOf = (nodeENI: string) =>

@@ -10,7 +10,7 @@ import { holdingOf } from '../cluster/held-cards.ts'
 import type { Scenario } from '../cluster/scenario.ts'
 import { dataplane, upfPod, userPlane } from '../cluster/upf-manifests.ts'
 import { eventually } from './eventually.ts'
-import { guestNode, metal, noGuests, startGuests } from './guests.ts'
+import { endGuests, guestNode, metal, noGuests, startGuests } from './guests.ts'
 import { PacketFlow, type Passed } from '../../sim/guest/packet-flow.ts'
 import { testpmdPod } from './testpmd-pod.ts'
 
@@ -33,7 +33,7 @@ describe('a real node whose kubelet dies', { skip: noGuests }, () => {
   afterEach(() => scenario.check())
   after(async () => {
     kubelet.close()
-    await scenario[Symbol.asyncDispose]()
+    await endGuests(scenario)
   })
 
   /** Not ready, while its kubelet is away for long. */
