@@ -127,7 +127,12 @@ describe('ENIs without DPDK on a real kernel', { skip: noGuests }, () => {
     const deviceID = await runningWithDevice('third')
     const dataplane = await PodNetwork.of(node, 'third', 'dataplane0', dataplaneNetwork(deviceID))
     const address = await dataplane.add()
-    await deleteUnderPod('user-plane-sriov-eni', () => deviceOf('user-plane-sriov-eni')?.interface === undefined)
+    await scenario.until(
+      'the interface is out of sight',
+      () => deviceOf('user-plane-sriov-eni')?.interface === undefined,
+    )
+    await scenario.kubectl('delete', 'nodeeni', 'user-plane-sriov-eni', '--wait=false')
+    await scenario.event('user-plane-sriov-eni', 'Releasing', /each goes when its pod has ended/)
     await assertAnswers('user-plane-sriov-eni', address, neighbours.dataplane)
     await assertReleasedAfter('third', 'user-plane-sriov-eni')
   })
@@ -135,7 +140,8 @@ describe('ENIs without DPDK on a real kernel', { skip: noGuests }, () => {
   it('case 1: is not released under a pod that shares it, whose end nobody tells', async () => {
     const address = '10.1.0.100'
     const inUse = () => deviceOf('control-plane-eni')?.failure
-    await deleteUnderPod('control-plane-eni', () => inUse()?.reason === 'InterfaceInUse')
+    await scenario.kubectl('delete', 'nodeeni', 'control-plane-eni', '--wait=false')
+    await scenario.until('its ENI waits for its release', () => inUse()?.reason === 'InterfaceInUse')
     assert.match(inUse()?.message ?? '', /interface ens6 .* carries 1 ipvlan or macvlan of other network namespaces/)
     await assertAnswers('control-plane-eni', address, neighbours.control)
     await setUp('control-plane-eni', 'ens6')
@@ -143,11 +149,6 @@ describe('ENIs without DPDK on a real kernel', { skip: noGuests }, () => {
     assert.deepEqual((await guestLinks(node)).filter(({ name }) => name.startsWith('ens')).length, 1)
   })
 
-  const deleteUnderPod = async (nodeENI: string, isSo: () => boolean) => {
-    await scenario.kubectl('delete', 'nodeeni', nodeENI, '--wait=false')
-    const isDeleting = () => scenario.attachmentsOf(nodeENI)[0]?.metadata.deletionTimestamp !== undefined
-    await scenario.until(`the ENI of ${nodeENI} waits for its release`, () => isDeleting() && isSo())
-  }
   /** What the interface was like before us: the last that the kernel says of it, but for its end. */
   const assertReleasedAfter = async (pod: string, nodeENI: string) => {
     const mac = macOf(nodeENI)
