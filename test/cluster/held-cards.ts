@@ -19,7 +19,10 @@ export async function holdingOf(scenario: Scenario, podName: string): Promise<Ho
   const devices = node === undefined ? [] : await heldDevices(node.name, node.podResourcesSocket)
   return {
     container: { id: status?.containerID, restarts: status?.restartCount },
-    devices: devices.filter((device) => device.pod === `default/${podName}`),
+    // The kubelet lists them in any order.
+    devices: devices
+      .filter((device) => device.pod === `default/${podName}`)
+      .toSorted((a, b) => a.pciAddress.localeCompare(b.pciAddress)),
   }
 }
 

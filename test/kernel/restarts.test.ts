@@ -1,8 +1,10 @@
-// The kubelet of a real node dies under a pod that forwards packets: not one is lost, nobody writes to a card, the device plugin
-// registers again, and the next pod gets a new ENI.
+// Kubelet, device plugin and container runtime of a real node die under a pod that forwards packets: not one is lost, nobody writes to
+// a card, and the next pod gets a new ENI. Then the node reboots, and its cards come up in other IOMMU groups: no pod gets the card of
+// another.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, it } from 'node:test'
 import type { GuestNode } from '../../sim/cluster/node/guest-node.ts'
+import { environmentName } from '../../src/device-plugin/allocation.ts'
 import { deviceKey } from '../../src/device-plugin/occupancy.ts'
 import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
 import type { ObservedPod } from '../../sim/installation/observer.ts'
@@ -10,15 +12,27 @@ import { holdingOf } from '../cluster/held-cards.ts'
 import type { Scenario } from '../cluster/scenario.ts'
 import { dataplane, upfPod, userPlane } from '../cluster/upf-manifests.ts'
 import { eventually } from './eventually.ts'
+import {
+  cardsToldTo,
+  containerOf,
+  type GuestContainer,
+  groupPathsOf,
+  groupsIn,
+  groupsOf,
+  reportedContainerOf,
+} from './guest-container.ts'
 import { endGuests, guestNode, metal, noGuests, startGuests } from './guests.ts'
 import { PacketFlow, type Passed } from '../../sim/guest/packet-flow.ts'
 import { testpmdPod } from './testpmd-pod.ts'
 
 const nodeName = 'node-a'
-/** So many packets are awaited while the kubelet is away. */
+const pluginNamespace = 'jit-eni'
+/** So many packets are awaited while somebody is away. */
 const packets = 500
+/** Cards of others, in front of ours: a boot numbers groups by the places of the cards, so that ours follow when these come and go. */
+const foreign = ['06:00:00:00:00:01', '06:00:00:00:00:02'].map((mac, index) => ({ id: `foreign-${index}`, mac }))
 
-describe('a real node whose kubelet dies', { skip: noGuests }, () => {
+describe('a real node whose programs die, and which reboots', { skip: noGuests }, () => {
   let scenario: Scenario
   let node: GuestNode
   let kubelet: PodResourcesClient
@@ -26,7 +40,9 @@ describe('a real node whose kubelet dies', { skip: noGuests }, () => {
     scenario = await startGuests(guestNode(nodeName, metal))
     node = scenario.installation.cluster.guest(nodeName)
     kubelet = new PodResourcesClient(node.podResourcesSocket)
-    await scenario.nodeENIReady(userPlane('user-plane'))
+    for (const card of foreign) await node.cards.plug(card)
+    // What is idle stays, so that a reboot has cards to mix up.
+    await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '1h' }))
     await scenario.apply(forwarding())
     await scenario.until('the Deployment runs', () => forwarder()?.running === true)
   })
@@ -45,6 +61,22 @@ describe('a real node whose kubelet dies', { skip: noGuests }, () => {
     const its = scenario.observer.allAttachments().filter(({ spec }) => spec.claim?.uid === uid)
     const [to = '', from = ''] = its.map(({ status }) => status?.eni?.mac)
     return PacketFlow.start({ to, into: node.cards.wire(to), outOf: node.cards.wire(from) })
+  }
+
+  const devicePlugin = (): ObservedPod | undefined =>
+    scenario.observer.allPods().find(({ namespace }) => namespace === pluginNamespace)
+
+  const pluginContainer = () =>
+    containerOf(scenario.observer, node, devicePlugin() ?? assert.fail('there is no device plugin'))
+
+  const kill = ({ pid }: GuestContainer) => node.guest.script(`kill -KILL ${pid}`)
+
+  /** Another container of it has started. On a busy node it registers long before it answers its readiness probe in time. */
+  const pluginStartsAgain = async (earlier: { readonly id: string }) => {
+    await eventually('another container of the device plugin', async () => {
+      const reported = await reportedContainerOf(scenario.observer, devicePlugin() ?? assert.fail())
+      return reported.id !== earlier.id
+    })
   }
 
   /** The kubelet starts without a device, and has them when the device plugin has registered. */
@@ -71,26 +103,134 @@ describe('a real node whose kubelet dies', { skip: noGuests }, () => {
     files: await cardFiles(),
   })
 
-  it('the kubelet is killed: no packet is lost, everything is as it was, and the next pod gets a new ENI', async () => {
-    const earlier = await whatMustStay()
-    assert.equal(earlier.pods[0]?.devices.length, 2)
-    assert.equal(earlier.pods[0]?.container.restarts, 0)
-    await using flow = await startFlow()
-    const passed = await flow.during(async () => {
+  const killed: Readonly<Record<string, () => Promise<void>>> = {
+    kubelet: async () => {
       await node.killKubelet()
-      await flow.more(packets)
+      await packetsFlow()
       await node.startKubelet()
       await resourceIsBack()
-    })
-    console.log(`# the kubelet is killed: ${shown(passed)}`)
-    assert.deepEqual(passed.lost, [])
-    assert.ok(passed.sent >= packets)
-    assert.deepEqual(await whatMustStay(), earlier)
+    },
+    'device plugin': async () => {
+      const earlier = await pluginContainer()
+      await kill(earlier)
+      await packetsFlow()
+      await pluginStartsAgain(earlier)
+      await resourceIsBack()
+    },
+    containerd: async () => {
+      await node.killContainerd()
+      await packetsFlow()
+      await node.startContainerd()
+    },
+    'all at once': async () => {
+      const earlier = await pluginContainer()
+      await Promise.all([kill(earlier), node.killKubelet(), node.killContainerd()])
+      await packetsFlow()
+      await node.startContainerd()
+      await node.startKubelet()
+      await pluginStartsAgain(earlier)
+      await resourceIsBack()
+    },
+  }
+  let flow: PacketFlow
+  const packetsFlow = () => flow.more(packets)
 
-    const attached = scenario.attachmentsOf('user-plane').length
-    await scenario.apply(upfPod('next'))
-    await scenario.running('next')
-    assert.equal(scenario.attachmentsOf('user-plane').length, attached + 1)
+  for (const [index, [who, restart]] of Object.entries(killed).entries()) {
+    it(`${who} killed: no packet is lost, everything is as it was, and the next pod gets a new ENI`, async () => {
+      const earlier = await whatMustStay()
+      const held = earlier.pods.flatMap(({ devices }) => devices)
+      assert.equal(held.length, 1 + earlier.pods.length, 'two of the Deployment, and one of each other pod')
+      assert.ok(earlier.pods.every(({ container }) => container.restarts === 0))
+      flow = await startFlow()
+      await using _ = flow
+      const passed = await flow.during(restart)
+      console.log(`# ${who} killed: ${shown(passed)}`)
+      assert.deepEqual(passed.lost, [])
+      assert.ok(passed.sent >= packets)
+      assert.deepEqual(await whatMustStay(), earlier)
+
+      const name = `next-${index}`
+      const attached = scenario.attachmentsOf('user-plane').length
+      await scenario.apply(upfPod(name))
+      await scenario.running(name)
+      assert.equal(scenario.attachmentsOf('user-plane').length, attached + 1)
+    })
+  }
+
+  /** What each pod was told, and what it has: by name of the pod. */
+  const devicesOf = async (pods: readonly ObservedPod[]) => {
+    const each = pods.map(async (pod) => {
+      const container = await containerOf(scenario.observer, node, pod)
+      const told = await cardsToldTo(node, container, environmentName(dataplane))
+      return [pod.name, { told, groups: await groupsIn(node, container) }] as const
+    })
+    return new Map(await Promise.all(each))
+  }
+
+  const eachHasItsGroups = async (pods: readonly ObservedPod[]) => {
+    const devices = await devicesOf(pods)
+    for (const [name, { told, groups }] of devices) {
+      assert.deepEqual(groups, await groupsOf(node, told), `${name} has the groups of ${told.join()}`)
+    }
+    const all = [...devices.values()].flatMap(({ told }) => told)
+    assert.equal(new Set(all).size, all.length, 'no card is in two pods')
+    return devices
+  }
+
+  const packetsComeBack = async () => {
+    flow = await startFlow()
+    await using _ = flow
+    const passed = await flow.during(packetsFlow)
+    console.log(`# after the boot: ${shown(passed)}`)
+    assert.deepEqual(passed.lost, [])
+  }
+
+  const foreignInFront = foreign.at(-1) ?? assert.fail()
+  const eniIDs = () => scenario.attachmentsOf('user-plane').map(({ status }) => status?.eni?.eniID)
+
+  it('the node reboots, and the device plugin comes after the kubelet: pods are refused, and the Deployment makes another', async () => {
+    const lost = podsOfOurs()
+    const devices = await eachHasItsGroups(lost)
+    const enis = eniIDs()
+    // Ours have the next boot's numbers of those before them.
+    await node.cards.unplug(foreignInFront.mac)
+    await node.reboot()
+    const itself = ({ uid }: ObservedPod) => podsOfOurs().find((pod) => pod.uid === uid)
+    await scenario.until('all pods are refused', () => lost.every((pod) => itself(pod)?.phase === 'Failed'))
+    for (const pod of lost) {
+      assert.equal(itself(pod)?.reason, 'UnexpectedAdmissionError', itself(pod)?.message)
+      await scenario.event(pod.name, 'DeviceNotReady', /its controller makes another/)
+    }
+    await scenario.until('another pod of the Deployment runs', () => forwarder()?.running === true)
+    for (const { told, groups } of devices.values()) {
+      const earlier = groups.map(({ path }) => path)
+      assert.notDeepEqual(await groupPathsOf(node, told), earlier, 'the groups have other numbers')
+    }
+    await eachHasItsGroups(podsOfOurs().filter(({ running }) => running))
+    await packetsComeBack()
+    // The new pod may have come before the claims of those that were refused were free: then it has ENIs of its own.
+    const now = eniIDs()
+    assert.ok(
+      enis.every((eniID) => now.includes(eniID)),
+      now.join(),
+    )
+    // A pod that has failed stays in the API until somebody deletes it.
+    await scenario.deletePods(...lost.map(({ name }) => name))
+  })
+
+  it('nothing has leaked', async () => {
+    await scenario.clear()
+    const { ec2, primaryEnis } = scenario.installation
+    assert.deepEqual(
+      ec2.state.enis().map(({ eniId }) => eniId),
+      primaryEnis,
+    )
+    assert.deepEqual(
+      (await node.cards.list()).map(({ mac }) => mac),
+      [...foreign.slice(0, -1), node.guest.primary].map(({ mac }) => mac),
+    )
+    const left = await node.guest.script('ls /dev/vfio /var/lib/jit-eni/cards /var/lib/jit-eni/allocations')
+    assert.equal(left.replaceAll(/\s+/g, ' '), '/dev/vfio: vfio /var/lib/jit-eni/allocations: /var/lib/jit-eni/cards: ')
   })
 })
 
@@ -99,7 +239,7 @@ function shown({ sent, lost }: Passed): string {
 }
 
 function forwarding(): object {
-  // So that a kubelet that starts has an emulated processor to do it on.
+  // So that those who restart have an emulated processor to do it on.
   const { spec } = testpmdPod('fwd', { enis: 2, cpu: '300m' }) as { spec: object }
   const labels = { app: 'fwd' }
   return {
