@@ -10,7 +10,8 @@ import { TerminalRun } from '../terminal/run.ts'
 import { WalkThrough } from './walk-through.ts'
 
 const real = process.env['REAL'] === '1'
-const machine: GuestMachine = { bus: 'iommu', vfio: 'distribution', hugepages: 0, memoryMiB: 1536 }
+/** A pod of the example asks for 2 GiB. */
+const machine: GuestMachine = { bus: 'iommu', vfio: 'distribution', hugepages: 0, memoryMiB: 3072 }
 const kind = { zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' }, ...(real && { machine }) } as const
 const nodes: readonly InstallationNode[] = [
   { name: 'ip-10-0-1-100.ec2.internal', ...kind },

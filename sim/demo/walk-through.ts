@@ -166,8 +166,13 @@ export class WalkThrough {
     })
   }
 
+  /** Those of the story. */
+  #pods(): ObservedPod[] {
+    return this.#observer.allPods().filter((pod) => pod.namespace === namespace)
+  }
+
   #runningPods(): ObservedPod[] {
-    return this.#observer.allPods().filter(({ running, deleting }) => running && !deleting)
+    return this.#pods().filter(({ running, deleting }) => running && !deleting)
   }
 
   #userPlane(): ENIAttachment[] {
@@ -176,7 +181,7 @@ export class WalkThrough {
 
   /** Of no pod, now that there is none. */
   #idle(): ENIAttachment[] {
-    return this.#observer.allPods().length > 0 ? [] : this.#userPlane().filter(isIdle)
+    return this.#pods().length > 0 ? [] : this.#userPlane().filter(isIdle)
   }
 
   #attachmentOf({ uid }: ObservedPod): ENIAttachment | undefined {
