@@ -14,6 +14,8 @@ NODE24 := $(node24_dir)/node_modules/$(node24_package)/bin/node
 fast_tests := 'test/{api,kube,process,extender,attacher,device-plugin,deploy,sim-*}/**/*.test.ts'
 # A test that hangs fails, with its name.
 run_tests := --test --test-timeout=600000
+# In virtual machines that are emulated one takes ten minutes.
+run_kernel_tests := --test --test-timeout=1500000 --test-concurrency=1
 # Most of them wait most of their time, so that there is room for more than processors.
 at_once := --test-concurrency=3
 
@@ -76,7 +78,7 @@ test-cluster: setup
 
 ## Virtual machines with a real kernel, vfio and hot-plugged cards as nodes of such a cluster; says why where there can be none.
 test-kernel: setup
-	$(NODE) $(run_tests) --test-concurrency=1 'test/kernel/**/*.test.ts'
+	$(NODE) $(run_kernel_tests) 'test/kernel/**/*.test.ts'
 
 ## Latency of a pod from its creation to its Binding, on the real cluster.
 bench: setup
