@@ -15,7 +15,7 @@ export const refusals = {
   noNodeENI: 'no NodeENI serves the resource on this node',
   noSubnetInZone: "NodeENI has no subnet in the node's zone",
   nodeENINotReady: 'NodeENI is not ready (see kubectl describe neni)',
-  nodeRefuses: 'node cannot use ENIs of the NodeENI (see kubectl describe node)',
+  nodeRefuses: 'node cannot use the NodeENI (see kubectl describe node)',
   eagerInUse: 'no free ENI of an Eager NodeENI on this node',
   subnetsExhausted: "NodeENI's subnets in the zone have no free address",
   maxPerNode: 'NodeENI maxPerNode is reached',
