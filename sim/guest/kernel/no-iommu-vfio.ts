@@ -24,7 +24,9 @@ export async function buildNoIommuVfio(
   const stripped = `--strip-components=${foldersAbove}`
   await runCommand('tar', ['-xJf', archive, '-C', vfio, stripped, '--wildcards', ...sources], { signal })
   const option = 'KCFLAGS=-DCONFIG_VFIO_NOIOMMU=1'
-  await runCommand('make', ['-s', '-C', headersDir, `M=${vfio}`, option, 'vfio.ko'], { signal })
+  // A make that runs this project is none of its business.
+  const { MAKEFLAGS: _flags, MFLAGS: _moreFlags, MAKELEVEL: _level, ...env } = process.env
+  await runCommand('make', ['-s', '-C', headersDir, `M=${vfio}`, option, 'vfio.ko'], { env, signal })
   await rename(path.join(vfio, 'vfio.ko'), module)
 }
 
