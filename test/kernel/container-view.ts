@@ -1,10 +1,9 @@
 // A pod's container in a guest, as what runs in it sees it: each program here is one more process of the container, with its namespaces,
 // its control group and its rights.
-import type { V1Pod } from '@kubernetes/client-node'
 import { randomUUID } from 'node:crypto'
 import type { GuestNode } from '../../sim/cluster/node/guest-node.ts'
-import { podPath } from '../../src/kube/resource.ts'
 import type { Scenario } from '../cluster/scenario.ts'
+import { reportedContainerOf } from './guest-container.ts'
 
 export class ContainerView {
   readonly #node: GuestNode
@@ -17,10 +16,9 @@ export class ContainerView {
 
   /** Of a Running pod of namespace default. */
   static async of(scenario: Scenario, podName: string): Promise<ContainerView> {
-    const pod = await scenario.observer.api.request<V1Pod>('GET', podPath('default', podName))
-    const id = pod.status?.containerStatuses?.[0]?.containerID?.replace(/^.*:\/\//, '')
-    if (id === undefined) throw new Error(`pod ${podName} has no container`)
-    return new ContainerView(scenario.installation.cluster.guest(pod.spec?.nodeName ?? ''), id)
+    const { id } = await reportedContainerOf(scenario.observer, { namespace: 'default', name: podName })
+    if (id === '') throw new Error(`pod ${podName} has no container`)
+    return new ContainerView(scenario.installation.cluster.guest(scenario.pod(podName)?.nodeName ?? ''), id)
   }
 
   /** What the command writes to standard output, run by the container's shell. @throws CommandError */

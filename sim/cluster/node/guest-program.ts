@@ -38,10 +38,6 @@ export class GuestProgram {
     this.#pid = output.trim()
   }
 
-  get pid(): string {
-    return this.#pid
-  }
-
   async running(): Promise<boolean> {
     // An ended one may not have been waited for yet.
     return this.#guest.script(`state=$(cut -d' ' -f3 /proc/${this.#pid}/stat); [ "$state" != Z ]`).then(
