@@ -15,6 +15,8 @@ const refusedSchema = z.object({
   generation: z.int(),
   /** Reason of the failure in the device status, such as PCIAddressMismatch or DriverMissing, or EC2's error code. */
   reason: z.string(),
+  /** How often it has failed alike in a row; absent: once. */
+  tries: z.int().min(1).max(1_000).optional(),
 })
 
 const nodeCapacitySchema = z.object({
@@ -23,6 +25,8 @@ const nodeCapacitySchema = z.object({
   /** Attachments left for ENIs of ours where the type shares one budget between ENIs, EBS volumes and NVMe disks. */
   shared: z.int().optional(),
   refused: z.array(refusedSchema).max(64).optional(),
+  /** Start of the node (Node.status.nodeInfo.bootID) in which they were refused: after another, what can be mended is tried anew. */
+  bootID: z.string().optional(),
 })
 
 export type RefusedNodeENI = z.output<typeof refusedSchema>

@@ -122,10 +122,11 @@ export class AttachmentController {
   }
 
   async #serve(attachment: ENIAttachment, signal: AbortSignal): Promise<number | undefined> {
-    const { store, nodeENIs, life, idleLimit } = this.#parts
+    const { store, nodeENIs, life, idleLimit, refusals } = this.#parts
     const nodeENI = nodeENIs.get(attachment.spec.nodeENI)
     const failure = attachment.status?.device?.failure
     if (failure?.terminal === true && nodeENI !== undefined) this.#refuseNode(attachment, nodeENI, failure)
+    refusals.worked(attachment)
     // What an unreadable NodeENI wants is not known: that is no reason to take anything away.
     const isLeft = isLeftAlone(nodeENIs, attachment.spec.nodeENI) && terminalFailure(attachment) === undefined
     const leftMs = isIdle(attachment) && !isLeft ? idleLimit.leftMs(attachment, nodeENI) : Infinity

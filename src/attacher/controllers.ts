@@ -231,6 +231,10 @@ export class Controllers {
       // Not at all nodes: a list tells of each of thousands.
       if (after !== undefined) sweep.nodesChanged([after])
       if (after?.instanceID !== before?.instanceID) refusals.forgetInstance(before?.instanceID)
+      if (isMended(after, before) && refusals.mended(after.instanceID)) {
+        sweep.sweepSoon()
+        requeueNodeENIs()
+      }
       if (JSON.stringify(relevant(after)) === JSON.stringify(relevant(before))) return
       requeueNodeENIs()
       for (const { metadata } of store.onNode(name)) attachmentQueue.add(metadata.name)
@@ -253,6 +257,16 @@ export class Controllers {
       },
     ])
   }
+}
+
+/** It was restarted, or somebody has removed our annotation, which is how people say that they have mended the node. */
+function isMended(
+  after: NodeFacts | undefined,
+  before: NodeFacts | undefined,
+): after is NodeFacts & { readonly instanceID: string } {
+  if (after?.instanceID === undefined || after.instanceID !== before?.instanceID) return false
+  const isRestarted = before.bootID !== undefined && after.bootID !== before.bootID
+  return isRestarted || (before.capacity !== undefined && after.capacity === undefined)
 }
 
 /** What of a Node matters here; its status changes every few seconds. */

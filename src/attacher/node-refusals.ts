@@ -6,12 +6,16 @@ import type { NodeENI } from '../api/node-eni.ts'
 import type { NodeFacts } from '../kube/objects.ts'
 import type { Clock } from '../process/clock.ts'
 
-/** A driver may be installed at any time, and nothing tells us. */
-const restMs = 5 * 60_000
+/**
+ * A driver may be installed at any time, and nothing tells us. Each try attaches an ENI and detaches it again, which an Eager
+ * NodeENI or a pod that can go nowhere else would do for ever: so the rest doubles with each try that fails alike.
+ */
+const firstRestMs = 5 * 60_000
+const lastRestMs = 6 * 60 * 60_000
 /** What only a change of the NodeENI can put right. */
 const lasting: ReadonlySet<string> = new Set(['PCIAddressMismatch'])
 
-/** It has no room, or comes to its end: nothing is wrong with the node. */
+/** It has no room, or comes to its end: nothing is wrong with the node, and the rest stays short. */
 const ordinary: ReadonlySet<string> = new Set(['NodeFull', 'NoFreeDeviceIndex', 'InstanceNotRunning'])
 
 /** A node that cannot serve a NodeENI. */
@@ -20,10 +24,12 @@ export interface RefusingNode {
   readonly reason: string
 }
 
-interface Refusal extends RefusedNodeENI {
+interface Refusal extends Omit<RefusedNodeENI, 'tries'> {
   readonly nodeName: string
   readonly instanceID: string
   readonly untilMs: number
+  /** How often it has failed alike in a row. */
+  readonly tries: number
   /** Unknown after a restart. */
   readonly attachmentUID: string | undefined
   isOver: boolean
@@ -37,11 +43,14 @@ export class NodeRefusals {
     this.#clock = clock
   }
 
-  /** After a start: what the attacher before this one has written. A rest begins anew. */
+  /** After a start: what the attacher before this one has written. A rest begins anew, as long as it was. */
   learn(nodes: Iterable<NodeFacts>): void {
-    for (const { name, instanceID, capacity } of nodes) {
+    for (const { name, instanceID, bootID, capacity } of nodes) {
       if (instanceID === undefined || capacity?.instanceID !== instanceID) continue
-      for (const refused of capacity.refused ?? []) this.#put({ nodeName: name, instanceID }, refused, undefined)
+      for (const refused of capacity.refused ?? []) {
+        if (mayBeMended(refused) && capacity.bootID !== bootID) continue
+        this.#put({ nodeName: name, instanceID }, refused, refused.tries ?? 1, undefined)
+      }
     }
   }
 
@@ -56,8 +65,8 @@ export class NodeRefusals {
     generation: number = nodeENI.metadata.generation ?? 0,
   ): boolean {
     if (this.#refusals.some(({ attachmentUID }) => attachmentUID === uid)) return false
-    const { name } = nodeENI.metadata
-    this.#put(spec, { nodeENI: name, generation, reason }, uid)
+    const refused = { nodeENI: nodeENI.metadata.name, generation, reason }
+    this.#put(spec, refused, this.#triesOf(spec.instanceID, refused), uid)
     return true
   }
 
@@ -78,9 +87,10 @@ export class NodeRefusals {
   /** For the annotation of the node. */
   on(instanceID: string, nodeENIs: Iterable<NodeENI>): RefusedNodeENI[] {
     return [...nodeENIs].flatMap((nodeENI) => {
-      const reason = this.reasonAgainst(instanceID, nodeENI)
-      const { name, generation = 0 } = nodeENI.metadata
-      return reason === undefined ? [] : [{ nodeENI: name, generation, reason }]
+      const refusal = this.#of(nodeENI).find((one) => one.instanceID === instanceID)
+      if (refusal === undefined) return []
+      const { nodeENI: name, generation, reason, tries } = refusal
+      return [{ nodeENI: name, generation, reason, ...(tries > 1 && { tries }) }]
     })
   }
 
@@ -105,6 +115,24 @@ export class NodeRefusals {
     return this.#refusals.length < before
   }
 
+  /** Somebody may have mended the node: it was restarted, or its annotation removed by hand. Answers whether that changes anything. */
+  mended(instanceID: string): boolean {
+    const before = this.#refusals.length
+    this.#refusals = this.#refusals.filter((refusal) => refusal.instanceID !== instanceID || !mayBeMended(refusal))
+    return this.#refusals.length < before
+  }
+
+  /** A device plugin offers the ENI: what was wrong before is over, and a failure after this is the first. */
+  worked({ metadata, spec, status }: ENIAttachment): void {
+    const { advertised, failure } = status?.device ?? {}
+    if (advertised !== true || failure !== undefined) return
+    const bornAtMs = Date.parse(metadata.creationTimestamp ?? '')
+    this.#refusals = this.#refusals.filter(
+      ({ instanceID, nodeENI, untilMs }) =>
+        instanceID !== spec.instanceID || nodeENI !== spec.nodeENI || !(untilMs <= bornAtMs),
+    )
+  }
+
   forgetInstance(instanceID: string | undefined): void {
     this.#refusals = this.#refusals.filter((refusal) => refusal.instanceID !== instanceID)
   }
@@ -118,12 +146,36 @@ export class NodeRefusals {
 
   #put(
     { nodeName, instanceID }: Pick<Refusal, 'nodeName' | 'instanceID'>,
-    refused: RefusedNodeENI,
+    { nodeENI, generation, reason }: RefusedNodeENI,
+    tries: number,
     attachmentUID: string | undefined,
   ): void {
-    const untilMs = lasting.has(refused.reason) ? Infinity : this.#clock.now() + restMs
-    const isSame = (other: Refusal) => other.instanceID === instanceID && other.nodeENI === refused.nodeENI
+    const untilMs = this.#clock.now() + restMs(reason, tries)
+    const isSame = (other: Refusal) => other.instanceID === instanceID && other.nodeENI === nodeENI
     this.#refusals = this.#refusals.filter((other) => !(other.isOver && isSame(other)))
-    this.#refusals.push({ ...refused, nodeName, instanceID, untilMs, attachmentUID, isOver: false })
+    const refusal = { nodeENI, generation, reason, nodeName, instanceID, tries, attachmentUID }
+    this.#refusals.push({ ...refusal, untilMs, isOver: false })
   }
+
+  /** Of several that fail at the same time only one counts. */
+  #triesOf(instanceID: string, { nodeENI, generation, reason }: RefusedNodeENI): number {
+    const alike = this.#refusals.filter(
+      (one) =>
+        one.instanceID === instanceID &&
+        one.nodeENI === nodeENI &&
+        one.generation === generation &&
+        one.reason === reason,
+    )
+    const now = this.#clock.now()
+    return Math.max(1, ...alike.map(({ tries, untilMs }) => (untilMs > now ? tries : tries + 1)))
+  }
+}
+
+function restMs(reason: string, tries: number): number {
+  if (lasting.has(reason)) return Infinity
+  return ordinary.has(reason) ? firstRestMs : Math.min(firstRestMs * 2 ** (tries - 1), lastRestMs)
+}
+
+function mayBeMended({ reason }: Pick<RefusedNodeENI, 'reason'>): boolean {
+  return !lasting.has(reason)
 }

@@ -176,7 +176,7 @@ export class NodeSweep {
     const slots = inventory.capacityOf(node.instanceID, ours)
     if (slots === undefined) return
     const refused = refusals.on(node.instanceID, nodeENIs.values()).slice(0, refusedMax)
-    const capacity: NodeCapacity = { ...slots, ...(refused.length > 0 && { refused }) }
+    const capacity: NodeCapacity = { ...slots, ...(refused.length > 0 && { refused, bootID: node.bootID }) }
     if (JSON.stringify(capacity) === JSON.stringify(node.capacity)) return
     const body = { metadata: { annotations: { [capacityAnnotation]: JSON.stringify(capacity) } } }
     await cluster.request<V1Node>('PATCH', nodePath(node.name), { as: 'merge', body })

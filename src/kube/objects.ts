@@ -15,6 +15,8 @@ export interface NodeFacts {
   readonly zone: string | undefined
   /** EC2 instance id, the last part of spec.providerID (aws:///zone/i-...). */
   readonly instanceID: string | undefined
+  /** Another after each start of the machine. */
+  readonly bootID: string | undefined
   /** By which the kubelet is reached: InternalIP of status.addresses. */
   readonly addresses: readonly string[]
   readonly capacity: NodeCapacity | undefined
@@ -31,6 +33,7 @@ export function parseNode(raw: unknown): NodeFacts {
     labels,
     zone: labels[zoneLabel],
     instanceID: instance !== undefined && /^i-[0-9a-z]+$/.test(instance) ? instance : undefined,
+    bootID: status?.nodeInfo?.bootID,
     addresses: internalAddresses(status?.addresses),
     capacity: parseNodeCapacity(metadata?.annotations?.[capacityAnnotation]),
     registered: new Set(Object.keys(status?.capacity ?? {}).filter((name) => name.includes('/'))),

@@ -48,26 +48,61 @@ async function settled(attacher: AttacherUnderTest, name: string): Promise<void>
   await attacher.ready(name, 'False')
 }
 
-test('a missing driver: one ENI, not a storm; the node is tried again after five minutes', options, async (t) => {
-  const attacher = await AttacherUnderTest.start(t)
-  failOnA1(attacher, 'DriverMissing')
-  attacher.addNodeENI('upf', warm)
-  const { refused } = await attacher.capacityIs('a1', hasRefusal('DriverMissing'))
-  assert.deepEqual(refused, [{ nodeENI: 'upf', generation: 1, reason: 'DriverMissing' }])
-  assert.match(await attacher.event('NodeENI', 'upf', 'DriverMissing'), /node a1: DriverMissing on the node/)
-  assert.match((await usable(attacher, 'upf')) ?? '', /^1 of its nodes cannot use its ENIs: a1 \(DriverMissing\)/)
-  await attacher.attachmentsAre((all) => all.length === 0)
-  for (let minute = 1; minute < 5; minute++) {
-    attacher.clock.jump(60_000)
-    await settled(attacher, `after-${minute}`)
-  }
-  assert.equal(attacher.created, 1)
-  attacher.clock.jump(61_000)
-  await attacher.call('CreateNetworkInterface')
-  await attacher.attachmentsAre((all) => all.length === 0)
-  assert.equal(attacher.created, 2)
-  checkEmpty(attacher)
-})
+test(
+  'a missing driver: one ENI, not a storm; the node is tried again after five minutes, then after ten',
+  options,
+  async (t) => {
+    const attacher = await AttacherUnderTest.start(t)
+    failOnA1(attacher, 'DriverMissing')
+    attacher.addNodeENI('upf', warm)
+    const { refused } = await attacher.capacityIs('a1', hasRefusal('DriverMissing'))
+    assert.deepEqual(refused, [{ nodeENI: 'upf', generation: 1, reason: 'DriverMissing' }])
+    assert.match(await attacher.event('NodeENI', 'upf', 'DriverMissing'), /node a1: DriverMissing on the node/)
+    assert.match((await usable(attacher, 'upf')) ?? '', /^1 of its nodes cannot use its ENIs: a1 \(DriverMissing\)/)
+    await attacher.attachmentsAre((all) => all.length === 0)
+    for (let minute = 1; minute < 5; minute++) {
+      attacher.clock.jump(60_000)
+      await settled(attacher, `after-${minute}`)
+    }
+    assert.equal(attacher.created, 1)
+    attacher.clock.jump(61_000)
+    await attacher.call('CreateNetworkInterface')
+    await attacher.attachmentsAre((all) => all.length === 0)
+    assert.equal(attacher.created, 2)
+    const again = await attacher.capacityIs('a1', hasRefusal('DriverMissing'))
+    assert.deepEqual(again.refused, [{ nodeENI: 'upf', generation: 1, reason: 'DriverMissing', tries: 2 }])
+    attacher.clock.jump(6 * 60_000)
+    await settled(attacher, 'six-minutes-later')
+    assert.equal(attacher.created, 2)
+    checkEmpty(attacher)
+  },
+)
+
+const mendings: Record<string, (node: KubeObject) => KubeObject> = {
+  'that was restarted': (node) => ({ ...node, status: { nodeInfo: { bootID: 'boot-2' } } }),
+  'whose annotation somebody has removed': ({ metadata, ...node }) => ({
+    ...node,
+    metadata: { ...metadata, annotations: {} },
+  }),
+}
+
+for (const [which, mend] of Object.entries(mendings)) {
+  test(`a node ${which} is tried at once`, options, async (t) => {
+    const attacher = await AttacherUnderTest.prepare(t)
+    attacher.api.store('nodes').update('a1', (node) => ({ ...node, status: { nodeInfo: { bootID: 'boot-1' } } }))
+    attacher.startControllers()
+    const stop = failOnA1(attacher, 'DriverMissing')
+    attacher.addNodeENI('upf', warm)
+    const { bootID } = await attacher.capacityIs('a1', hasRefusal('DriverMissing'))
+    assert.equal(bootID, 'boot-1')
+    await attacher.attachmentsAre((all) => all.length === 0)
+    stop()
+    attacher.api.store('nodes').update('a1', mend)
+    await attacher.attachmentsAre(([one]) => one?.status?.eni?.attached === true)
+    await attacher.capacityIs('a1', hasNone)
+    checkAccount(attacher)
+  })
+}
 
 test('the annotation forgets a rest that is over', options, async (t) => {
   const attacher = await AttacherUnderTest.start(t)

@@ -40,6 +40,7 @@ export class ClusterInMemory implements AttachmentWrites {
     labels: { upf: 'yes' },
     zone: 'eu-central-1a',
     instanceID,
+    bootID: 'boot-1',
     addresses: ['10.0.0.5'],
     capacity: undefined,
     registered: new Set(),

@@ -23,6 +23,7 @@ export function node(name: string, more: Partial<NodeFacts> & NodeParts = {}): N
     labels: { ng: 'multi-eni' },
     zone: zoneA,
     instanceID,
+    bootID: `boot-${name}`,
     addresses: [],
     capacity: { instanceID, cards: [{ index: 0, limit: slots + 1, foreign: 1 }], ...(refused && { refused }) },
     registered: new Set([upf, n3]),

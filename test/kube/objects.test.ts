@@ -15,10 +15,11 @@ test('of a node are kept its zone, its instance, its capacity and the resources 
       annotations: { 'networking.k8s.aws/eni-capacity': JSON.stringify(capacity) },
     },
     spec: { providerID: 'aws:///eu-north-1a/i-1' },
-    status: { capacity: { cpu: '4', 'intel.com/upf_dataplane': '0' } },
+    status: { capacity: { cpu: '4', 'intel.com/upf_dataplane': '0' }, nodeInfo: { bootID: 'boot-1' } },
   })
   assert.equal(node.zone, 'eu-north-1a')
   assert.equal(node.instanceID, 'i-1')
+  assert.equal(node.bootID, 'boot-1')
   assert.deepEqual(node.capacity, capacity)
   assert.deepEqual([...node.registered], ['intel.com/upf_dataplane'])
 })
