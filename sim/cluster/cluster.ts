@@ -1,7 +1,7 @@
 // A running cluster: what tests, the demo and the benchmarks do with it.
 import type { CleanUp } from './clean-up.ts'
 import type { ControlPlane } from './control-plane/control-plane.ts'
-import type { SchedulerOptions } from './control-plane/scheduler.ts'
+import type { RunningScheduler, SchedulerOptions } from './control-plane/scheduler.ts'
 import type { ClusterNode } from './node/cluster-node.ts'
 import type { GuestNode } from './node/guest-node.ts'
 import { runCommand } from './run-command.ts'
@@ -22,7 +22,7 @@ export class Cluster {
   readonly runDir: string
   readonly server: string
   readonly adminKubeconfig: string
-  /** One JSON line per created Binding and per write of an ENIAttachment. */
+  /** One JSON line per created Binding and per write of an ENIAttachment, or per write of anything (ControlPlaneProfile). */
   readonly auditLog: string
   /** In namespaces of this machine. */
   readonly nodes: readonly ClusterNode[]
@@ -75,9 +75,9 @@ export class Cluster {
     return this.kubeconfigFor({ name: user, token })
   }
 
-  /** One more kube-scheduler, beside the ordinary one that is running already. */
-  async startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<void> {
-    await this.#parts.controlPlane.startScheduler(options, signal)
+  /** One more kube-scheduler, beside those that are running already. Resolves when its caches are filled. */
+  startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<RunningScheduler> {
+    return this.#parts.controlPlane.startScheduler(options, signal)
   }
 
   async killApiServer(): Promise<void> {

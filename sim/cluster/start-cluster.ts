@@ -8,6 +8,7 @@ import { allUndone, CleanUp } from './clean-up.ts'
 import { Cluster } from './cluster.ts'
 import { ControlPlane } from './control-plane/control-plane.ts'
 import { createCredentials } from './control-plane/credentials.ts'
+import type { ControlPlaneProfile } from './control-plane/profile.ts'
 import { requireRoot, thisHost } from './host.ts'
 import { fillImageStore } from './image/image-store.ts'
 import { writeImageArchive } from './image/image-archive.ts'
@@ -24,6 +25,7 @@ export interface ClusterOptions {
   readonly guests?: readonly GuestNodeSpec[]
   /** What the guests have beside the images that every node has; each writes an archive (`docker save`) below the directory. */
   readonly guestImages?: readonly ((directory: string) => Promise<string>)[]
+  readonly controlPlane?: ControlPlaneProfile
   /** One line of progress at a time. */
   readonly log: (line: string) => void
   /** Aborting during the start undoes it and makes `startCluster` throw. */
@@ -75,14 +77,14 @@ interface Assembled {
 
 async function assemble(
   foundation: Foundation,
-  { nodes: specs, guests: guestSpecs = [], log, signal }: ClusterOptions,
+  { nodes: specs, guests: guestSpecs = [], controlPlane: profile = {}, log, signal }: ClusterOptions,
   cleanUp: CleanUp,
 ): Promise<Assembled> {
   const { place, binaries, tools, env } = foundation
   const { runDir, addresses } = place
   const names = [...specs, ...guestSpecs].map(({ name }) => name)
   const credentials = await createCredentials(runDir, names)
-  const controlPlane = new ControlPlane({ runDir, addresses, binaries, credentials, env })
+  const controlPlane = new ControlPlane({ runDir, addresses, binaries, credentials, env, profile })
   cleanUp.defer(() => controlPlane.stop())
 
   const surroundings = (index: number, { name }: NodeSpec) => ({

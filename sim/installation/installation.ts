@@ -5,7 +5,6 @@
 // the same alternative name.
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { zoneLabel } from '../../src/api/names.ts'
 import { allUndone, CleanUp } from '../cluster/clean-up.ts'
 import type { Cluster } from '../cluster/cluster.ts'
@@ -15,6 +14,7 @@ import { type SimulatedEc2, startEc2 } from '../ec2/start-ec2.ts'
 import type { Ec2Options } from '../ec2/new-ec2.ts'
 import type { GuestCard } from '../guest/cards.ts'
 import { type PciBus, type PciBusOptions, startPciBus } from '../pci/bus.ts'
+import { applyManifests } from './apply-manifests.ts'
 import { accountFor, instanceIdOf, type InstallationNode, primaryMacOf, providerIdOf, zones } from './account.ts'
 import {
   guestLabel,
@@ -25,12 +25,12 @@ import {
   writeDeployedImage,
 } from './device-plugin-pods.ts'
 import { type CardSlots, hypervisorOver, slotsOfBus, slotsOfGuest } from './hypervisor.ts'
-import { asStream, deployManifests, isWorkload, managedResources, schedulerConfiguration } from './manifests.ts'
+import { startListening } from './listening-port.ts'
+import { managedResources, schedulerConfiguration } from './manifests.ts'
 import { pathWithNodeIp } from './node-ip.ts'
 import { Program, type ProgramCode } from './program.ts'
 
 const namespace = 'jit-eni'
-const listeningDeadlineMs = 60_000
 
 export interface InstallationOptions {
   readonly nodes: readonly InstallationNode[]
@@ -194,16 +194,6 @@ function slotsByInstance(
   return new Map(slots)
 }
 
-async function applyManifests(cluster: Cluster, signal?: AbortSignal): Promise<void> {
-  const manifests = deployManifests()
-  const kubectl = (args: readonly string[], input = '') => cluster.kubectl(args, { input, signal })
-  const first = manifests.filter(({ kind }) => kind === 'Namespace' || kind === 'CustomResourceDefinition')
-  await kubectl(['apply', '-f', '-'], asStream(first))
-  await kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'])
-  const rest = manifests.filter((manifest) => !first.includes(manifest) && !isWorkload(manifest))
-  await kubectl(['apply', '-f', '-'], asStream(rest))
-}
-
 interface Programs {
   readonly extender: Program
   readonly attacher: Program
@@ -277,27 +267,14 @@ async function createPrograms(
 
 async function startPrograms(cluster: Cluster, programs: Programs, signal?: AbortSignal): Promise<void> {
   const { extender } = programs
-  const listening = extender.line(({ msg }) => msg === 'listening')
-  for (const program of programs.all) program.start()
-  const { port } = (await Promise.race([listening, notListening(extender, signal)]))['address'] as { port: number }
+  for (const program of programs.all) if (program !== extender) program.start()
+  const port = await startListening(extender, signal)
   // The port stays the same in its next lives, as the scheduler knows no other.
   extender.rememberEnv({ JIT_ENI_LISTEN: `127.0.0.1:${port}` })
   const config = path.join(cluster.runDir, 'jit-eni-scheduler.json')
   await writeFile(config, JSON.stringify(schedulerConfiguration(`http://127.0.0.1:${port}`)))
   const kubeconfig = await cluster.serviceAccountKubeconfig({ namespace, name: 'jit-eni-scheduler' })
   await cluster.startScheduler({ config, kubeconfig }, signal)
-}
-
-/** Never resolves: rejects with why the program will not listen, or when the signal aborts. */
-async function notListening(program: Program, signal?: AbortSignal): Promise<never> {
-  const why = await Promise.race([
-    program.exited.then(() => 'ended at its start'),
-    delay(listeningDeadlineMs, `does not listen after ${listeningDeadlineMs / 1000} s`, {
-      ref: false,
-      ...(signal && { signal }),
-    }),
-  ])
-  throw new Error(`${program.name} ${why}; the end of its log:\n${program.recentLines.join('\n')}`)
 }
 
 function stateDirOf({ varLib }: ClusterNode): string {

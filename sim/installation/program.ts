@@ -95,6 +95,11 @@ export class Program {
     return this.#process !== undefined && this.#process.exitCode === null && this.#process.signalCode === null
   }
 
+  /** setpriv becomes the program, so this is its own process id. undefined while it does not run. */
+  get pid(): number | undefined {
+    return this.running ? this.#process?.pid : undefined
+  }
+
   /** The last lines that it wrote, for the reader of a failed test. */
   get recentLines(): readonly string[] {
     return this.#recent

@@ -8,6 +8,13 @@ import { Component } from '../component.ts'
 import { writeKubeconfig, type ApiServerAddress } from '../kubeconfig.ts'
 import { auditPolicy } from './audit-policy.ts'
 import type { Credentials, User } from './credentials.ts'
+import {
+  apiServerArgs,
+  controllerManagerArgs,
+  type ControlPlaneProfile,
+  featureGateArgs,
+  hasDefaultScheduler,
+} from './profile.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 
 // The cluster IP of the service `kubernetes` is reached without a kube-proxy only when the ports agree too.
@@ -24,6 +31,7 @@ export interface ControlPlaneOptions {
   readonly binaries: BinaryDirs
   readonly credentials: Credentials
   readonly env: NodeJS.ProcessEnv
+  readonly profile: ControlPlaneProfile
 }
 
 export class ControlPlane {
@@ -62,9 +70,9 @@ export class ControlPlane {
 
   /** Also starts it again after `killApiServer`. */
   async startApiServer(signal?: AbortSignal): Promise<void> {
-    const { credentials, addresses, runDir } = this.#options
+    const { credentials, addresses, runDir, profile } = this.#options
     const policyFile = path.join(runDir, 'audit-policy.json')
-    writeFileSync(policyFile, JSON.stringify(auditPolicy))
+    writeFileSync(policyFile, JSON.stringify(auditPolicy(profile)))
     this.#apiServer = this.#component('kube-apiserver', 'kubernetes', [
       `--etcd-servers=${this.#etcdUrl(etcdPort)}`,
       `--bind-address=${addresses.apiServer}`,
@@ -87,6 +95,7 @@ export class ControlPlane {
       `--audit-policy-file=${policyFile}`,
       `--audit-log-path=${this.auditLog}`,
       '--profiling=false',
+      ...apiServerArgs(profile),
     ])
     await this.#apiServer.waitUntil('ready', () => this.api.ready(), readyDeadlineMs, signal)
   }
@@ -98,7 +107,7 @@ export class ControlPlane {
 
   /** Resolves when it has made the first service account, without which no pod can be created. */
   async startControllerManager(signal?: AbortSignal): Promise<void> {
-    const { credentials, addresses, runDir } = this.#options
+    const { credentials, addresses, runDir, profile } = this.#options
     this.#controllerManager = this.#component('kube-controller-manager', 'kubernetes', [
       `--kubeconfig=${this.kubeconfigFor(credentials.controllerManager)}`,
       '--use-service-account-credentials=true',
@@ -114,6 +123,7 @@ export class ControlPlane {
       '--node-monitor-period=1s',
       // The default is a directory of the machine.
       `--flex-volume-plugin-dir=${path.join(runDir, 'volume-plugins')}`,
+      ...controllerManagerArgs(profile),
     ])
     const working = () =>
       this.api.json('GET', '/api/v1/namespaces/default/serviceaccounts/default').then(
@@ -123,8 +133,9 @@ export class ControlPlane {
     await this.#controllerManager.waitUntil('working', working, readyDeadlineMs, signal)
   }
 
-  /** The scheduler of pods that name no other. */
+  /** The scheduler of pods that name no other, where the profile has one. */
   async startDefaultScheduler(signal?: AbortSignal): Promise<void> {
+    if (!hasDefaultScheduler(this.#options.profile)) return
     const configFile = path.join(this.#options.runDir, 'default-scheduler.json')
     const config = {
       apiVersion: 'kubescheduler.config.k8s.io/v1',
@@ -136,8 +147,8 @@ export class ControlPlane {
     await this.startScheduler({ config: configFile, kubeconfig }, signal)
   }
 
-  async startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<void> {
-    const { runDir, addresses, binaries, env } = this.#options
+  async startScheduler(options: SchedulerOptions, signal?: AbortSignal): Promise<Scheduler> {
+    const { runDir, addresses, binaries, env, profile } = this.#options
     const ordinal = this.#schedulers.length
     const scheduler = new Scheduler({
       ...options,
@@ -147,9 +158,11 @@ export class ControlPlane {
       port: firstSchedulerPort + ordinal,
       runDir,
       env,
+      args: featureGateArgs(profile),
     })
     this.#schedulers.push(scheduler)
     await scheduler.start(signal)
+    return scheduler
   }
 
   /** Everything at once and without grace: nothing of it is needed afterwards. */

@@ -21,7 +21,12 @@ interface SchedulerProcess extends SchedulerOptions {
   readonly port: number
   readonly runDir: string
   readonly env: NodeJS.ProcessEnv
+  /** Besides those that say where it listens and what it reads. */
+  readonly args: readonly string[]
 }
+
+/** What a caller may do with one that it has started. */
+export type RunningScheduler = Pick<Scheduler, 'name' | 'pid' | 'logFile' | 'kill'>
 
 export class Scheduler {
   readonly #process: SchedulerProcess
@@ -31,15 +36,29 @@ export class Scheduler {
     this.#process = schedulerProcess
   }
 
+  get name(): string {
+    return this.#process.name
+  }
+
+  get logFile(): string {
+    return path.join(this.#process.runDir, `${this.name}.log`)
+  }
+
+  /** undefined when it has ended. */
+  get pid(): number | undefined {
+    return this.#component?.pid
+  }
+
   /** Resolves when its caches are filled. */
   async start(signal?: AbortSignal): Promise<void> {
-    const { name, binary, address, port, runDir, env } = this.#process
-    const args = [`--config=${this.#writeConfig()}`, `--bind-address=${address}`, `--secure-port=${port}`]
-    const logFile = path.join(runDir, `${name}.log`)
-    this.#component = new Component({ name, command: binary, args, env, logFile })
+    const { name, binary, address, port, env } = this.#process
+    const places = [`--config=${this.#writeConfig()}`, `--bind-address=${address}`, `--secure-port=${port}`]
+    const args = [...places, ...this.#process.args]
+    this.#component = new Component({ name, command: binary, args, env, logFile: this.logFile })
     await this.#component.waitUntil('ready', () => this.#ready(), readyDeadlineMs, signal)
   }
 
+  /** A crash: its leader lease stays until it runs out. */
   async kill(): Promise<void> {
     await this.#component?.kill()
   }
