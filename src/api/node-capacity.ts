@@ -24,6 +24,8 @@ const nodeCapacitySchema = z.object({
   cards: z.array(cardSchema).max(64),
   /** Attachments left for ENIs of ours where the type shares one budget between ENIs, EBS volumes and NVMe disks. */
   shared: z.int().optional(),
+  /** EC2 knows no instance type of this name, or shows none: there are no cards to count. */
+  unknownType: z.literal(true).optional(),
   refused: z.array(refusedSchema).max(64).optional(),
   /** Start of the node (Node.status.nodeInfo.bootID) in which they were refused: after another, what can be mended is tried anew. */
   bootID: z.string().optional(),

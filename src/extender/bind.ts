@@ -151,9 +151,7 @@ export class Binder {
         signal.removeEventListener('abort', check)
         resolve(standing)
       }
-      const stopListening = this.#ledger.onChange((changed) => {
-        if (changed === nodeName) check()
-      })
+      const stopListening = this.#ledger.onNodeChange(nodeName, check)
       signal.addEventListener('abort', check, { once: true })
       check()
     })

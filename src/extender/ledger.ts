@@ -23,11 +23,25 @@ export class Ledger {
   readonly #byClaim = new NameIndex()
   readonly #suspendedUntil = new Map<string, number>()
   readonly #listeners = new Set<(nodeName: string | undefined) => void>()
+  readonly #nodeListeners = new Map<string, Set<() => void>>()
 
   /** Called with the node whose state changed, or undefined when all may have changed. Returns the way to stop it. */
   onChange(listener: (nodeName: string | undefined) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Called when the state of this node has changed; a change of all nodes at once is none of its own. A thousand binds that wait on
+   * their nodes are not all asked at each event. Returns the way to stop it.
+   */
+  onNodeChange(nodeName: string, listener: () => void): () => void {
+    const listeners = this.#nodeListeners.get(nodeName) ?? new Set()
+    this.#nodeListeners.set(nodeName, listeners.add(listener))
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0) this.#nodeListeners.delete(nodeName)
+    }
   }
 
   setNode(name: string, node: NodeFacts | undefined): void {
@@ -140,6 +154,8 @@ export class Ledger {
 
   #changed(nodeName: string | undefined): void {
     for (const listener of this.#listeners) listener(nodeName)
+    if (nodeName === undefined) return
+    for (const listener of this.#nodeListeners.get(nodeName) ?? []) listener()
   }
 }
 

@@ -2,13 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { Cluster } from '../kube/cluster.ts'
-import { Informer } from '../kube/informer.ts'
-import { attachmentParser, nodeENIParser, parseNode } from '../kube/objects.ts'
-import { attachmentsPath, nodeENIsPath, nodesPath } from '../kube/resource.ts'
 import { realClock } from '../process/clock.ts'
 import { runProgram, runTogether } from '../process/lifecycle.ts'
 import { createLog } from '../process/log.ts'
 import { Binder } from './bind.ts'
+import { LedgerFeed } from './ledger-feed.ts'
 import { Ledger } from './ledger.ts'
 import { ExtenderMetrics } from './metrics.ts'
 import { ExtenderServer } from './server.ts'
@@ -24,29 +22,19 @@ await runProgram(log, async (signal) => {
   const cluster = new Cluster(settings.kubeconfig)
   const ledger = new Ledger()
   const metrics = new ExtenderMetrics()
-
-  const nodes = new Informer({ cluster, path: nodesPath, parse: parseNode, log })
-  nodes.onChange((name, node) => ledger.setNode(name, node))
-  const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log })
-  nodeENIs.onChange((name, nodeENI) => ledger.setNodeENI(name, nodeENI))
-  const attachments = new Informer({ cluster, path: attachmentsPath, parse: attachmentParser(log), log })
-  attachments.onChange((name, attachment) => ledger.setWatched(name, attachment))
-  const caches = { nodes, nodeENIs, attachments }
+  const feed = new LedgerFeed({ cluster, ledger, log, clock: realClock })
 
   const status = {
     metrics: metrics.registry,
     unhealthy: () => undefined,
-    notReady: () => {
-      const waiting = Object.entries(caches).find(([, cache]) => !cache.hasSynced)
-      return waiting && `the cache of ${waiting[0]} has not synced yet`
-    },
+    notReady: () => feed.notReady,
   }
   const wakeUp = new WakeUp(cluster, ledger, realClock, log)
   const binder = new Binder(cluster, ledger, settings.resources, realClock, log)
   const server = new ExtenderServer({ ledger, binder, wakeUp, managed: settings.resources, status, metrics, log })
 
   await runTogether(signal, [
-    ...Object.values(caches).map((cache) => (stop: AbortSignal) => cache.run(stop)),
+    (stop) => feed.run(stop),
     (stop) => wakeUp.run(stop),
     (stop) => server.run(settings.listen, stop),
     async (stop) => {

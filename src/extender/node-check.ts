@@ -21,6 +21,7 @@ export const refusals = {
   maxPerNode: 'NodeENI maxPerNode is reached',
   deviceFailed: 'an ENI on the node cannot be used (kubectl describe enia)',
   capacityUnknown: "instance's ENI capacity is not known yet",
+  typeUnknown: "EC2 does not describe the node's instance type",
   noSlot: 'no free ENI slot',
   claimedElsewhere: 'pod has its ENI claimed on another node',
 } as const
@@ -71,6 +72,7 @@ export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podU
     if (missing > 0) {
       if (ours.some((one) => isFailing(one, resource))) return refuse(refusals.deviceFailed)
       if (node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
+      if (node.capacity.unknownType) return refuse(refusals.typeUnknown)
       slotsLeft -= missing
       if (slotsLeft < 0) return refuse(refusals.noSlot)
     }

@@ -117,7 +117,7 @@ test('a caller that hangs up just before its acknowledged device is looked at ge
   extender.acknowledge('idle')
   await extender.ledgerIs((ledger) => ledger.attachment('idle')?.status?.device?.acknowledged === claim.uid)
   const hangUp = new AbortController()
-  t.mock.method(extender.ledger, 'onChange', () => {
+  t.mock.method(extender.ledger, 'onNodeChange', () => {
     hangUp.abort()
     return () => undefined
   })

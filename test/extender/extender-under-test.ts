@@ -9,12 +9,11 @@ import { pino } from 'pino'
 import type { AttachmentSpec, Claim, DeviceStatus, ENIAttachment, EniStatus } from '../../src/api/eni-attachment.ts'
 import { capacityAnnotation, zoneLabel } from '../../src/api/names.ts'
 import { Binder, type BindOutcome } from '../../src/extender/bind.ts'
+import { LedgerFeed, type LedgerFeedParts } from '../../src/extender/ledger-feed.ts'
 import { Ledger } from '../../src/extender/ledger.ts'
 import { WakeUp } from '../../src/extender/wake-up.ts'
 import { Cluster } from '../../src/kube/cluster.ts'
-import { Informer } from '../../src/kube/informer.ts'
-import { attachmentParser, nodeENIParser, parseNode } from '../../src/kube/objects.ts'
-import { attachmentsPath, nodeENIsPath, nodesPath } from '../../src/kube/resource.ts'
+import { realClock } from '../../src/process/clock.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 import { ManualClock } from '../process/manual-clock.ts'
 import { advertised, attachment, nodeENI, upf, zoneA } from './ledger-world.ts'
@@ -56,33 +55,26 @@ export class ExtenderUnderTest {
     api.store('nodeenis').create({ ...nodeENI('upf') })
     for (const one of setup.attachments ?? []) extender.addAttachment(one)
     const abort = new AbortController()
-    const running = [...extender.#informers(setup.watchesAttachments ?? true)].map(async (informer) => {
-      const ended = informer.run(abort.signal)
-      await informer.synced
-      return { ended }
-    })
-    const watching = await Promise.all(running)
+    const feed = extender.#feed(setup.watchesAttachments ?? true)
+    const watching = feed.run(abort.signal)
+    await feed.synced()
     const waking = extender.wakeUp.run(abort.signal)
     t.after(async () => {
       abort.abort()
-      await Promise.all([waking, ...watching.map(({ ended }) => ended)])
+      await Promise.all([waking, watching])
       await api.stop()
     })
     return extender
   }
 
-  *#informers(watchesAttachments: boolean): Iterable<Informer<unknown>> {
+  #feed(watchesAttachments: boolean): LedgerFeed {
     const cluster = new Cluster(this.api.kubeconfig)
-    const nodes = new Informer({ cluster, path: nodesPath, parse: parseNode, log })
-    nodes.onChange((name, node) => this.ledger.setNode(name, node))
-    yield nodes as Informer<unknown>
-    const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log })
-    nodeENIs.onChange((name, found) => this.ledger.setNodeENI(name, found))
-    yield nodeENIs as Informer<unknown>
-    if (!watchesAttachments) return
-    const attachments = new Informer({ cluster, path: attachmentsPath, parse: attachmentParser(log), log })
-    attachments.onChange((name, found) => this.ledger.setWatched(name, found))
-    yield attachments as Informer<unknown>
+    const ledger: LedgerFeedParts['ledger'] = {
+      setNode: (...change) => this.ledger.setNode(...change),
+      setNodeENI: (...change) => this.ledger.setNodeENI(...change),
+      setWatched: (...change) => watchesAttachments && this.ledger.setWatched(...change),
+    }
+    return new LedgerFeed({ cluster, ledger, log, clock: realClock })
   }
 
   #addNode(name: string, slots: number): void {

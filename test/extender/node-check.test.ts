@@ -107,6 +107,11 @@ const refused: [why: string, world: World, refusal: Refusal][] = [
     { nodes: [{ ...node('a'), instanceID: 'i-new' }] },
     refusals.capacityUnknown,
   ],
+  [
+    'an instance type that EC2 does not describe',
+    { nodes: [{ ...node('a'), capacity: { instanceID: 'i-a', cards: [], unknownType: true } }] },
+    refusals.typeUnknown,
+  ],
   ['no slot', { nodes: [node('a', { slots: 0 })] }, refusals.noSlot],
   [
     'all slots taken, also by what fails, is released or serves another resource',

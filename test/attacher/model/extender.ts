@@ -7,10 +7,8 @@ import type { Claim } from '../../../src/api/eni-attachment.ts'
 import { podDemand, type ResourceAsker } from '../../../src/api/pod-demand.ts'
 import { Binder } from '../../../src/extender/bind.ts'
 import { filter } from '../../../src/extender/filter.ts'
+import { LedgerFeed } from '../../../src/extender/ledger-feed.ts'
 import { Ledger } from '../../../src/extender/ledger.ts'
-import { Informer } from '../../../src/kube/informer.ts'
-import { attachmentParser, nodeENIParser, parseNode } from '../../../src/kube/objects.ts'
-import { attachmentsPath, nodeENIsPath, nodesPath } from '../../../src/kube/resource.ts'
 import { sleep } from '../../../src/process/clock.ts'
 import { InProcessCluster } from '../../kube-api/in-process-cluster.ts'
 import type { KubeObject } from '../../kube-api/resources.ts'
@@ -93,13 +91,7 @@ export class Extender {
     const clock = mortalClock(this.#lab.clock, point)
     const cluster = mortalCluster(new InProcessCluster(this.#lab.api), point)
     const ledger = new Ledger()
-    const nodes = new Informer({ cluster, path: nodesPath, parse: parseNode, log, clock })
-    nodes.onChange((name, node) => ledger.setNode(name, node))
-    const nodeENIs = new Informer({ cluster, path: nodeENIsPath, parse: nodeENIParser(log), log, clock })
-    nodeENIs.onChange((name, nodeENI) => ledger.setNodeENI(name, nodeENI))
-    const attachments = new Informer({ cluster, path: attachmentsPath, parse: attachmentParser(log), log, clock })
-    attachments.onChange((name, attachment) => ledger.setWatched(name, attachment))
-    for (const informer of [nodes, nodeENIs, attachments]) void informer.run(stop.signal)
+    void new LedgerFeed({ cluster, ledger, log, clock }).run(stop.signal)
     const forget = (): void => {
       ledger.forgetStale(clock.now())
       if (!stop.signal.aborted) clock.after(forgetEveryMs, forget)
