@@ -5,6 +5,7 @@ import { Cluster } from '../kube/cluster.ts'
 import { realClock } from '../process/clock.ts'
 import { runProgram, runTogether } from '../process/lifecycle.ts'
 import { createLog } from '../process/log.ts'
+import { serveStatus } from '../process/status-server.ts'
 import { Binder } from './bind.ts'
 import { LedgerFeed } from './ledger-feed.ts'
 import { Ledger } from './ledger.ts'
@@ -19,6 +20,7 @@ const log = createLog('extender', process.env['LOG_LEVEL'])
 
 await runProgram(log, async (signal) => {
   const settings = extenderSettings(process.env)
+  const { resources: managed, statusListen } = settings
   const cluster = new Cluster(settings.kubeconfig)
   const ledger = new Ledger()
   const metrics = new ExtenderMetrics()
@@ -26,17 +28,19 @@ await runProgram(log, async (signal) => {
 
   const status = {
     metrics: metrics.registry,
+    // A process that hangs does not answer at all.
     unhealthy: () => undefined,
     notReady: () => feed.notReady,
   }
   const wakeUp = new WakeUp(cluster, ledger, realClock, log)
-  const binder = new Binder(cluster, ledger, settings.resources, realClock, log)
-  const server = new ExtenderServer({ ledger, binder, wakeUp, managed: settings.resources, status, metrics, log })
+  const binder = new Binder(cluster, ledger, managed, realClock, log)
+  const server = new ExtenderServer({ ledger, binder, wakeUp, managed, notReady: status.notReady, metrics, log })
 
   await runTogether(signal, [
     (stop) => feed.run(stop),
     (stop) => wakeUp.run(stop),
     (stop) => server.run(settings.listen, stop),
+    ...(statusListen === undefined ? [] : [(stop: AbortSignal) => serveStatus(status, statusListen, stop)]),
     async (stop) => {
       while (!stop.aborted) {
         ledger.forgetStale(realClock.now())

@@ -24,7 +24,7 @@ export class ExtenderMetrics {
     })
     this.outcomes = new Counter({
       name: 'jiteni_extender_calls_total',
-      help: 'Answered calls by verb and outcome: ok, refused (with a reason for the scheduler) or failed (an answer other than 200).',
+      help: 'Answered calls by verb and outcome: ok, refused (with a reason for the scheduler) or failed (an answer other than 200, or a bind that the API server kept from its end).',
       labelNames: ['verb', 'outcome'],
       registers,
     })

@@ -1,17 +1,23 @@
-// The HTTP side of the extender: the four verbs of kube-scheduler's protocol, and the probes. Logical refusals are 200 with
+// The HTTP side of the extender: the four verbs of kube-scheduler's protocol and nothing else. Logical refusals are 200 with
 // an Error text (anything else is a transport error to the scheduler); malformed requests are a 4xx with one line.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 
 import { type Demand, podDemand } from '../api/pod-demand.ts'
+import { KubeError } from '../kube/kube-error.ts'
 import type { Log } from '../process/log.ts'
-import { answerStatus, type Status } from '../process/status-server.ts'
 import { type Binder, unmanaged } from './bind.ts'
 import { filter } from './filter.ts'
 import type { Ledger } from './ledger.ts'
 import type { ExtenderMetrics } from './metrics.ts'
 import { preempt } from './preempt.ts'
 import { prioritize } from './prioritize.ts'
-import { bindingArgsSchema, extenderArgsSchema, preemptionArgsSchema, type RequestPod } from './protocol.ts'
+import {
+  type BindingArgs,
+  bindingArgsSchema,
+  extenderArgsSchema,
+  preemptionArgsSchema,
+  type RequestPod,
+} from './protocol.ts'
 import { HttpRefusal, readBody } from './request-body.ts'
 import type { WakeUp } from './wake-up.ts'
 
@@ -23,7 +29,7 @@ type Verb = (typeof verbs)[number]
 
 interface Answer {
   readonly body: object
-  readonly outcome: 'ok' | 'refused'
+  readonly outcome: 'ok' | 'refused' | 'failed'
 }
 
 export interface ExtenderParts {
@@ -31,7 +37,8 @@ export interface ExtenderParts {
   readonly binder: Binder
   readonly wakeUp: WakeUp
   readonly managed: ReadonlySet<string>
-  readonly status: Status
+  /** What is not ready yet, in one line; undefined when all is. */
+  readonly notReady: () => string | undefined
   readonly metrics: ExtenderMetrics
   readonly log: Log
 }
@@ -70,7 +77,6 @@ export class ExtenderServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      if (request.method === 'GET' && (await answerStatus(this.#parts.status, request, response))) return
       await this.#serveVerb(verbOf(request), request, response)
     } catch (error) {
       this.#sendError(error, request, response)
@@ -93,7 +99,7 @@ export class ExtenderServer {
   }
 
   async #answer(verb: Verb, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
-    const notReady = this.#parts.status.notReady()
+    const notReady = this.#parts.notReady()
     // On half a picture full nodes look free.
     if (notReady !== undefined) return unready(verb, notReady)
     switch (verb) {
@@ -146,8 +152,20 @@ export class ExtenderServer {
       if (problem === undefined) return { body: { Error: '' }, outcome: 'ok' }
       log.info({ pod: `${args.PodNamespace}/${args.PodName}`, node: args.Node, reason: problem }, 'bind refused')
       return { body: { Error: problem }, outcome: 'refused' }
+    } catch (error) {
+      return this.#bindFailed(args, error)
     } finally {
       metrics.bindsWaiting.dec()
+    }
+  }
+
+  /** Of an answer that is not 200 the pod's event would have the number, and nothing of what we say. */
+  #bindFailed({ PodNamespace, PodName, Node }: BindingArgs, error: unknown): Answer {
+    if (!(error instanceof KubeError)) throw error
+    this.#parts.log.warn({ pod: `${PodNamespace}/${PodName}`, node: Node, err: error }, 'bind failed at the API server')
+    return {
+      body: { Error: `the API server refused or did not answer, the scheduler tries again: ${error.message}` },
+      outcome: 'failed',
     }
   }
 

@@ -10,28 +10,6 @@ export interface Status {
   readonly metrics: Registry
 }
 
-/** Answers the three paths; false when the request is for something else. */
-export async function answerStatus(
-  status: Status,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<boolean> {
-  switch (request.url?.split('?')[0]) {
-    case '/healthz':
-      sendCheck(response, status.unhealthy())
-      return true
-    case '/readyz':
-      sendCheck(response, status.notReady())
-      return true
-    case '/metrics':
-      response.writeHead(200, { 'content-type': status.metrics.contentType })
-      response.end(await status.metrics.metrics())
-      return true
-    default:
-      return false
-  }
-}
-
 /** A server with nothing but the three paths; runs until the signal aborts. */
 export async function serveStatus(
   status: Status,
@@ -39,7 +17,7 @@ export async function serveStatus(
   signal: AbortSignal,
 ): Promise<void> {
   const server = createServer((request, response) => {
-    void answerOr404(status, request, response)
+    void answer(status, request, response)
   })
   const ended = Promise.withResolvers<void>()
   server.once('error', ended.reject)
@@ -54,9 +32,19 @@ export async function serveStatus(
   await ended.promise
 }
 
-async function answerOr404(status: Status, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (await answerStatus(status, request, response)) return
-  response.writeHead(404).end('there is /healthz, /readyz and /metrics\n')
+async function answer(status: Status, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  switch (request.url?.split('?')[0]) {
+    case '/healthz':
+      return sendCheck(response, status.unhealthy())
+    case '/readyz':
+      return sendCheck(response, status.notReady())
+    case '/metrics':
+      response.writeHead(200, { 'content-type': status.metrics.contentType })
+      response.end(await status.metrics.metrics())
+      return
+    default:
+      response.writeHead(404).end('there is /healthz, /readyz and /metrics\n')
+  }
 }
 
 function sendCheck(response: ServerResponse, problem: string | undefined): void {

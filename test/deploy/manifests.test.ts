@@ -19,13 +19,14 @@ interface Container {
   readonly name: string
   readonly command: readonly string[]
   readonly env?: readonly { readonly name: string; readonly value?: string }[]
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[]
   readonly startupProbe?: Probe
   readonly livenessProbe?: Probe
   readonly readinessProbe?: Probe
 }
 
 interface Probe {
-  readonly httpGet: object
+  readonly httpGet: { readonly port?: string | number }
   readonly periodSeconds?: number
   readonly timeoutSeconds?: number
   readonly failureThreshold?: number
@@ -103,6 +104,14 @@ test('the scheduler looks for the extender where it listens by default', () => {
   const { listen } = extenderSettings(environmentOf(extender))
   const configMap = deployManifests().find(({ kind }) => kind === 'ConfigMap')
   assert.ok(configMap?.data?.['scheduler.yaml']?.includes(`urlPrefix: http://${listen.host}:${listen.port}\n`))
+})
+
+test('the kubelet probes the extender on its status port, and its verbs stay on loopback', () => {
+  const extender = ours.find(({ name }) => name === 'extender') ?? assert.fail()
+  const { listen, statusListen } = extenderSettings(environmentOf(extender))
+  assert.equal(listen.host, '127.0.0.1')
+  assert.deepEqual(extender.ports, [{ name: 'status', containerPort: statusListen?.port }])
+  for (const probe of [extender.livenessProbe, extender.readinessProbe]) assert.equal(probe?.httpGet.port, 'status')
 })
 
 test('a cluster name that nobody has chosen stops the attacher: two clusters must not share it', () => {

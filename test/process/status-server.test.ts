@@ -1,13 +1,11 @@
-// /healthz, /readyz and /metrics, and the probe that asks them from inside the container.
+// /healthz, /readyz and /metrics: the only paths of that port.
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { connect } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { Counter, Registry } from 'prom-client'
 
-import { answerStatus, serveStatus, type Status } from '../../src/process/status-server.ts'
+import { serveStatus, type Status } from '../../src/process/status-server.ts'
 import { freePort } from './free-port.ts'
 
 function statusOf(problems: { unhealthy?: string; notReady?: string } = {}): Status {
@@ -17,23 +15,14 @@ function statusOf(problems: { unhealthy?: string; notReady?: string } = {}): Sta
 }
 
 async function serving(t: TestContext, status: Status): Promise<string> {
-  const server = createServer((request, response) => {
-    void answerStatus(status, request, response).then((answered) => answered || response.writeHead(404).end())
+  const port = await freePort()
+  const stop = new AbortController()
+  const running = serveStatus(status, { host: '127.0.0.1', port }, stop.signal)
+  t.after(async () => {
+    stop.abort()
+    await running
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.close()
-    server.closeAllConnections()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
-
-function probe(url: string): Promise<{ code: unknown; stderr: string }> {
-  const script = new URL('../../src/process/probe.ts', import.meta.url).pathname
-  return new Promise((resolve) => {
-    execFile(process.execPath, [script, url], (error, _stdout, stderr) => resolve({ code: error?.code ?? 0, stderr }))
-  })
+  return `http://127.0.0.1:${port}`
 }
 
 test('a program that is well and ready says ok', async (t) => {
@@ -75,16 +64,6 @@ test('a status server whose address is taken fails at once', async (t) => {
   const taken = new URL(await serving(t, statusOf()))
   const running = serveStatus(statusOf(), { host: taken.hostname, port: Number(taken.port) }, t.signal)
   await assert.rejects(running, /EADDRINUSE/)
-})
-
-test('the probe passes on 200, and otherwise fails and says what it heard', async (t) => {
-  const url = await serving(t, statusOf({ notReady: 'not yet' }))
-  assert.deepEqual(await probe(`${url}/healthz`), { code: 0, stderr: '' })
-  assert.deepEqual(await probe(`${url}/readyz`), { code: 1, stderr: `${url}/readyz: not yet\n` })
-  const silent = `http://127.0.0.1:${await freePort()}/healthz`
-  const { code, stderr } = await probe(silent)
-  assert.equal(code, 1)
-  assert.match(stderr, new RegExp(`^${silent}: [^\\n]+\\n$`))
 })
 
 test('it ends with its signal, also when somebody has connected and asks nothing', async () => {
