@@ -26,11 +26,10 @@ import {
 } from './device-plugin-pods.ts'
 import { type CardSlots, hypervisorOver, slotsOfBus, slotsOfGuest } from './hypervisor.ts'
 import { startListening } from './listening-port.ts'
-import { managedResources, schedulerConfiguration } from './manifests.ts'
+import { schedulerConfiguration } from './manifests.ts'
 import { pathWithNodeIp } from './node-ip.ts'
 import { Program, type ProgramCode } from './program.ts'
-
-const namespace = 'jit-eni'
+import { attacherProgram, commonEnvironment, extenderProgram, namespace } from './programs.ts'
 
 export interface InstallationOptions {
   readonly nodes: readonly InstallationNode[]
@@ -208,34 +207,9 @@ async function createPrograms(
   buses: ReadonlyMap<string, PciBus>,
   code: ProgramCode,
 ): Promise<Programs> {
-  const common = {
-    PATH: process.env['PATH'] ?? '',
-    HOME: cluster.runDir,
-    JIT_ENI_RESOURCES: managedResources().join(','),
-  }
-  const kubeconfig = (name: string, boundNode?: string) =>
-    cluster.serviceAccountKubeconfig({ namespace, name, ...(boundNode !== undefined && { boundNode }) })
-  const logFile = (name: string) => path.join(cluster.runDir, `${name}.log`)
-
-  const extender = new Program({
-    name: 'extender',
-    program: 'extender',
-    code,
-    logFile: logFile('extender'),
-    env: { ...common, KUBECONFIG: await kubeconfig('jit-eni-scheduler'), JIT_ENI_LISTEN: '127.0.0.1:0' },
-  })
-  const attacher = new Program({
-    name: 'attacher',
-    program: 'attacher',
-    code,
-    logFile: logFile('attacher'),
-    env: {
-      ...common,
-      ...ec2.environment(),
-      KUBECONFIG: await kubeconfig('jit-eni-attacher'),
-      JIT_ENI_CLUSTER: path.basename(cluster.runDir),
-    },
-  })
+  const common = commonEnvironment(cluster)
+  const extender = await extenderProgram(cluster, code)
+  const attacher = await attacherProgram(cluster, ec2, code)
   const devicePlugins = new Map<string, Program>()
   for (const { name } of nodes) {
     const node = cluster.node(name)
@@ -245,7 +219,7 @@ async function createPrograms(
     const env = {
       ...common,
       PATH: await pathWithNodeIp(path.join(root, 'bin'), networkNamespace, common.PATH),
-      KUBECONFIG: await kubeconfig('jit-eni-device-plugin', name),
+      KUBECONFIG: await cluster.serviceAccountKubeconfig({ namespace, name: 'jit-eni-device-plugin', boundNode: name }),
       NODE_NAME: name,
       JIT_ENI_SYS: path.join(root, 'sys'),
       JIT_ENI_DEV: path.join(root, 'dev'),
@@ -259,7 +233,8 @@ async function createPrograms(
       JIT_ENI_POD_RESOURCES_SOCKET: node.podResourcesSocket,
     }
     const plugin = `device-plugin-${name}`
-    const spec = { name: plugin, program: 'device-plugin', code, logFile: logFile(plugin), env } as const
+    const logFile = path.join(cluster.runDir, `${plugin}.log`)
+    const spec = { name: plugin, program: 'device-plugin', code, logFile, env } as const
     devicePlugins.set(name, new Program(spec))
   }
   return { extender, attacher, devicePlugins, all: [extender, attacher, ...devicePlugins.values()] }
