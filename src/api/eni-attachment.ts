@@ -154,6 +154,11 @@ export function terminalFailure(attachment: ENIAttachment): Failure | undefined 
   return [eni?.failure, device?.failure].find((failure) => failure?.terminal)
 }
 
+/** What somebody has moved to another instance takes nothing of this one; all else does from the intent on until it is gone. */
+export function takesSlot(attachment: ENIAttachment): boolean {
+  return terminalFailure(attachment)?.reason !== 'ENIMoved'
+}
+
 export function phaseOf(attachment: ENIAttachment): Phase {
   const { eni, device } = attachment.status ?? {}
   if (isDeleting(attachment)) return 'Releasing'

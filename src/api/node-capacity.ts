@@ -44,8 +44,13 @@ export function parseNodeCapacity(annotation: string | undefined): NodeCapacity 
   }
 }
 
+/** ENIs of ours that the network cards can hold in all. */
+export function slotsOnCards({ cards }: NodeCapacity): number {
+  return cards.reduce((sum, card) => sum + Math.max(0, card.limit - card.foreign), 0)
+}
+
 /** ENIs of ours that the node can hold in all. */
 export function slotsFor(capacity: NodeCapacity): number {
-  const onCards = capacity.cards.reduce((sum, card) => sum + Math.max(0, card.limit - card.foreign), 0)
+  const onCards = slotsOnCards(capacity)
   return Math.max(0, Math.min(onCards, capacity.shared ?? onCards))
 }

@@ -13,7 +13,7 @@ import { deleteAttachment, setClaim } from '../kube/attachments.ts'
 import type { KubeClient } from '../kube/cluster.ts'
 import type { Informer } from '../kube/informer.ts'
 import { attachmentPath } from '../kube/resource.ts'
-import { NameIndex } from './name-index.ts'
+import { NameIndex } from '../kube/name-index.ts'
 
 export class AttachmentStore {
   readonly #cluster: KubeClient

@@ -1,5 +1,5 @@
 // Where a new ENI goes: subnet, network card and device index, or why there is no place for it. Pure.
-import { type ENIAttachment, terminalFailure } from '../api/eni-attachment.ts'
+import { type ENIAttachment, takesSlot } from '../api/eni-attachment.ts'
 import { attachPolicyOf, type NodeENI } from '../api/node-eni.ts'
 import type { Instance, InstanceType, Subnet } from './ec2.ts'
 import { cardsBesideCni, chooseSlot, primarySlot, type Slot, type SlotPolicy } from './slot-map.ts'
@@ -74,9 +74,8 @@ export function cardsFor({
   return [...cards.filter(({ index }) => index > 0), ...cards.filter(({ index }) => index === 0)]
 }
 
-/** What somebody has moved to another instance takes nothing of this one. */
 function isPlanned(attachment: ENIAttachment): boolean {
-  return attachment.status?.eni?.subnetID !== undefined && terminalFailure(attachment)?.reason !== 'ENIMoved'
+  return attachment.status?.eni?.subnetID !== undefined && takesSlot(attachment)
 }
 
 /** JustInTime: the zone's subnet with most free addresses. Eager: one ENI in each, in the order of the NodeENI. */

@@ -10,7 +10,8 @@ import { podPath } from '../kube/resource.ts'
 import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
 import { KeyMutex } from '../process/key-mutex.ts'
-import { deviceFailure, isUsable, type Ledger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
+import { deviceFailure, isUsable } from './node-account.ts'
 import type { BindingArgs } from './protocol.ts'
 import { Reservations } from './reservation.ts'
 
@@ -44,7 +45,7 @@ export class Binder {
     this.#managed = managed
     this.#clock = clock
     this.#log = log
-    this.#reservations = new Reservations(cluster, ledger, clock, log)
+    this.#reservations = new Reservations(cluster, ledger, log)
   }
 
   /** Idempotent by pod UID: kube-scheduler calls again after an error. The signal aborts when the caller hangs up. */
@@ -125,7 +126,7 @@ export class Binder {
       .map(deviceFailure)
       .find((found) => found !== undefined)
     if (failure !== undefined) return this.#giveUp(claim, nodeName, failure.message)
-    this.#ledger.suspend(nodeName, this.#clock.now() + suspendMs)
+    this.#clock.after(suspendMs, this.#ledger.suspend(nodeName))
     const silent = `ENI device plugin did not acknowledge the device within ${deadlineMs / 1000} s; is its pod running?`
     return this.#giveUp(claim, nodeName, silent)
   }

@@ -1,7 +1,8 @@
 // filter: which of the asked nodes can have the pod's devices, and in one constant line each why the others cannot.
 // Shortages go to FailedAndUnresolvableNodes: an ENI is never had by evicting pods (preempt.ts).
 import type { Demand } from '../api/pod-demand.ts'
-import { isUsable, type Ledger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
+import { isUsable } from './node-account.ts'
 import { checkNode, refusals } from './node-check.ts'
 import type { FilterResult } from './protocol.ts'
 

@@ -1,27 +1,24 @@
-// What the extender knows: nodes, NodeENIs and ENIAttachments, from watches, plus its own writes until the watch has them.
-// It holds no decisions and is rebuilt from watches alone after a restart.
+// What the extender knows: nodes, NodeENIs, ENIAttachments and pods, from watches, plus its own writes until the watch has them; and by
+// them what each node has (node-account.ts). It holds no decisions, knows no time, and is rebuilt from watches alone after a restart.
 import { isDeepStrictEqual } from 'node:util'
 
+import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { isReady, type NodeENI } from '../api/node-eni.ts'
-import { type ENIAttachment, type Failure, isDeleting, terminalFailure } from '../api/eni-attachment.ts'
-import type { NodeFacts } from '../kube/objects.ts'
-
-/** An own write that no watch has confirmed after this time is forgotten: the object was deleted unseen. */
-const assumedMs = 30_000
-
-interface Assumed {
-  readonly attachment: ENIAttachment
-  readonly untilMs: number
-}
+import { NameIndex } from '../kube/name-index.ts'
+import type { DemandingPod, NodeFacts, UnreadableAttachment } from '../kube/objects.ts'
+import { isReadable, type KnownAttachment, KnownAttachments, placeOf } from './known-attachments.ts'
+import { accountOf, type NodeAccount } from './node-account.ts'
+import { PodBook } from './pod-book.ts'
 
 export class Ledger {
   readonly #nodes = new Map<string, NodeFacts>()
   readonly #nodeENIs = new Map<string, NodeENI>()
-  readonly #watched = new Map<string, ENIAttachment>()
-  readonly #assumed = new Map<string, Assumed>()
-  readonly #byNode = new NameIndex()
-  readonly #byClaim = new NameIndex()
-  readonly #suspendedUntil = new Map<string, number>()
+  readonly #attachments = new KnownAttachments()
+  readonly #pods = new PodBook()
+  readonly #byNode = new NameIndex<KnownAttachment>((known) => placeOf(known).nodeName)
+  readonly #byClaim = new NameIndex<KnownAttachment>((known) => (isReadable(known) ? known.spec.claim?.uid : undefined))
+  readonly #accounts = new Map<string, NodeAccount>()
+  readonly #suspensions = new Map<string, Set<symbol>>()
   readonly #listeners = new Set<(nodeName: string | undefined) => void>()
   readonly #nodeListeners = new Map<string, Set<() => void>>()
 
@@ -60,46 +57,47 @@ export class Ledger {
     if (!isDeepStrictEqual(offerOf(nodeENI), offerOf(before))) this.#changed(undefined)
   }
 
-  /** What a watch says. An event older than our own write is outdated and left out. */
-  setWatched(name: string, attachment: ENIAttachment | undefined): void {
-    const assumed = this.#assumed.get(name)?.attachment
-    if (assumed !== undefined && this.#hasSeen(assumed, attachment)) this.#assumed.delete(name)
-    const nodeName = (attachment ?? this.#watched.get(name) ?? assumed)?.spec.nodeName
-    if (attachment === undefined) this.#watched.delete(name)
-    else this.#watched.set(name, attachment)
-    if (nodeName !== undefined) this.#reindex(name, nodeName)
+  /** What a watch says. One that cannot be read is no use to anybody, and takes its slot. */
+  setWatched(name: string, attachment: ENIAttachment | UnreadableAttachment | undefined): void {
+    this.#change(name, () => this.#attachments.watched(name, attachment))
+  }
+
+  /** The watch has told a whole list of ENIAttachments, of this version. */
+  attachmentsListed(version: string): void {
+    for (const write of this.#attachments.listed(version)) this.#settle(write.metadata.name, write)
   }
 
   /** The API server's answer to our own write, ahead of the watch. */
-  assume(attachment: ENIAttachment, nowMs: number): void {
-    const { name } = attachment.metadata
-    const watched = this.#watched.get(name)
-    if (watched !== undefined && isOlder(attachment.metadata, watched.metadata)) return
-    this.#assumed.set(name, { attachment, untilMs: nowMs + assumedMs })
-    this.#reindex(name, attachment.spec.nodeName)
+  assume(attachment: ENIAttachment): void {
+    this.#change(attachment.metadata.name, () => this.#attachments.wrote(attachment))
   }
 
-  forgetStale(nowMs: number): void {
-    for (const [name, { attachment, untilMs }] of this.#assumed) {
-      if (nowMs < untilMs) continue
-      this.#assumed.delete(name)
-      this.#reindex(name, attachment.spec.nodeName)
-    }
-    for (const [nodeName, untilMs] of this.#suspendedUntil) {
-      if (nowMs < untilMs) continue
-      this.#suspendedUntil.delete(nodeName)
+  /** A pod that asks for managed devices, as long as it has not ended. Keys are `namespace/name`. */
+  setPod(key: string, pod: DemandingPod | undefined): void {
+    const before = this.#pods.get(key)
+    // Its status is of no interest here.
+    if (isDeepStrictEqual(before, pod)) return
+    this.#pods.set(key, pod)
+    const claims = [before, pod].flatMap((one) => (one === undefined ? [] : this.claimsOf(one.uid)))
+    const nodeNames = [before?.nodeName, pod?.nodeName, ...claims.map(({ spec }) => spec.nodeName)]
+    for (const nodeName of new Set(nodeNames)) if (nodeName !== undefined) this.#changed(nodeName)
+  }
+
+  /** A node whose device plugin did not acknowledge a free device is left out until the returned function is called. */
+  suspend(nodeName: string): () => void {
+    const suspension = Symbol(nodeName)
+    const suspensions = this.#suspensions.get(nodeName) ?? new Set()
+    this.#suspensions.set(nodeName, suspensions.add(suspension))
+    this.#changed(nodeName)
+    return () => {
+      if (!suspensions.delete(suspension) || suspensions.size > 0) return
+      this.#suspensions.delete(nodeName)
       this.#changed(nodeName)
     }
   }
 
-  /** A node whose device plugin did not acknowledge a free device is left out for a while. */
-  suspend(nodeName: string, untilMs: number): void {
-    this.#suspendedUntil.set(nodeName, untilMs)
-    this.#changed(nodeName)
-  }
-
   isSuspended(nodeName: string): boolean {
-    return this.#suspendedUntil.has(nodeName)
+    return this.#suspensions.has(nodeName)
   }
 
   node(name: string): NodeFacts | undefined {
@@ -110,12 +108,29 @@ export class Ledger {
     return this.#nodes.keys()
   }
 
+  account(nodeName: string): NodeAccount {
+    const kept = this.#accounts.get(nodeName)
+    if (kept !== undefined) return kept
+    const known = this.#known(this.#byNode.names(nodeName))
+    const account = accountOf({
+      node: this.#nodes.get(nodeName),
+      attachments: known.filter(isReadable),
+      unreadable: known.flatMap((one) => (isReadable(one) ? [] : [one])),
+      pods: this.#pods.on(nodeName),
+      isOver: (podUID) => this.#pods.isOver(podUID, nodeName),
+    })
+    // Names that are asked about need not be nodes, and there is no end of those.
+    if (this.#nodes.has(nodeName)) this.#accounts.set(nodeName, account)
+    return account
+  }
+
   attachment(name: string): ENIAttachment | undefined {
-    return this.#assumed.get(name)?.attachment ?? this.#watched.get(name)
+    const known = this.#attachments.get(name)
+    return known !== undefined && isReadable(known) ? known : undefined
   }
 
   attachmentsOn(nodeName: string): ENIAttachment[] {
-    return this.#indexed(this.#byNode.names(nodeName))
+    return this.#known(this.#byNode.names(nodeName)).filter(isReadable)
   }
 
   /** NodeENIs of a resource by name, the order in which they serve. */
@@ -127,7 +142,7 @@ export class Ledger {
 
   /** All claims of a pod, on any node, also on what is being released or has failed. */
   claimsOf(podUID: string): ENIAttachment[] {
-    return this.#indexed(this.#byClaim.names(podUID))
+    return this.#known(this.#byClaim.names(podUID)).filter(isReadable)
   }
 
   /** False for what was left behind by an instance whose node name came back. */
@@ -135,24 +150,27 @@ export class Ledger {
     return spec.instanceID === this.#nodes.get(spec.nodeName)?.instanceID
   }
 
-  /** Whether a watch event is our own write or a later one. A name may come back: the end of its last bearer is neither. */
-  #hasSeen({ metadata }: ENIAttachment, event: ENIAttachment | undefined): boolean {
-    if (event !== undefined) return !isOlder(event.metadata, metadata)
-    return this.#watched.get(metadata.name)?.metadata.uid === metadata.uid
+  #known(names: readonly string[]): KnownAttachment[] {
+    return names.map((name) => this.#attachments.get(name)).filter((known) => known !== undefined)
   }
 
-  #indexed(names: Iterable<string>): ENIAttachment[] {
-    return [...names].map((name) => this.attachment(name)).filter((found) => found !== undefined)
+  #change(name: string, change: () => void): void {
+    const before = this.#attachments.get(name)
+    change()
+    this.#settle(name, before)
   }
 
-  #reindex(name: string, nodeName: string): void {
-    const attachment = this.attachment(name)
-    this.#byNode.set(name, attachment?.spec.nodeName)
-    this.#byClaim.set(name, attachment?.spec.claim?.uid)
-    this.#changed(nodeName)
+  #settle(name: string, before: KnownAttachment | undefined): void {
+    const after = this.#attachments.get(name)
+    if (after === before) return
+    this.#byNode.changed(name, after, before)
+    this.#byClaim.changed(name, after, before)
+    const nodeNames = [before, after].map((known) => known && placeOf(known).nodeName)
+    for (const nodeName of new Set(nodeNames)) if (nodeName !== undefined) this.#changed(nodeName)
   }
 
   #changed(nodeName: string | undefined): void {
+    if (nodeName !== undefined) this.#accounts.delete(nodeName)
     for (const listener of this.#listeners) listener(nodeName)
     if (nodeName === undefined) return
     for (const listener of this.#nodeListeners.get(nodeName) ?? []) listener()
@@ -162,47 +180,4 @@ export class Ledger {
 /** What of a NodeENI decides where it serves. */
 function offerOf(nodeENI: NodeENI | undefined) {
   return nodeENI && [nodeENI.metadata.deletionTimestamp, nodeENI.spec, isReady(nodeENI), nodeENI.status?.subnets]
-}
-
-/** May serve a pod: not being released, not failed for good. */
-export function isUsable(attachment: ENIAttachment): boolean {
-  return !isDeleting(attachment) && terminalFailure(attachment) === undefined
-}
-
-/** Why the device plugin cannot offer it now, though it tries again. */
-export function deviceFailure({ status }: ENIAttachment): Failure | undefined {
-  return status?.device?.inUseBy === undefined ? status?.device?.failure : undefined
-}
-
-/** Resource versions of one resource are ordered decimal numbers (KEP-5504, GA in Kubernetes 1.35). */
-function isOlder(a: ENIAttachment['metadata'], b: ENIAttachment['metadata']): boolean {
-  return BigInt(a.resourceVersion) < BigInt(b.resourceVersion)
-}
-
-/** key -> names, where each name has one key at a time. */
-class NameIndex {
-  readonly #namesByKey = new Map<string, Set<string>>()
-  readonly #keyByName = new Map<string, string>()
-
-  names(key: string): Iterable<string> {
-    return this.#namesByKey.get(key) ?? []
-  }
-
-  set(name: string, key: string | undefined): void {
-    const before = this.#keyByName.get(name)
-    if (before === key) return
-    if (before !== undefined) this.#drop(name, before)
-    if (key === undefined) return
-    this.#keyByName.set(name, key)
-    const names = this.#namesByKey.get(key)
-    if (names === undefined) this.#namesByKey.set(key, new Set([name]))
-    else names.add(name)
-  }
-
-  #drop(name: string, key: string): void {
-    this.#keyByName.delete(name)
-    const names = this.#namesByKey.get(key)
-    names?.delete(name)
-    if (names?.size === 0) this.#namesByKey.delete(key)
-  }
 }

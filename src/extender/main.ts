@@ -1,6 +1,4 @@
 // The scheduler extender: steers pods to nodes that have, or can get, their ENI, and binds them when it is there.
-import { setTimeout as delay } from 'node:timers/promises'
-
 import { Cluster } from '../kube/cluster.ts'
 import { realClock } from '../process/clock.ts'
 import { runProgram, runTogether } from '../process/lifecycle.ts'
@@ -14,8 +12,6 @@ import { ExtenderServer } from './server.ts'
 import { extenderSettings } from './settings.ts'
 import { WakeUp } from './wake-up.ts'
 
-const forgetEveryMs = 5_000
-
 const log = createLog('extender', process.env['LOG_LEVEL'])
 
 await runProgram(log, async (signal) => {
@@ -24,7 +20,7 @@ await runProgram(log, async (signal) => {
   const cluster = new Cluster(settings.kubeconfig)
   const ledger = new Ledger()
   const metrics = new ExtenderMetrics()
-  const feed = new LedgerFeed({ cluster, ledger, log, clock: realClock })
+  const feed = new LedgerFeed({ cluster, ledger, managed, log, clock: realClock })
 
   const status = {
     metrics: metrics.registry,
@@ -41,11 +37,5 @@ await runProgram(log, async (signal) => {
     (stop) => wakeUp.run(stop),
     (stop) => server.run(settings.listen, stop),
     ...(statusListen === undefined ? [] : [(stop: AbortSignal) => serveStatus(status, statusListen, stop)]),
-    async (stop) => {
-      while (!stop.aborted) {
-        ledger.forgetStale(realClock.now())
-        await delay(forgetEveryMs, undefined, { signal: stop }).catch(() => undefined)
-      }
-    },
   ])
 })

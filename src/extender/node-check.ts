@@ -1,11 +1,11 @@
 // The rule that decides which node can have a pod's devices: already there and free, or an ENI that can still be attached.
 // A pure function of the ledger; filter, prioritize, preempt, bind and wake-up all ask it.
-import { type ENIAttachment, isIdle } from '../api/eni-attachment.ts'
-import { slotsFor } from '../api/node-capacity.ts'
+import type { ENIAttachment } from '../api/eni-attachment.ts'
 import { attachPolicyOf, isReady, type NodeENI, selectsNode } from '../api/node-eni.ts'
 import type { Demand } from '../api/pod-demand.ts'
 import type { NodeFacts } from '../kube/objects.ts'
-import { deviceFailure, isUsable, type Ledger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
+import { type NodeAccount, nothing } from './node-account.ts'
 
 /** Constant texts: kube-scheduler counts nodes by identical reason, and a text that changes re-queues the pod for ever. */
 export const refusals = {
@@ -54,29 +54,31 @@ export type Verdict =
   | { readonly fits: false; readonly refusal: Refusal }
 
 export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podUID: string): Verdict {
-  const node = ledger.node(nodeName)
+  const account = ledger.account(nodeName)
+  const { node } = account
   if (node?.instanceID === undefined) return refuse(refusals.unknownNode)
   if (ledger.isSuspended(nodeName)) return refuse(refusals.pluginSilent)
-  const onNode = ledger.attachmentsOn(nodeName)
-  const ours = onNode.filter((attachment) => ledger.isOnItsInstance(attachment))
-  let slotsLeft = node.capacity === undefined ? 0 : slotsFor(node.capacity) - ours.length
+  let slotsLeft = account.slotsLeft
   const plans: ResourcePlan[] = []
   for (const [resource, count] of demand) {
-    const plan = planFrom(ours, resource, count, podUID)
-    const missing = count - plan.mine.length - plan.reuse.length
+    const has = account.resources.get(resource) ?? nothing
+    const mine = has.claimed.get(podUID) ?? []
+    const reuse = has.idle.slice(0, Math.max(0, count - mine.length))
+    const missing = count - mine.length - reuse.length
     // One more than there are slots says as much as a million.
     const countable = Math.min(missing, Math.max(0, slotsLeft) + 1)
-    const attach = missing > 0 ? nodeENIsFor(ledger.nodeENIsOf(resource), node, ours, countable) : []
+    const attach = missing > 0 ? nodeENIsFor(ledger.nodeENIsOf(resource), node, account, countable) : []
     if (!Array.isArray(attach)) return refuse(attach)
     if (count > 0 && !node.registered.has(resource)) return refuse(refusals.pluginNotRegistered)
     if (missing > 0) {
-      if (ours.some((one) => isFailing(one, resource))) return refuse(refusals.deviceFailed)
+      // What failed for good stands in `capacity.refused`.
+      if (has.isFailing) return refuse(refusals.deviceFailed)
       if (node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
       if (node.capacity.unknownType) return refuse(refusals.typeUnknown)
       slotsLeft -= missing
       if (slotsLeft < 0) return refuse(refusals.noSlot)
     }
-    plans.push({ ...plan, attach })
+    plans.push({ resource, mine, reuse, attach })
   }
   return { fits: true, plans, slotsLeft }
 }
@@ -85,38 +87,11 @@ function refuse(refusal: Refusal): Verdict {
   return { fits: false, refusal }
 }
 
-function planFrom(
-  ours: readonly ENIAttachment[],
-  resource: string,
-  count: number,
-  podUID: string,
-): Omit<ResourcePlan, 'attach'> {
-  const usable = ours.filter((a) => a.spec.resourceName === resource && isUsable(a))
-  const mine = usable.filter((a) => a.spec.claim?.uid === podUID)
-  const idle = usable.filter((a) => isIdle(a) && a.status?.device?.health !== 'Unhealthy').sort(byReadiness)
-  return { resource, mine, reuse: idle.slice(0, Math.max(0, count - mine.length)) }
-}
-
-function byReadiness(a: ENIAttachment, b: ENIAttachment): number {
-  return progress(b) - progress(a)
-}
-
-function progress({ status }: ENIAttachment): number {
-  if (status?.device?.advertised === true) return 3
-  if (status?.eni?.attached === true) return 2
-  return status?.eni?.eniID === undefined ? 0 : 1
-}
-
-/** One more ENI would fail alike, and each stays for releaseAfter. What failed for good stands in `capacity.refused`. */
-function isFailing(attachment: ENIAttachment, resource: string): boolean {
-  return attachment.spec.resourceName === resource && isUsable(attachment) && deviceFailure(attachment) !== undefined
-}
-
 /** One NodeENI per missing device, or why there is none. Of several the first by name with a usable subnet serves. */
 function nodeENIsFor(
   nodeENIs: readonly NodeENI[],
   node: NodeFacts,
-  ours: readonly ENIAttachment[],
+  { countByNodeENI }: NodeAccount,
   missing: number,
 ): NodeENI[] | Refusal {
   const chosen: NodeENI[] = []
@@ -132,7 +107,7 @@ function nodeENIsFor(
       reject(unusable)
       continue
     }
-    const has = ours.filter(({ spec }) => spec.nodeENI === nodeENI.metadata.name).length
+    const has = countByNodeENI.get(nodeENI.metadata.name) ?? 0
     const room = Math.max(0, (nodeENI.spec.maxPerNode ?? Number.POSITIVE_INFINITY) - has)
     const length = Math.min(room, missing - chosen.length)
     chosen.push(...Array.from({ length }, () => nodeENI))

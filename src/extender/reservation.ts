@@ -7,9 +7,9 @@ import type { Demand } from '../api/pod-demand.ts'
 import { createAttachment, deleteAttachment, readAttachment, setClaim } from '../kube/attachments.ts'
 import type { KubeClient } from '../kube/cluster.ts'
 import { isConflict, isNotFound } from '../kube/kube-error.ts'
-import type { Clock } from '../process/clock.ts'
 import type { Log } from '../process/log.ts'
-import { isUsable, type Ledger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
+import { isUsable } from './node-account.ts'
 import { checkNode, type ResourcePlan } from './node-check.ts'
 
 /** Names already taken by released intents of the same pod; more than a few means that something loops. */
@@ -23,13 +23,11 @@ export type Reserved =
 export class Reservations {
   readonly #cluster: KubeClient
   readonly #ledger: Ledger
-  readonly #clock: Clock
   readonly #log: Log
 
-  constructor(cluster: KubeClient, ledger: Ledger, clock: Clock, log: Log) {
+  constructor(cluster: KubeClient, ledger: Ledger, log: Log) {
     this.#cluster = cluster
     this.#ledger = ledger
-    this.#clock = clock
     this.#log = log
   }
 
@@ -112,12 +110,12 @@ export class Reservations {
     for (let attempt = 1; ; attempt++) {
       try {
         const written = await setClaim(this.#cluster, current, claim, extenderManager)
-        this.#ledger.assume(written, this.#clock.now())
+        this.#ledger.assume(written)
         return written
       } catch (error) {
         if (!isConflict(error) || attempt === claimTriesMax) throw error
         current = await readAttachment(this.#cluster, attachment.metadata.name)
-        this.#ledger.assume(current, this.#clock.now())
+        this.#ledger.assume(current)
         if (!may(current)) return undefined
       }
     }
@@ -139,7 +137,7 @@ export class Reservations {
       const name = attachmentName(spec.nodeENI, [claim.uid, resource, place, attempt])
       const intent = await this.#createOrAdopt(name, spec)
       if (intent === undefined) continue
-      this.#ledger.assume(intent, this.#clock.now())
+      this.#ledger.assume(intent)
       return intent
     }
     throw new Error(

@@ -5,7 +5,8 @@ import type { Log } from '../process/log.ts'
 import type { KubeClient } from './cluster.ts'
 import { isGone, KubeError } from './kube-error.ts'
 
-const pageSize = 500
+/** Objects of ordinary size; a page is parsed in one go, and nothing else happens meanwhile. */
+const pageSizeDefault = 500
 /** The API server ends a watch after this time. */
 const watchSeconds = 290
 /** It sends a bookmark once a minute (cacher.go, bookmarkFrequency): a watch without a line for longer is dead. */
@@ -32,12 +33,17 @@ export interface NamedObject {
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly resourceVersion?: string }
 }
 
+/** What `parse` says of an object that is as good as absent: nothing of it is kept. */
+export const notOfInterest = Symbol('not of interest')
+
 export interface InformerOptions<T> {
   readonly cluster: KubeClient
   readonly path: string
   readonly fieldSelector?: string
   /** undefined: it cannot be read, since it is not what its CRD says; say so in the log. */
-  readonly parse: (raw: unknown) => T | undefined
+  readonly parse: (raw: unknown) => T | typeof notOfInterest | undefined
+  /** Objects of a list that come at once. */
+  readonly pageSize?: number
   readonly log: Log
   readonly clock?: Clock
 }
@@ -54,6 +60,7 @@ export class Informer<T> {
   readonly #objects = new Map<string, T>()
   readonly #unreadable = new Map<string, NamedObject>()
   readonly #listeners: ChangeListener<T>[] = []
+  readonly #listListeners: ((version: string) => void)[] = []
   readonly #synced = Promise.withResolvers<void>()
   #hasSynced = false
   #resourceVersion = ''
@@ -90,6 +97,11 @@ export class Informer<T> {
     this.#listeners.push(listener)
   }
 
+  /** Called after each whole list, with its version: all that is in it, and what is not in it any more, has been told. */
+  onListed(listener: (version: string) => void): void {
+    this.#listListeners.push(listener)
+  }
+
   /** Lists and watches until the signal aborts. A watch that breaks goes on from where it was, without a new list. */
   async run(signal: AbortSignal): Promise<void> {
     const clock = this.#clock
@@ -121,14 +133,17 @@ export class Informer<T> {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { cluster, path, fieldSelector } = this.#options
+    const { cluster, path, fieldSelector, pageSize = pageSizeDefault } = this.#options
     const listed = new Set<string>()
     let next: string | undefined
     let version = ''
     do {
       const query = { limit: pageSize, ...(fieldSelector && { fieldSelector }), ...(next && { continue: next }) }
       const page = await cluster.request<Listed>('GET', path, { query, signal })
-      for (const raw of page.items) listed.add(this.#put(raw))
+      for (const raw of page.items) {
+        const key = this.#put(raw)
+        if (key !== undefined) listed.add(key)
+      }
       next = page.metadata?.continue
       version = page.metadata?.resourceVersion ?? ''
     } while (next !== undefined && next !== '')
@@ -136,6 +151,7 @@ export class Informer<T> {
       if (!listed.has(key)) this.#remove(key)
     }
     this.#resourceVersion = version
+    for (const listener of this.#listListeners) listener(version)
     this.#hasSynced = true
     this.#synced.resolve()
   }
@@ -174,10 +190,15 @@ export class Informer<T> {
     this.#resourceVersion = event.object.metadata.resourceVersion ?? this.#resourceVersion
   }
 
-  #put(raw: unknown): string {
+  /** undefined: nothing of it is kept. */
+  #put(raw: unknown): string | undefined {
     const key = keyOf(raw as NamedObject)
     const before = this.#objects.get(key)
     const after = this.#options.parse(raw)
+    if (after === notOfInterest) {
+      this.#remove(key)
+      return undefined
+    }
     if (after === undefined) {
       this.#objects.delete(key)
       this.#unreadable.set(key, raw as NamedObject)

@@ -1,12 +1,14 @@
 // Parsers for Informer: from what the API server sends to what our programs keep, and nothing more.
 import type { V1Node, V1NodeAddress, V1Pod } from '@kubernetes/client-node'
-import type { ZodType } from 'zod'
+import { z, type ZodType } from 'zod'
 
 import { eniAttachmentSchema } from '../api/eni-attachment.ts'
 import { capacityAnnotation, zoneLabel } from '../api/names.ts'
 import { type NodeCapacity, parseNodeCapacity } from '../api/node-capacity.ts'
 import { nodeENISchema } from '../api/node-eni.ts'
+import { type Demand, podDemand } from '../api/pod-demand.ts'
 import type { Log } from '../process/log.ts'
+import { notOfInterest } from './informer.ts'
 
 /** What is kept of a Node. */
 export interface NodeFacts {
@@ -77,6 +79,41 @@ function rejectionOf(status: V1Pod['status']): PodFacts['rejection'] {
   const { phase, reason = '', message = '' } = status ?? {}
   if (phase !== 'Failed' || !(reason === 'UnexpectedAdmissionError' || reason.startsWith('OutOf'))) return undefined
   return { reason, message }
+}
+
+/** What is kept of a Pod that asks for managed devices. */
+export interface DemandingPod extends Pick<PodFacts, 'namespace' | 'name' | 'uid' | 'nodeName'> {
+  readonly demand: Demand
+}
+
+/** Of the pods of a cluster few ask for devices. */
+export function demandingPodParser(managed: ReadonlySet<string>) {
+  return (raw: unknown): DemandingPod | typeof notOfInterest => {
+    const demand = podDemand(raw as V1Pod, managed)
+    if ([...demand.values()].every((count) => count === 0)) return notOfInterest
+    const { namespace, name, uid, nodeName } = parsePod(raw)
+    return { namespace, name, uid, nodeName, demand }
+  }
+}
+
+/** What can be said of an ENIAttachment that is not what its CRD says: that it is there, and where. */
+const unreadableAttachmentSchema = z
+  .object({
+    metadata: z.object({ name: z.string(), uid: z.string(), resourceVersion: z.string() }),
+    spec: z
+      .object({
+        nodeName: z.string().optional().catch(undefined),
+        instanceID: z.string().optional().catch(undefined),
+        nodeENI: z.string().optional().catch(undefined),
+      })
+      .catch({}),
+  })
+  .transform(({ metadata, spec }) => ({ metadata, place: spec }))
+
+export type UnreadableAttachment = z.output<typeof unreadableAttachmentSchema>
+
+export function parseUnreadableAttachment(raw: unknown): UnreadableAttachment {
+  return unreadableAttachmentSchema.parse(raw)
 }
 
 /** An object that is not what its CRD says is left out, with a line that names it. */

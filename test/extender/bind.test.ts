@@ -7,6 +7,8 @@ import { refusals } from '../../src/extender/node-check.ts'
 import { ExtenderUnderTest } from './extender-under-test.ts'
 import { advertised, attachment, upf } from './ledger-world.ts'
 
+const idleOnFullNode = { nodes: { a: 1 }, attachments: [attachment('idle', { status: advertised })] }
+
 test('a pod is bound to its node, by UID, once its device is acknowledged', async (t) => {
   const extender = await ExtenderUnderTest.start(t)
   const claim = extender.addPod('upf-0')
@@ -126,6 +128,34 @@ test('of two pods that want the last slot at the same time exactly one gets it',
   extender.acknowledge(name)
   const said = await Promise.all(outcomes)
   assert.equal(said.filter((outcome) => outcome === undefined).length, 1)
+})
+
+test('a slot that was taken stays taken, however long the watch that would show it is cut', async (t) => {
+  const extender = await ExtenderUnderTest.start(t, { nodes: { a: 1 }, watchesAttachments: false })
+  const hangUp = new AbortController()
+  const first = extender.bind(extender.addPod('upf-0'), 'a', hangUp.signal)
+  await extender.ledgerIs((ledger) => ledger.attachmentsOn('a').length === 1)
+  extender.clock.advance(299_000)
+  assert.equal(await extender.bind(extender.addPod('upf-1')), `node a: ${refusals.noSlot}`)
+  hangUp.abort()
+  await first
+})
+
+test('a device that a pod of another scheduler is about to get is not claimed', async (t) => {
+  const extender = await ExtenderUnderTest.start(t, idleOnFullNode)
+  const other = extender.addPod('other')
+  extender.api
+    .store('pods')
+    .update('cnf/other', (pod) => ({ ...pod, spec: { ...(pod['spec'] as object), nodeName: 'a' } }))
+  await extender.ledgerIs((ledger) => ledger.account('a').resources.get(upf)?.idle.length === 0)
+  assert.equal(await extender.bind(extender.addPod('upf-0')), `node a: ${refusals.noSlot}`)
+  extender.deletePod(other)
+  await extender.ledgerIs((ledger) => ledger.account('a').resources.get(upf)?.idle.length === 1)
+  const next = extender.addPod('upf-1')
+  const bound = extender.bind(next)
+  await extender.claimed(next)
+  extender.acknowledge('idle')
+  assert.equal(await bound, undefined)
 })
 
 test('a pod that goes to another node gives back what it had claimed on the first', async (t) => {

@@ -73,8 +73,10 @@ export class ExtenderUnderTest {
       setNode: (...change) => this.ledger.setNode(...change),
       setNodeENI: (...change) => this.ledger.setNodeENI(...change),
       setWatched: (...change) => watchesAttachments && this.ledger.setWatched(...change),
+      attachmentsListed: (version) => watchesAttachments && this.ledger.attachmentsListed(version),
+      setPod: (...change) => this.ledger.setPod(...change),
     }
-    return new LedgerFeed({ cluster, ledger, log, clock: realClock })
+    return new LedgerFeed({ cluster, ledger, managed, log, clock: realClock })
   }
 
   #addNode(name: string, slots: number): void {

@@ -3,7 +3,7 @@ import type { ENIAttachment } from '../../src/api/eni-attachment.ts'
 import type { RefusedNodeENI } from '../../src/api/node-capacity.ts'
 import { type NodeENI, nodeENISchema } from '../../src/api/node-eni.ts'
 import { Ledger } from '../../src/extender/ledger.ts'
-import type { NodeFacts } from '../../src/kube/objects.ts'
+import type { DemandingPod, NodeFacts } from '../../src/kube/objects.ts'
 
 export const upf = 'intel.com/upf_dataplane'
 export const n3 = 'intel.com/n3'
@@ -110,6 +110,18 @@ export function attachment(name: string, parts: AttachmentParts = {}): ENIAttach
   }
 }
 
+/** A pod that asks for one device of `upf`, not bound unless a node is named. */
+export function pod(
+  name: string,
+  {
+    node: nodeName,
+    uid = name,
+    demand = 1,
+  }: { readonly node?: string; readonly uid?: string; readonly demand?: number } = {},
+): DemandingPod {
+  return { namespace: 'cnf', name, uid, nodeName, demand: new Map([[upf, demand]]) }
+}
+
 export function claimOf(uid: string): { namespace: string; name: string; uid: string } {
   return { namespace: 'cnf', name: uid, uid }
 }
@@ -133,13 +145,20 @@ export interface World {
   readonly nodes?: readonly NodeFacts[]
   readonly nodeENIs?: readonly NodeENI[]
   readonly attachments?: readonly ENIAttachment[]
+  readonly pods?: readonly DemandingPod[]
 }
 
 /** A ledger that has watched all this; with node a and NodeENI upf where nothing else is said. */
-export function ledgerOf({ nodes = [node('a')], nodeENIs = [nodeENI('upf')], attachments = [] }: World = {}): Ledger {
+export function ledgerOf({
+  nodes = [node('a')],
+  nodeENIs = [nodeENI('upf')],
+  attachments = [],
+  pods = [],
+}: World = {}): Ledger {
   const ledger = new Ledger()
   for (const one of nodes) ledger.setNode(one.name, one)
   for (const one of nodeENIs) ledger.setNodeENI(one.metadata.name, one)
   for (const one of attachments) ledger.setWatched(one.metadata.name, one)
+  for (const one of pods) ledger.setPod(`${one.namespace}/${one.name}`, one)
   return ledger
 }

@@ -6,7 +6,7 @@ import { test, type TestContext } from 'node:test'
 import { pino } from 'pino'
 
 import { Cluster } from '../../src/kube/cluster.ts'
-import { Informer, type InformerOptions } from '../../src/kube/informer.ts'
+import { Informer, type InformerOptions, notOfInterest } from '../../src/kube/informer.ts'
 import { nodesPath, podsPath } from '../../src/kube/resource.ts'
 import { FakeApiServer } from '../kube-api/fake-api-server.ts'
 import type { KubeObject } from '../kube-api/resources.ts'
@@ -140,6 +140,27 @@ test('what the parser leaves out is there all the same, as long as it is, and ea
   assert.deepEqual([names(informer), informer.unreadable.size], [[], 0])
 })
 
+test('of what is not of interest nothing is kept, and what no longer is of interest is deleted', async (t) => {
+  const api = await apiServer(t, ['a', 'b'])
+  const dull = (node: KubeObject) => ({ ...node, metadata: { ...node.metadata, labels: { dull: 'x' } } })
+  api.store('nodes').update('a', dull)
+  const parse = (raw: unknown) => ((raw as Named).metadata.labels?.['dull'] ? notOfInterest : (raw as Named))
+  const { informer, changes, change } = start(t, api.kubeconfig, { parse })
+  await informer.synced
+  assert.deepEqual([names(informer), informer.unreadable.size, changes.length], [['b'], 0, 1])
+  api.store('nodes').update('b', dull)
+  await change(([key, after]) => key === 'b' && after === undefined)
+  assert.deepEqual([names(informer), informer.unreadable.size], [[], 0])
+})
+
+test('a list comes in pages of the size that is asked for', async (t) => {
+  const api = await apiServer(t, ['a', 'b', 'c', 'd', 'e'])
+  const { informer } = start(t, api.kubeconfig, { pageSize: 2 })
+  await informer.synced
+  assert.equal(names(informer).length, 5)
+  assert.equal(listsOf(api).length, 3)
+})
+
 test('a field selector narrows both the list and the watch', async (t) => {
   const api = await apiServer(t, ['a', 'b'])
   const { informer, change } = start(t, api.kubeconfig, { fieldSelector: 'metadata.name=b' })
@@ -219,6 +240,17 @@ test('a watch that is cut off goes on from where it was, and no list is made', a
   assert.deepEqual(watched, ['5', '7'])
   assert.equal(lists, 1)
   assert.deepEqual(names(informer), ['a', 'b'])
+})
+
+test('of a whole list is told its version, after all that is in it', async (t) => {
+  const server = await scriptedServer(t, (url, _request, response) => {
+    if (!url.searchParams.has('watch')) sendJson(response, 200, list('5', [item('a', '3')]))
+  })
+  const { informer, changes } = start(t, server.kubeconfig)
+  const told: [version: string, changes: number][] = []
+  informer.onListed((version) => told.push([version, changes.length]))
+  await informer.synced
+  assert.deepEqual(told, [['5', 1]])
 })
 
 for (const how of ['as the answer', 'inside the stream'] as const) {

@@ -3,7 +3,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { pino } from 'pino'
 
-import { attachmentParser, parseNode, parsePod } from '../../src/kube/objects.ts'
+import { notOfInterest } from '../../src/kube/informer.ts'
+import {
+  attachmentParser,
+  demandingPodParser,
+  parseNode,
+  parsePod,
+  parseUnreadableAttachment,
+} from '../../src/kube/objects.ts'
 
 test('of a node are kept its zone, its instance, its capacity and the resources that plugins registered', () => {
   const capacity = { instanceID: 'i-1', cards: [{ index: 0, limit: 4, foreign: 1 }] }
@@ -60,4 +67,33 @@ test('an object that is not what its CRD says is left out, with a line that name
   assert.equal(parse({ metadata: { name: 'odd' }, spec: {} }), undefined)
   assert.equal(lines.length, 1)
   assert.match(lines[0] ?? '', /"object":"odd"/)
+})
+
+test('of pods only those are kept that ask for managed devices', () => {
+  const parse = demandingPodParser(new Set(['intel.com/upf_dataplane']))
+  const asking = (limits: Record<string, string>) => ({
+    metadata: { name: 'upf-0', namespace: 'cnf', uid: 'u' },
+    spec: { nodeName: 'node-1', containers: [{ name: 'c', resources: { limits } }] },
+  })
+  assert.equal(parse(asking({ cpu: '1' })), notOfInterest)
+  assert.equal(parse(asking({ 'intel.com/other': '1' })), notOfInterest)
+  assert.equal(parse(asking({ 'intel.com/upf_dataplane': '0' })), notOfInterest)
+  assert.deepEqual(parse(asking({ 'intel.com/upf_dataplane': '2' })), {
+    namespace: 'cnf',
+    name: 'upf-0',
+    uid: 'u',
+    nodeName: 'node-1',
+    demand: new Map([['intel.com/upf_dataplane', 2]]),
+  })
+})
+
+test('of an attachment that cannot be read is told where it is, as far as that can be read', () => {
+  const metadata = { name: 'odd', uid: 'u', resourceVersion: '7', labels: {} }
+  const spec = { nodeName: 'a', instanceID: 7, nodeENI: 'upf', claim: 'new' }
+  assert.partialDeepStrictEqual(parseUnreadableAttachment({ metadata, spec }), {
+    metadata: { name: 'odd', uid: 'u', resourceVersion: '7' },
+    place: { nodeName: 'a', nodeENI: 'upf' },
+  })
+  assert.equal(parseUnreadableAttachment({ metadata, spec }).place.instanceID, undefined)
+  assert.deepEqual(parseUnreadableAttachment({ metadata, spec: 'new' }).place, {})
 })

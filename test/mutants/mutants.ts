@@ -1,4 +1,7 @@
-// Faults that were put into the attacher on purpose, each with the tests that must catch it. `find` stands exactly once in `file`.
+// Faults that were put into the attacher, and into the extender's ledger (ledger-mutants.ts), on purpose, each with the tests that must
+// catch it. `find` stands exactly once in `file`.
+
+import { ledgerMutants } from './ledger-mutants.ts'
 
 export interface Mutant {
   readonly fault: string
@@ -24,6 +27,7 @@ const controller = 'src/attacher/attachment-controller.ts'
 const lease = 'src/kube/leader-lease.ts'
 
 export const mutants: readonly Mutant[] = [
+  ...ledgerMutants,
   {
     fault: 'the client token is random',
     file: create,

@@ -4,7 +4,7 @@
 // Does not model: drivers, the kubelet's own choice among devices, its delays, failures. See test/cluster for the real ones.
 import { type ENIAttachment, isDeleting, isIdle } from '../../../src/api/eni-attachment.ts'
 import { deviceFinalizer } from '../../../src/api/names.ts'
-import { NameIndex } from '../../../src/attacher/name-index.ts'
+import { NameIndex } from '../../../src/kube/name-index.ts'
 import type { Change } from '../../kube-api/object-store.ts'
 import type { KubeObject } from '../../kube-api/resources.ts'
 import type { Scene } from '../scene.ts'

@@ -22,7 +22,6 @@ const managed = new Set<string>(resources)
 /** As kube-scheduler backs off. */
 const firstTryMs = 1_000
 const lastTryMs = 10_000
-const forgetEveryMs = 5_000
 
 interface Process {
   readonly point: CrashPoint
@@ -91,12 +90,7 @@ export class Extender {
     const clock = mortalClock(this.#lab.clock, point)
     const cluster = mortalCluster(new InProcessCluster(this.#lab.api), point)
     const ledger = new Ledger()
-    void new LedgerFeed({ cluster, ledger, log, clock }).run(stop.signal)
-    const forget = (): void => {
-      ledger.forgetStale(clock.now())
-      if (!stop.signal.aborted) clock.after(forgetEveryMs, forget)
-    }
-    forget()
+    void new LedgerFeed({ cluster, ledger, managed, log, clock }).run(stop.signal)
     return { point, stop, ledger, binder: new Binder(cluster, ledger, managed, clock, log) }
   }
 

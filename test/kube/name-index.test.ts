@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { NameIndex } from '../../src/attacher/name-index.ts'
+import { NameIndex } from '../../src/kube/name-index.ts'
 
 interface Thing {
   readonly node?: string
