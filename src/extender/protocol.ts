@@ -8,9 +8,12 @@ const containerSchema = z.object({
   resources: z.object({ limits: quantitiesSchema, requests: quantitiesSchema }).nullish(),
 })
 
+/** The API server allows no longer ones, nor a longer UID; some are remembered for minutes. */
+const nameText = z.string().min(1).max(253)
+
 /** What is read of a Pod. */
 const podSchema = z.object({
-  metadata: z.object({ name: z.string().min(1), namespace: z.string().min(1), uid: z.string().min(1) }),
+  metadata: z.object({ name: nameText, namespace: nameText, uid: nameText }),
   spec: z.object({ containers: z.array(containerSchema), initContainers: z.array(containerSchema).nullish() }),
 })
 
@@ -18,7 +21,8 @@ const podSchema = z.object({
 export const extenderArgsSchema = z.object({
   Pod: podSchema,
   NodeNames: z.custom<string[]>(
-    (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
+    // No node is called __proto__, and as the key of an answer it would be lost.
+    (value) => Array.isArray(value) && value.every((name) => typeof name === 'string' && name !== '__proto__'),
     'expected a list of node names: set nodeCacheCapable: true for this extender',
   ),
 })
@@ -37,10 +41,10 @@ export interface HostPriority {
 }
 
 export const bindingArgsSchema = z.object({
-  PodName: z.string().min(1),
-  PodNamespace: z.string().min(1),
-  PodUID: z.string().min(1),
-  Node: z.string().min(1),
+  PodName: nameText,
+  PodNamespace: nameText,
+  PodUID: nameText,
+  Node: nameText,
 })
 export type BindingArgs = z.output<typeof bindingArgsSchema>
 

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 
 import { type Demand, podDemand } from '../api/pod-demand.ts'
 import { KubeError } from '../kube/kube-error.ts'
+import { deadlines, limitConnections } from '../process/connection-limits.ts'
 import type { Log } from '../process/log.ts'
 import { type Binder, unmanaged } from './bind.ts'
 import { filter } from './filter.ts'
@@ -18,11 +19,13 @@ import {
   preemptionArgsSchema,
   type RequestPod,
 } from './protocol.ts'
-import { HttpRefusal, readBody } from './request-body.ts'
+import { HttpRefusal, oneLine, RequestBodies } from './request-body.ts'
 import type { WakeUp } from './wake-up.ts'
 
 /** Go's transport keeps idle connections for 90 s and does not replay a POST that met a closing socket. */
 const keepAliveMs = 120_000
+/** Each waiting bind has a connection of its own, for minutes; of those without a request kube-scheduler keeps a few. */
+const connectionLimits = { all: 10_000, waiting: 1_000 }
 
 const verbs = ['filter', 'prioritize', 'preempt', 'bind'] as const
 type Verb = (typeof verbs)[number]
@@ -46,14 +49,14 @@ export interface ExtenderParts {
 export class ExtenderServer {
   readonly #parts: ExtenderParts
   readonly #server: Server
+  readonly #bodies = new RequestBodies()
 
   constructor(parts: ExtenderParts) {
     this.#parts = parts
-    // Node's own deadlines are looked at every 30 s and end idle connections too; the body has its own (request-body.ts).
-    const timeouts = { keepAliveTimeout: keepAliveMs, headersTimeout: keepAliveMs, requestTimeout: keepAliveMs }
-    this.#server = createServer(timeouts, (request, response) => {
+    this.#server = createServer({ ...deadlines, keepAliveTimeout: keepAliveMs }, (request, response) => {
       void this.#serve(request, response)
     })
+    limitConnections(this.#server, connectionLimits)
   }
 
   /** Listens until the signal aborts; then ends binds in flight, whose claims stay for the retry. */
@@ -87,7 +90,7 @@ export class ExtenderServer {
     const { metrics } = this.#parts
     const stopTimer = metrics.callSeconds.startTimer({ verb })
     try {
-      const { body, outcome } = await this.#answer(verb, request, response)
+      const { body, outcome } = await this.#answer(verb, request)
       metrics.outcomes.inc({ verb, outcome })
       response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
     } catch (error) {
@@ -98,7 +101,7 @@ export class ExtenderServer {
     }
   }
 
-  async #answer(verb: Verb, request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+  async #answer(verb: Verb, request: IncomingMessage): Promise<Answer> {
     const notReady = this.#parts.notReady()
     // On half a picture full nodes look free.
     if (notReady !== undefined) return unready(verb, notReady)
@@ -110,13 +113,13 @@ export class ExtenderServer {
       case 'preempt':
         return this.#preempt(request)
       case 'bind':
-        return this.#bind(request, response)
+        return this.#bind(request)
     }
   }
 
   async #filter(request: IncomingMessage): Promise<Answer> {
     const { ledger, wakeUp, log, managed } = this.#parts
-    const { Pod, NodeNames } = await readBody(request, extenderArgsSchema)
+    const { Pod, NodeNames } = await this.#bodies.read(request, extenderArgsSchema)
     const { uid, namespace, name, demand } = this.#podOf(Pod)
     if (demand.size === 0) return refusedFilter(unmanaged(managed))
     const result = filter(ledger, uid, demand, NodeNames)
@@ -128,27 +131,36 @@ export class ExtenderServer {
   }
 
   async #prioritize(request: IncomingMessage): Promise<Answer> {
-    const { Pod, NodeNames } = await readBody(request, extenderArgsSchema)
+    const { Pod, NodeNames } = await this.#bodies.read(request, extenderArgsSchema)
     const { uid, demand } = this.#podOf(Pod)
     return { body: prioritize(this.#parts.ledger, uid, demand, NodeNames), outcome: 'ok' }
   }
 
   async #preempt(request: IncomingMessage): Promise<Answer> {
-    const { Pod, NodeNameToMetaVictims } = await readBody(request, preemptionArgsSchema)
+    const { Pod, NodeNameToMetaVictims } = await this.#bodies.read(request, preemptionArgsSchema)
     const { uid, demand } = this.#podOf(Pod)
     return { body: preempt(this.#parts.ledger, uid, demand, NodeNameToMetaVictims), outcome: 'ok' }
   }
 
-  async #bind(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
-    const { binder, metrics, log } = this.#parts
+  async #bind(request: IncomingMessage): Promise<Answer> {
     const hangUp = new AbortController()
-    response.once('close', () => {
-      if (!response.writableFinished) hangUp.abort()
-    })
-    const args = await readBody(request, bindingArgsSchema)
+    // The response of a request behind others on its connection is not told when that closes.
+    const { socket } = request
+    const onClose = () => hangUp.abort()
+    if (socket.destroyed) onClose()
+    else socket.once('close', onClose)
+    try {
+      return await this.#bindUntil(await this.#bodies.read(request, bindingArgsSchema), hangUp.signal)
+    } finally {
+      socket.off('close', onClose)
+    }
+  }
+
+  async #bindUntil(args: BindingArgs, hangUp: AbortSignal): Promise<Answer> {
+    const { binder, metrics, log } = this.#parts
     metrics.bindsWaiting.inc()
     try {
-      const problem = await binder.bind(args, hangUp.signal)
+      const problem = await binder.bind(args, hangUp)
       if (problem === undefined) return { body: { Error: '' }, outcome: 'ok' }
       log.info({ pod: `${args.PodNamespace}/${args.PodName}`, node: args.Node, reason: problem }, 'bind refused')
       return { body: { Error: problem }, outcome: 'refused' }
@@ -177,12 +189,12 @@ export class ExtenderServer {
     if (response.headersSent || response.destroyed) return
     if (error instanceof HttpRefusal) {
       // The rest of the body is not read: the connection cannot be used again.
-      if (error.status === 413 || error.status === 408) response.setHeader('connection', 'close')
+      if (!request.complete) response.setHeader('connection', 'close')
       response.writeHead(error.status, { 'content-type': 'text/plain' }).end(`${error.message}\n`)
       return
     }
     this.#parts.log.error({ path: request.url, err: error }, 'request failed')
-    const message = error instanceof Error ? error.message : String(error)
+    const message = oneLine(error instanceof Error ? error.message : String(error))
     response.writeHead(500, { 'content-type': 'text/plain' }).end(`${message}\n`)
   }
 }

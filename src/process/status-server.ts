@@ -2,6 +2,11 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Registry } from 'prom-client'
 
+import { deadlines, limitConnections } from './connection-limits.ts'
+
+/** Other pods may reach it, and the kubelet's probes must come through. */
+const connectionLimits = { all: 256, waiting: 64 }
+
 export interface Status {
   /** What is not well, in one line; undefined when all is. A failing liveness probe restarts the process. */
   readonly unhealthy: () => string | undefined
@@ -16,9 +21,10 @@ export async function serveStatus(
   address: { readonly host: string; readonly port: number },
   signal: AbortSignal,
 ): Promise<void> {
-  const server = createServer((request, response) => {
+  const server = createServer(deadlines, (request, response) => {
     void answer(status, request, response)
   })
+  limitConnections(server, connectionLimits)
   const ended = Promise.withResolvers<void>()
   server.once('error', ended.reject)
   server.once('close', () => ended.resolve())

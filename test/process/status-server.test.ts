@@ -1,7 +1,7 @@
 // /healthz, /readyz and /metrics: the only paths of that port.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { Counter, Registry } from 'prom-client'
 
@@ -77,4 +77,16 @@ test('it ends with its signal, also when somebody has connected and asks nothing
   await answered.text()
   stop.abort()
   await running
+})
+
+test('a probe is answered beside more connections than are kept', async (t) => {
+  const url = await serving(t, statusOf())
+  const idle: Socket[] = []
+  t.after(() => idle.forEach((socket) => socket.destroy()))
+  for (let opened = 0; opened < 300; opened++) {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => undefined)
+    idle.push(socket)
+    await once(socket, 'connect')
+  }
+  assert.equal((await fetch(`${url}/healthz`)).status, 200)
 })
