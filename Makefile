@@ -21,7 +21,7 @@ at_once := --test-concurrency=3
 
 # The cluster tests need all processors: nothing else runs beside them.
 .NOTPARALLEL:
-.PHONY: setup demo test check test-fast test-node24 test-cluster test-kernel crash model mutants bench bench-device-plugin bench-ec2 bench-memory crd format clean
+.PHONY: setup demo test check test-fast test-node24 test-cluster test-kernel crash model mutants bench bench-device-plugin bench-ec2 bench-extender bench-memory crd format clean
 
 setup: $(modules) $(generated)
 	@$(NODE) sim/cluster/binaries/main.ts
@@ -92,6 +92,12 @@ bench-device-plugin: setup
 ## How near the attacher comes to what EC2's token buckets allow, on virtual time.
 bench-ec2: $(modules)
 	$(NODE) bench/ec2.ts
+
+## The extender under load: filter, bind, kube-scheduler's throughput, memory, 1,000 pods at once. bench/extender.ts says how to take
+## parts of it, or a quick look.
+bench-extender: setup
+	@npm run --silent build
+	@$(NODE) bench/extender.ts
 
 ## Memory of the device plugin while the kubelet gets 10,000 device lists. LISTS=... of them for a quick look.
 bench-memory: $(modules) $(generated)

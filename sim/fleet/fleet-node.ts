@@ -1,5 +1,5 @@
 // A Node object as large as those of real clusters, about 15 KB: 50 images, 25 labels, what EKS and the kubelet write besides.
-import { zoneLabel } from '../../src/api/names.ts'
+import { capacityAnnotation, zoneLabel } from '../../src/api/names.ts'
 import { instanceIdOf } from '../installation/account.ts'
 
 const imagesOnNode = 50
@@ -14,6 +14,8 @@ export interface FleetShape {
   readonly labels: Readonly<Record<string, string>>
   /** Extended resources with their count: a name that is missing is one that no device plugin has registered. */
   readonly devices: Readonly<Record<string, number>>
+  /** ENIs that can be attached to each node, as an attacher says it; unless given, that is the attacher's to say. */
+  readonly slots?: number
 }
 
 export const defaultShape: FleetShape = {
@@ -51,6 +53,7 @@ export function nodeManifest({ name, instanceID, zone }: FleetNode, shape: Fleet
         'alpha.kubernetes.io/provided-node-ip': addressOf(name),
         'csi.volume.kubernetes.io/nodeid': JSON.stringify({ 'ebs.csi.aws.com': instanceID }),
         'volumes.kubernetes.io/controller-managed-attach-detach': 'true',
+        ...(shape.slots !== undefined && { [capacityAnnotation]: capacityOf(instanceID, shape.slots) }),
       },
     },
     spec: { providerID: `aws:///${zone}/${instanceID}` },
@@ -98,6 +101,11 @@ function labelsByOthers(name: string): Record<string, string> {
     n === 0 ? name.split('.')[0] : `value-${n}`,
   ])
   return Object.fromEntries(pairs) as Record<string, string>
+}
+
+function capacityOf(instanceID: string, slots: number): string {
+  // The primary interface has a slot too.
+  return JSON.stringify({ instanceID, cards: [{ index: 0, limit: slots + 1, foreign: 1 }] })
 }
 
 function conditions(time: string): object[] {

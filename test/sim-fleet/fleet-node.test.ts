@@ -40,3 +40,10 @@ test('a node whose plugin has registered nothing has no such key', () => {
   const facts = parseNode(nodeManifest(fleetNodeAt(0, defaultShape), { ...defaultShape, devices: {} }, time))
   assert.deepEqual([...facts.registered], [])
 })
+
+test('its slots are said where no attacher will say them', () => {
+  const [node, shape] = [fleetNodeAt(0, defaultShape), { ...defaultShape, slots: 7 }]
+  const { instanceID, capacity } = parseNode(nodeManifest(node, shape, time))
+  assert.deepEqual(capacity, { instanceID, cards: [{ index: 0, limit: 8, foreign: 1 }] })
+  assert.equal(parseNode(nodeManifest(node, defaultShape, time)).capacity, undefined)
+})
