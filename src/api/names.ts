@@ -28,6 +28,10 @@ export const nodeENITag = `${group}/nodeeni`
 /** Node labels that the cloud provider sets. */
 export const zoneLabel = 'topology.kubernetes.io/zone'
 
+/** Node taints that mean: no new pods, ever. Of kubectl cordon, Cluster Autoscaler and Karpenter. */
+export const cordonTaint = 'node.kubernetes.io/unschedulable'
+export const closingTaints = [cordonTaint, 'ToBeDeletedByClusterAutoscaler', 'karpenter.sh/disrupted'] as const
+
 /** Field managers: of the two writers of ENIAttachment status, and of the extender, which writes spec only. */
 export const attacherManager = 'jit-eni-attacher'
 export const devicePluginManager = 'jit-eni-device-plugin'

@@ -10,9 +10,13 @@ import { type NodeAccount, nothing } from './node-account.ts'
 /** Constant texts: kube-scheduler counts nodes by identical reason, and a text that changes re-queues the pod for ever. */
 export const refusals = {
   unknownNode: 'node is not an EC2 instance that jit-eni knows',
+  terminating: 'node is being removed',
+  cordoned: 'node is cordoned',
   pluginNotRegistered: 'ENI device plugin has not registered the resource',
   pluginSilent: 'ENI device plugin does not acknowledge a free device',
-  noNodeENI: 'no NodeENI serves the resource on this node',
+  noNodeENI: 'no NodeENI serves the resource',
+  notSelected: 'node matches no nodeSelector of a NodeENI',
+  noZone: 'node has no label topology.kubernetes.io/zone',
   noSubnetInZone: "NodeENI has no subnet in the node's zone",
   nodeENINotReady: 'NodeENI is not ready (see kubectl describe neni)',
   nodeRefuses: 'node cannot use the NodeENI (see kubectl describe node)',
@@ -23,6 +27,7 @@ export const refusals = {
   capacityUnknown: "instance's ENI capacity is not known yet",
   typeUnknown: "EC2 does not describe the node's instance type",
   noSlot: 'no free ENI slot',
+  budgetUsed: 'ENIs and volumes use all attachments of the instance',
   claimedElsewhere: 'pod has its ENI claimed on another node',
 } as const
 export type Refusal = (typeof refusals)[keyof typeof refusals]
@@ -30,6 +35,8 @@ export type Refusal = (typeof refusals)[keyof typeof refusals]
 /** What stands against a NodeENI, the farthest from a device first: of several the pod hears what is the least. */
 const nodeENIRefusals: readonly Refusal[] = [
   refusals.noNodeENI,
+  refusals.notSelected,
+  refusals.noZone,
   refusals.noSubnetInZone,
   refusals.nodeENINotReady,
   refusals.nodeRefuses,
@@ -45,7 +52,9 @@ export interface ResourcePlan {
   readonly mine: readonly ENIAttachment[]
   /** Idle devices to claim, those ready soonest first. */
   readonly reuse: readonly ENIAttachment[]
-  /** ENIs to attach. */
+  /** Devices that become idle by themselves within moments, of which each saves an attach: worth a short wait. */
+  readonly soon: readonly ENIAttachment[]
+  /** ENIs to attach where nobody waits. */
   readonly attach: readonly NodeENI[]
 }
 
@@ -76,9 +85,12 @@ export function checkNode(ledger: Ledger, nodeName: string, demand: Demand, podU
       if (node.capacity?.instanceID !== node.instanceID) return refuse(refusals.capacityUnknown)
       if (node.capacity.unknownType) return refuse(refusals.typeUnknown)
       slotsLeft -= missing
-      if (slotsLeft < 0) return refuse(refusals.noSlot)
+      if (slotsLeft < 0) {
+        const isBudget = account.cardSlotsLeft - (account.slotsLeft - slotsLeft) >= 0
+        return refuse(isBudget ? refusals.budgetUsed : refusals.noSlot)
+      }
     }
-    plans.push({ resource, mine, reuse, attach })
+    plans.push({ resource, mine, reuse, soon: has.soon.slice(0, missing), attach })
   }
   return { fits: true, plans, slotsLeft }
 }
@@ -101,7 +113,10 @@ function nodeENIsFor(
   }
   for (const nodeENI of nodeENIs) {
     if (chosen.length >= missing) break
-    if (!selectsNode(nodeENI.spec, node.labels)) continue
+    if (!selectsNode(nodeENI.spec, node.labels)) {
+      reject(refusals.notSelected)
+      continue
+    }
     const unusable = whyUnusable(nodeENI, node)
     if (unusable !== undefined) {
       reject(unusable)
@@ -120,6 +135,7 @@ function whyUnusable(nodeENI: NodeENI, node: NodeFacts): Refusal | undefined {
   const { metadata, spec, status } = nodeENI
   const subnets = status?.subnets ?? []
   const inZone = subnets.filter(({ availabilityZone }) => availabilityZone === node.zone)
+  if (node.zone === undefined) return refusals.noZone
   if (subnets.length > 0 && inZone.length === 0) return refusals.noSubnetInZone
   if (!isReady(nodeENI)) return refusals.nodeENINotReady
   if (inZone.length === 0) return refusals.noSubnetInZone

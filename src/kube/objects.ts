@@ -3,7 +3,7 @@ import type { V1Node, V1NodeAddress, V1Pod } from '@kubernetes/client-node'
 import { z, type ZodType } from 'zod'
 
 import { eniAttachmentSchema } from '../api/eni-attachment.ts'
-import { capacityAnnotation, zoneLabel } from '../api/names.ts'
+import { capacityAnnotation, closingTaints, cordonTaint, zoneLabel } from '../api/names.ts'
 import { type NodeCapacity, parseNodeCapacity } from '../api/node-capacity.ts'
 import { nodeENISchema } from '../api/node-eni.ts'
 import { type Demand, podDemand } from '../api/pod-demand.ts'
@@ -22,6 +22,10 @@ export interface NodeFacts {
   /** By which the kubelet is reached: InternalIP of status.addresses. */
   readonly addresses: readonly string[]
   readonly capacity: NodeCapacity | undefined
+  /** It is being deleted. */
+  readonly terminating: boolean
+  /** Keys of the taints that keep new pods away for good: it is cordoned, or an autoscaler is about to remove it. */
+  readonly closedBy: readonly string[]
   /** Resource names that a device plugin has registered with the kubelet at least once. */
   readonly registered: ReadonlySet<string>
 }
@@ -38,8 +42,17 @@ export function parseNode(raw: unknown): NodeFacts {
     bootID: status?.nodeInfo?.bootID,
     addresses: internalAddresses(status?.addresses),
     capacity: parseNodeCapacity(metadata?.annotations?.[capacityAnnotation]),
+    terminating: metadata?.deletionTimestamp !== undefined,
+    closedBy: closingTaints.filter((key) => isClosedBy(key, spec)),
     registered: new Set(Object.keys(status?.capacity ?? {}).filter((name) => name.includes('/'))),
   }
+}
+
+/** A cordon is written into spec.unschedulable, and its taint may follow later (kube-controller-manager, node lifecycle). */
+function isClosedBy(key: string, spec: V1Node['spec']): boolean {
+  return (
+    spec?.taints?.some((taint) => taint.key === key) === true || (key === cordonTaint && spec?.unschedulable === true)
+  )
 }
 
 /** A node has one, or one of each family. */

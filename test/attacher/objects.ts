@@ -29,6 +29,14 @@ export function nodeENIOf(name: string, spec: Partial<NodeENISpec> = {}, created
 }
 
 export function nodeOf(name: string, zone = 'eu-north-1a'): NodeFacts {
-  const known = { labels: {}, bootID: 'boot-1', addresses: [], capacity: undefined, registered: new Set<string>() }
+  const known = {
+    labels: {},
+    bootID: 'boot-1',
+    addresses: [],
+    capacity: undefined,
+    terminating: false,
+    closedBy: [],
+    registered: new Set<string>(),
+  }
   return { name, zone, instanceID: `i-${name}`, ...known }
 }

@@ -43,6 +43,8 @@ export class ClusterInMemory implements AttachmentWrites {
     bootID: 'boot-1',
     addresses: ['10.0.0.5'],
     capacity: undefined,
+    terminating: false,
+    closedBy: [],
     registered: new Set(),
   }
 

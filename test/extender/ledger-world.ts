@@ -11,12 +11,14 @@ export const zoneA = 'eu-north-1a'
 
 interface NodeParts {
   readonly slots?: number
+  /** Attachments that the budget which volumes share leaves for ENIs of ours. */
+  readonly shared?: number
   readonly refused?: RefusedNodeENI[]
 }
 
 /** A node in zone a with four slots, whose device plugin has registered both resources. */
 export function node(name: string, more: Partial<NodeFacts> & NodeParts = {}): NodeFacts {
-  const { slots = 4, refused, ...facts } = more
+  const { slots = 4, shared, refused, ...facts } = more
   const instanceID = `i-${name}`
   return {
     name,
@@ -25,7 +27,14 @@ export function node(name: string, more: Partial<NodeFacts> & NodeParts = {}): N
     instanceID,
     bootID: `boot-${name}`,
     addresses: [],
-    capacity: { instanceID, cards: [{ index: 0, limit: slots + 1, foreign: 1 }], ...(refused && { refused }) },
+    capacity: {
+      instanceID,
+      cards: [{ index: 0, limit: slots + 1, foreign: 1 }],
+      ...(shared !== undefined && { shared }),
+      ...(refused && { refused }),
+    },
+    terminating: false,
+    closedBy: [],
     registered: new Set([upf, n3]),
     ...facts,
   }

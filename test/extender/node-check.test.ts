@@ -50,7 +50,7 @@ const refused: [why: string, world: World, refusal: Refusal][] = [
   [
     'a NodeENI for other nodes',
     { nodeENIs: [nodeENI('upf', { spec: { nodeSelector: { ng: 'x' } } })] },
-    refusals.noNodeENI,
+    refusals.notSelected,
   ],
   [
     'a resource that no plugin has registered, because no NodeENI serves it on the node',
@@ -90,7 +90,7 @@ const refused: [why: string, world: World, refusal: Refusal][] = [
   ['a NodeENI that is going away', { nodeENIs: [nodeENI('upf', { deleting: true })] }, refusals.noNodeENI],
   ['a NodeENI that is not ready', { nodeENIs: [nodeENI('upf', { ready: false })] }, refusals.nodeENINotReady],
   ['subnets in other zones', { nodeENIs: [nodeENI('upf', { subnets: [{ zone: 'b' }] })] }, refusals.noSubnetInZone],
-  ['a node without a zone', { nodes: [node('a', { zone: undefined })] }, refusals.noSubnetInZone],
+  ['a node without a zone', { nodes: [node('a', { zone: undefined })] }, refusals.noZone],
   [
     'only exhausted subnets in the zone',
     { nodeENIs: [nodeENI('upf', { subnets: [{ exhausted: true }, { zone: 'b' }] })] },
@@ -113,6 +113,16 @@ const refused: [why: string, world: World, refusal: Refusal][] = [
     refusals.typeUnknown,
   ],
   ['no slot', { nodes: [node('a', { slots: 0 })] }, refusals.noSlot],
+  [
+    'slots on the cards, and a budget that volumes share and have used up',
+    { nodes: [node('a', { shared: 1 })], attachments: [attachment('x', { claim: 'pod-2' })] },
+    refusals.budgetUsed,
+  ],
+  [
+    'neither a slot on the cards nor a budget: more of the budget would not help',
+    { nodes: [node('a', { slots: 1, shared: 1 })], attachments: [attachment('x', { claim: 'pod-2' })] },
+    refusals.noSlot,
+  ],
   [
     'all slots taken, also by what fails, is released or serves another resource',
     {

@@ -37,6 +37,15 @@ test('a node that is not an EC2 instance has no instance id', () => {
   }
 })
 
+test('a node is closed to new pods when it is cordoned, with or without its taint, or when an autoscaler removes it', () => {
+  const closedBy = (spec: object) => parseNode({ metadata: {}, spec }).closedBy
+  assert.deepEqual(closedBy({}), [])
+  assert.deepEqual(closedBy({ unschedulable: true }), ['node.kubernetes.io/unschedulable'])
+  const taints = ['dedicated', 'ToBeDeletedByClusterAutoscaler', 'karpenter.sh/disrupted'].map((key) => ({ key }))
+  assert.deepEqual(closedBy({ taints }), ['ToBeDeletedByClusterAutoscaler', 'karpenter.sh/disrupted'])
+  assert.equal(parseNode({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } }).terminating, true)
+})
+
 test('of the addresses of a node only those are kept by which its kubelet is reached, and a bounded number of them', () => {
   const addresses = [
     { type: 'Hostname', address: 'node-1' },
