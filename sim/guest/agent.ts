@@ -32,15 +32,28 @@ export class Agent {
    * than 0, does not end within a minute, or when the guest ends.
    */
   async run(command: string, args: readonly string[], options: GuestCommandOptions = {}): Promise<string> {
-    const { input = '', signal } = options
+    const words = [command, ...args]
+    return this.#outputOf(words.map(quoted).join(' '), words, options)
+  }
+
+  /** The same of commands for `sh`, which ends at the first that fails. @throws CommandError */
+  async script(text: string, options: GuestCommandOptions = {}): Promise<string> {
+    return this.#outputOf(`(\nset -e\n${text}\n)`, ['sh', '-ec', text], options)
+  }
+
+  /** Of the shell's `script`; the words are what an error calls it. */
+  async #outputOf(
+    script: string,
+    [command = '', ...args]: readonly string[],
+    { input = '', signal }: GuestCommandOptions,
+  ): Promise<string> {
     const end = `end-${randomBytes(8).toString('hex')}`
-    const script = [
-      'errors=$(mktemp)',
-      `${[command, ...args].map(quoted).join(' ')} 2>"$errors"`,
-      `printf '\\n${end} %s\\n' $?`,
-      'cat "$errors"; rm "$errors"',
-    ]
-    const socket = this.#open(script.join('\n'))
+    const socket = this.#open([
+      `${script} 2>"$errors"`,
+      'status=$?',
+      `printf '\\n${end} %s\\n' $status`,
+      '[ $status = 0 ] || cat "$errors"',
+    ])
     socket.end(input)
     const deadline = AbortSignal.timeout(deadlineMs)
     const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal])
@@ -64,7 +77,7 @@ export class Agent {
   /** Serves `localSocket` until `close`, or until it is to lead elsewhere: each connection to it is one to the guest's `socketInGuest`. */
   async tunnel(localSocket: string, socketInGuest: string): Promise<void> {
     const server = createServer({ allowHalfOpen: true }, (near) => {
-      const far = this.#open(`exec socat -t 86400 - ${quoted(`UNIX-CONNECT:${socketInGuest}`)}`)
+      const far = this.#open([`exec socat -t 86400 - ${quoted(`UNIX-CONNECT:${socketInGuest}`)}`])
       near.pipe(far).pipe(near)
       near.on('error', () => far.destroy()).on('close', () => far.destroy())
       far.on('error', () => near.destroy()).on('close', () => near.destroy())
@@ -81,10 +94,11 @@ export class Agent {
     this.#tunnels.clear()
   }
 
-  #open(script: string): Socket {
+  #open(commands: readonly string[]): Socket {
     const { host, port, token } = this.#address
     const socket = connect({ host, port, allowHalfOpen: true })
-    socket.write(`${token}\n${Buffer.from(script).toString('base64')}\n`)
+    const lines = commands.join('\n').split('\n')
+    socket.write([token, lines.length, ...lines, ''].join('\n'))
     return socket
   }
 }

@@ -22,8 +22,15 @@ export interface GuestCard extends NewGuestCard {
   readonly driver: string | null
 }
 
-interface Plugged extends NewGuestCard {
+/** Where QEMU plugs a card. */
+interface Position {
   readonly place: number
+  readonly function: 0 | 1
+  /** The place has both functions: what Linux goes by when it gives them their IOMMU group is said by the device itself. */
+  readonly multifunction: boolean
+}
+
+interface Plugged extends NewGuestCard, Position {
   readonly wire: Wire
   readonly pluggedAt: number
 }
@@ -61,6 +68,8 @@ export class GuestCards {
   readonly #directory: string
   readonly #takenPlaces = new Set<number>()
   readonly #plugged = new Map<string, Plugged>()
+  /** Of a second function whose first one has not come. */
+  #begunPlace: number | undefined
 
   /** `directory` is where the sockets of the cables are. */
   constructor(guest: CardHolder, directory: string) {
@@ -70,25 +79,24 @@ export class GuestCards {
 
   /** Resolves when QEMU has plugged it in; the guest sees it some moments later. Nothing is left of one that QEMU refuses. */
   async plug(card: NewGuestCard): Promise<void> {
-    const { id, mac } = card
-    const { qmp } = this.#guest
     await using undo = new AsyncDisposableStack()
     // Before anything is awaited: several may be plugged at once.
-    const place = this.#takePlace()
-    undo.defer(() => void this.#takenPlaces.delete(place))
-    const wire = undo.use(await Wire.open(path.join(this.#directory, `wire-${place}.sock`)))
-    const netdev = { id: netdevOf(id), type: 'stream', server: false, addr: { type: 'unix', path: wire.socketPath } }
-    await qmp.execute('netdev_add', netdev)
-    undo.defer(async () => void (await qmp.execute('netdev_del', { id: netdevOf(id) })))
-    this.#plugged.set(mac, { id, mac, place, wire, pluggedAt: Date.now() })
-    undo.defer(() => void this.#plugged.delete(mac))
-    await qmp.execute('device_add', {
-      driver: cardModel.name,
-      id,
-      mac,
-      netdev: netdevOf(id),
-      ...cardPlace(this.#guest.machine, place),
-    })
+    const begun = this.#begunPlace
+    this.#begunPlace = undefined
+    const place = begun ?? this.#takePlace(undo)
+    await this.#plugAt({ place, function: 0, multifunction: begun !== undefined }, card)
+    undo.move()
+  }
+
+  /**
+   * A second function of the card that is plugged next, in whose IOMMU group it is: the guest sees it when that comes (QEMU tells it of a
+   * slot when function 0 is there), and loses it when that goes.
+   */
+  async plugSibling(card: NewGuestCard): Promise<void> {
+    await using undo = new AsyncDisposableStack()
+    const place = this.#takePlace(undo)
+    await this.#plugAt({ place, function: 1, multifunction: true }, card)
+    this.#begunPlace = place
     undo.move()
   }
 
@@ -97,16 +105,19 @@ export class GuestCards {
    * ends has let go of all.
    */
   async unplug(mac: string): Promise<void> {
-    const { id, place, wire } = this.#cardWith(mac)
+    const { id, place } = this.#cardWith(mac)
     const { qmp } = this.#guest
+    const functions = [...this.#plugged.values()].filter((card) => card.place === place)
+    const left = new Set(functions.map((card) => card.id))
     const gone = Promise.withResolvers<void>()
     const stop = qmp.onEvent((event) => {
-      if (isDeletionOf(id, event)) gone.resolve()
+      left.delete(deletedBy(event) ?? '')
+      if (left.size === 0) gone.resolve()
     })
     const letGo = async () => {
       await qmp.execute('device_del', { id })
       await gone.promise
-      await qmp.execute('netdev_del', { id: netdevOf(id) })
+      for (const card of functions) await qmp.execute('netdev_del', { id: netdevOf(card.id) })
     }
     try {
       // First, so that what QEMU says no more at its end is no failure.
@@ -114,8 +125,10 @@ export class GuestCards {
     } finally {
       stop()
     }
-    await wire[Symbol.asyncDispose]()
-    this.#plugged.delete(mac)
+    for (const card of functions) {
+      await card.wire[Symbol.asyncDispose]()
+      this.#plugged.delete(card.mac)
+    }
     this.#takenPlaces.delete(place)
   }
 
@@ -151,20 +164,45 @@ export class GuestCards {
 
   /** By PCI address. */
   async #drivers(): Promise<Map<string, string>> {
-    const each = 'for driver in /sys/bus/pci/devices/*/driver; do echo "$driver $(readlink "$driver")"; done'
-    const lines = (await this.#guest.script(each)).trim().split('\n')
+    const devices = 'find /sys/bus/pci/drivers -mindepth 2 -name "????:??:??.?" -printf "%f %h\\n"'
+    const lines = (await this.#guest.script(devices)).trim().split('\n')
     return new Map(
       lines.map((line) => {
-        const [link = '', target = ''] = line.split(' ')
-        return [path.basename(path.dirname(link)), path.basename(target)]
+        const [bdf = '', driver = ''] = line.split(' ')
+        return [bdf, path.basename(driver)]
       }),
     )
   }
 
-  #takePlace(): number {
+  async #plugAt(position: Position, { id, mac }: NewGuestCard): Promise<void> {
+    const { qmp, machine } = this.#guest
+    const { place, function: function_, multifunction } = position
+    await using undo = new AsyncDisposableStack()
+    const wire = undo.use(await Wire.open(path.join(this.#directory, `wire-${place}.${function_}.sock`)))
+    const netdev = { id: netdevOf(id), type: 'stream', server: false, addr: { type: 'unix', path: wire.socketPath } }
+    await qmp.execute('netdev_add', netdev)
+    undo.defer(async () => void (await qmp.execute('netdev_del', { id: netdevOf(id) })))
+    this.#plugged.set(mac, { id, mac, ...position, wire, pluggedAt: Date.now() })
+    undo.defer(() => void this.#plugged.delete(mac))
+    const { bus, addr } = cardPlace(machine, place)
+    await qmp.execute('device_add', {
+      driver: cardModel.name,
+      id,
+      mac,
+      netdev: netdevOf(id),
+      bus,
+      addr: `${addr}.${function_}`,
+      multifunction,
+    })
+    undo.move()
+  }
+
+  /** `undo` gives it back. */
+  #takePlace(undo: AsyncDisposableStack): number {
     for (let place = 0; place < cardPlaces; place += 1) {
       if (this.#takenPlaces.has(place)) continue
       this.#takenPlaces.add(place)
+      undo.defer(() => void this.#takenPlaces.delete(place))
       return place
     }
     throw new Error(`guest ${this.#guest.name} has ${cardPlaces} places for cards, and all are taken`)
@@ -181,8 +219,10 @@ function netdevOf(cardId: string): string {
   return `cable-${cardId}`
 }
 
-function isDeletionOf(id: string, { event, data }: QmpEvent): boolean {
-  return event === 'DEVICE_DELETED' && data['device'] === id
+/** QEMU's name of the card that has gone. */
+function deletedBy({ event, data }: QmpEvent): string | undefined {
+  const { device } = data
+  return event === 'DEVICE_DELETED' && typeof device === 'string' ? device : undefined
 }
 
 function bdfOf({ bus, slot, function: function_ }: PciDeviceInfo): string {

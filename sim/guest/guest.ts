@@ -60,7 +60,7 @@ export class Guest {
   /** Resolves when it answers. After `kill` or `shutDown` it finds its disk as it was. */
   async start(signal?: AbortSignal): Promise<void> {
     const { directory, env } = this.#place
-    writeFileSync(path.join(directory, 'agent-token'), this.#token, { mode: 0o600 })
+    writeFileSync(path.join(directory, 'agent-token'), `${this.#token}\n`, { mode: 0o600 })
     writeFileSync(path.join(directory, 'init'), this.#init())
     copyFileSync(path.join(import.meta.dirname, 'agent.sh'), path.join(directory, 'agent.sh'))
     const qmpSocket = path.join(directory, 'qmp.sock')
@@ -110,7 +110,7 @@ export class Guest {
 
   /** As `sh -c`, for what is one thing to the reader but several commands. @throws CommandError */
   async script(text: string, options: GuestCommandOptions = {}): Promise<string> {
-    return this.run('sh', ['-ec', text], options)
+    return this.#agent.script(text, options)
   }
 
   /** Serves `localSocket`, which leads to the guest's `socketInGuest`. */

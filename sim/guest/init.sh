@@ -1,7 +1,7 @@
 # The guest's second process 1: what the boot of a node does before its container runtime starts. The host writes it, with the
 # settings above it, into the directory that both share.
 #   NODE_DIR, NAME, ADDRESS, PRIMARY_MAC, AGENT_PORT; NO_IOMMU_VFIO: vfio.ko with no-IOMMU mode, empty for the distribution's
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NODE_DIR
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root NODE_DIR ERRORS_DIR=/run
 
 give_up() {
   echo "guest: $1"
@@ -44,7 +44,8 @@ ip address add 10.0.2.15/24 dev "$primary"
 ip address add "$ADDRESS/32" dev "$primary"
 ip route add default via 10.0.2.2
 
-socat -t 86400 "TCP-LISTEN:$AGENT_PORT,reuseaddr,fork" "EXEC:/bin/sh $NODE_DIR/agent.sh" &
+# With nofork the shell has the connection itself, and nobody is between.
+socat "TCP-LISTEN:$AGENT_PORT,reuseaddr,fork" "EXEC:/bin/sh $NODE_DIR/agent.sh,nofork" &
 echo 'guest: ready'
 # Also waits for processes that have lost their parent.
 wait

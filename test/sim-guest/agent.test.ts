@@ -27,8 +27,8 @@ describe('the agent of a guest', { skip }, () => {
     port = await freePort()
     writeFileSync(path.join(directory, 'agent-token'), token)
     const listen = `TCP-LISTEN:${port},bind=127.0.0.1,reuseaddr,fork`
-    socat = spawn('socat', ['-t', '86400', listen, `EXEC:/bin/sh ${script}`], {
-      env: { ...process.env, NODE_DIR: directory },
+    socat = spawn('socat', [listen, `EXEC:/bin/sh ${script},nofork`], {
+      env: { ...process.env, NODE_DIR: directory, ERRORS_DIR: directory },
       stdio: ['ignore', 'ignore', 'inherit'],
     })
     agent = new Agent({ host: '127.0.0.1', port, token })
@@ -65,6 +65,16 @@ describe('the agent of a guest', { skip }, () => {
       return true
     })
     await assert.rejects(agent.run('no-such-program', []), /ended with status 127\n.*not found/s)
+  })
+
+  it('runs a script to its first command that fails', async () => {
+    assert.equal(await agent.script('read -r line\necho "$line" # twice\necho "$line"', { input: 'in\n' }), 'in\nin\n')
+    await assert.rejects(agent.script('echo out\nfalse\ntouch never'), /^CommandError: sh -ec echo out.* status 1/s)
+  })
+
+  it('is done with a script that leaves a program running', async (t) => {
+    const pid = await agent.script('sleep 60 </dev/null >/dev/null 2>&1 & echo $!')
+    t.after(() => process.kill(Number(pid)))
   })
 
   it('runs several at once', async () => {

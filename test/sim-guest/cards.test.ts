@@ -29,7 +29,7 @@ test('of a card that QEMU refuses nothing is left, so that it can be plugged aga
   const { cards, directory } = await frozenMachine(t)
   await assert.rejects(cards.plug({ ...first, mac: 'none' }), /QEMU does not device_add: /)
   assert.throws(() => cards.wire('none'), /no card with MAC none/)
-  assert.equal(existsSync(path.join(directory, 'wire-0.sock')), false)
+  assert.equal(existsSync(path.join(directory, 'wire-0.0.sock')), false)
   await cards.plug(first)
   assert.deepEqual(await cards.list(), [{ ...first, bdf: '0000:00:06.0', driver: null }])
 })

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Guest } from '../../guest/guest.ts'
 
-const pollIntervalMs = 100
+/** What is asked of a guest more often takes the time of what is waited for. */
+const pollIntervalMs = 300
 const killedWithinMs = 60_000
 const reportedLogLines = 15
 
@@ -40,7 +41,7 @@ export class GuestProgram {
 
   async running(): Promise<boolean> {
     // An ended one may not have been waited for yet.
-    return this.#guest.script(`state=$(cut -d' ' -f3 /proc/${this.#pid}/stat); [ "$state" != Z ]`).then(
+    return this.#guest.script(`read -r _ _ state _ </proc/${this.#pid}/stat; [ "$state" != Z ]`).then(
       () => true,
       () => false,
     )
