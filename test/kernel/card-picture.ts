@@ -1,6 +1,7 @@
 // All of a card that a person would miss if it changed, as the guest shows it.
 import assert from 'node:assert/strict'
 import type { GuestNode } from '../../sim/cluster/node/guest-node.ts'
+import type { Guest } from '../../sim/guest/guest.ts'
 
 export interface CardPicture {
   readonly mac: string
@@ -20,11 +21,21 @@ until [ -n "$name" ]; do
   [ -n "$name" ] || sleep 0.1
 done`
 
+/** The same, of one that has just come: udev renames it some moments later. */
+export const findNewInterface = `${findInterface}
+udevadm settle
+${findInterface}`
+
 const show = `mac=$1 card=/sys/bus/pci/devices/$2
 ${findInterface}
 basename "$(readlink "$card/driver")"
 cat "$card/driver_override"
 ip -d -j address show dev "$name"`
+
+/** The name of the interface with this MAC, as soon as there is one. */
+export async function interfaceOf(guest: Guest, mac: string): Promise<string> {
+  return (await guest.script(`mac=${mac}\n${findNewInterface}\necho "$name"`)).trim()
+}
 
 export async function pictureOf(node: GuestNode, macs: readonly string[]): Promise<readonly CardPicture[]> {
   const cards = await node.cards.list()

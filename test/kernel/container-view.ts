@@ -6,12 +6,13 @@ import type { Scenario } from '../cluster/scenario.ts'
 import { reportedContainerOf } from './guest-container.ts'
 
 export class ContainerView {
+  /** Another one after a restart of the container. */
+  readonly id: string
   readonly #node: GuestNode
-  readonly #id: string
 
   private constructor(node: GuestNode, id: string) {
     this.#node = node
-    this.#id = id
+    this.id = id
   }
 
   /** Of a Running pod of namespace default. */
@@ -23,7 +24,12 @@ export class ContainerView {
 
   /** What the command writes to standard output, run by the container's shell. @throws CommandError */
   async script(text: string): Promise<string> {
-    return this.#node.ctr(['tasks', 'exec', '--exec-id', randomUUID(), this.#id, '/bin/sh', '-ec', text])
+    return this.#node.ctr(['tasks', 'exec', '--exec-id', randomUUID(), this.id, '/bin/sh', '-ec', text])
+  }
+
+  /** Its first process, and with it all others. */
+  async kill(): Promise<void> {
+    await this.#node.ctr(['tasks', 'kill', '--signal', 'SIGKILL', this.id])
   }
 
   /** Of its first process: proc(5). */

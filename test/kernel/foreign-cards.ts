@@ -16,6 +16,7 @@ const deviceIndex = 7
 
 interface Watched {
   readonly node: GuestNode
+  readonly eni: NetworkInterface
   readonly writes: DriverWrites
   readonly macs: readonly string[]
   readonly before: readonly CardPicture[]
@@ -28,16 +29,16 @@ export class ForeignCards {
     this.#watched = watched
   }
 
-  /** To every guest, before the first NodeENI. A reset of a guest takes away what is compared. */
+  /** To every guest, before the first NodeENI. */
   static async attach(scenario: Scenario): Promise<ForeignCards> {
     const { installation } = scenario
     const watched = installation.cluster.guests.map(async (node) => {
       const writes = await DriverWrites.record(node.guest)
       const eni = attachByHand(installation, node.name)
-      await setUpByHand(node.guest, eni.mac, eni.privateIpAddresses[0] ?? '')
+      await setUp(node, eni)
       scenario.leaveAlone(eni.eniId)
       const macs = [node.guest.primary.mac, eni.mac]
-      return { node, writes, macs, before: await pictureOf(node, macs) }
+      return { node, eni, writes, macs, before: await pictureOf(node, macs) }
     })
     return new ForeignCards(await Promise.all(watched))
   }
@@ -50,12 +51,29 @@ export class ForeignCards {
     }
   }
 
+  get enis(): string[] {
+    return this.#watched.map(({ eni }) => eni.eniId)
+  }
+
+  /** After a boot of the node, which has taken away what was set up, and the record of writes. */
+  async setUpAgain({ name }: GuestNode): Promise<void> {
+    const { node, eni } = this.#of(name)
+    await DriverWrites.record(node.guest)
+    await setUp(node, eni)
+  }
+
   /** What was written to files that change the driver of any card of the guest. */
   writes(nodeName: string): DriverWrites {
-    const watched = this.#watched.find(({ node }) => node.name === nodeName)
-    assert.ok(watched, `${nodeName} is a guest`)
-    return watched.writes
+    return this.#of(nodeName).writes
   }
+
+  #of(nodeName: string): Watched {
+    return this.#watched.find(({ node }) => node.name === nodeName) ?? assert.fail(`${nodeName} is no guest`)
+  }
+}
+
+async function setUp({ guest }: GuestNode, { mac, privateIpAddresses }: NetworkInterface): Promise<void> {
+  await setUpByHand(guest, mac, privateIpAddresses[0] ?? '')
 }
 
 /** Without tags, and with no call that the tests could take for one of ours. */

@@ -1,22 +1,21 @@
 // A virtual machine by itself: its boot, its disk, its orderly end and its power cut, and what it says when it does not boot.
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { runCommand } from '../../sim/cluster/run-command.ts'
-import { Guest } from '../../sim/guest/guest.ts'
+import type { Guest } from '../../sim/guest/guest.ts'
 import { obtainGuestKernel } from '../../sim/guest/kernel/obtain.ts'
 import { processesOf, tracesOf } from '../cluster/machine-traces.ts'
-import { metal, noGuests } from './guests.ts'
-
-const small = { ...metal, hugepages: 0, memoryMiB: 512 }
+import { noGuests } from './guests.ts'
+import { lonelyGuest } from './lonely-guest.ts'
 
 describe('a virtual machine', { skip: noGuests }, () => {
   // Not the temporary directory of the environment: a path of a unix socket may have 107 bytes at most.
   const directory = mkdtempSync('/tmp/jit-eni-guest-')
   let guest: Guest
   before(async () => {
-    guest = await newGuest(directory)
+    guest = await lonelyGuest(directory)
     await guest.start()
   })
   after(async () => {
@@ -76,26 +75,10 @@ describe('a virtual machine that cannot boot', { skip: noGuests }, () => {
   it('says why, at once', async (t) => {
     const directory = mkdtempSync('/tmp/jit-eni-guest-')
     t.after(() => rmSync(directory, { recursive: true }))
-    const guest = await newGuest(directory)
+    const guest = await lonelyGuest(directory)
     writeFileSync(path.join(directory, 'disk.ext4'), Buffer.alloc(1 << 20))
     await assert.rejects(guest.start(), /guest lonely: the disk cannot be mounted/)
     await guest.kill()
     assert.match(readFileSync(guest.serialLog, 'utf8'), /^guest: the disk cannot be mounted/m)
   })
 })
-
-async function newGuest(directory: string): Promise<Guest> {
-  const tree = path.join(directory, 'tree')
-  mkdirSync(tree)
-  const guest = new Guest('lonely', small, await obtainGuestKernel(() => undefined), {
-    directory,
-    address: '198.51.100.1',
-    ports: [],
-    // Not that of another run of this test, nor one on which a program of the machine listens.
-    loopback: `127.19.${(process.pid >> 8) & 255}.${process.pid & 255}`,
-    primaryMac: '02:00:00:00:00:01',
-    env: { PATH: process.env['PATH'] },
-  })
-  await guest.makeDisk(tree)
-  return guest
-}

@@ -27,8 +27,12 @@ export const nitroWithoutNoIommu: GuestMachine = { bus: 'flat', vfio: 'distribut
 /** For `skip`: why no guest can run on this machine, false when they can. */
 export const noGuests: string | false = await whyNoGuests()
 
-export function guestNode(name: string, machine: GuestMachine): InstallationNode {
-  return { name, zone: 'a', instanceType: 'm5.4xlarge', labels: { ng: 'multi-eni' }, machine }
+export function guestNode(
+  name: string,
+  machine: GuestMachine,
+  labels: Readonly<Record<string, string>> = { ng: 'multi-eni' },
+): InstallationNode {
+  return { name, zone: 'a', instanceType: 'm5.4xlarge', labels, machine }
 }
 
 /** EC2 answers and attaches at once: what takes time here is the kernel. Pods find the image of testpmd-pod.ts. */

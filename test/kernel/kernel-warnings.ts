@@ -6,8 +6,9 @@ const graveMarks =
   /WARNING:|BUG:|Oops:|Call Trace|general protection|blocked for more than|DMAR:.*[Ff]ault|Relaying device/
 
 export async function kernelWarnings(guest: Guest): Promise<{ readonly all: string[]; readonly grave: string[] }> {
-  const text = await guest.run('dmesg', ['--level=emerg,alert,crit,err,warn'])
-  const all = text.split('\n').filter((line) => line !== '')
-  const everything = (await guest.run('dmesg', [])).split('\n')
-  return { all, grave: everything.filter((line) => graveMarks.test(line)) }
+  const lines = (await guest.run('dmesg', ['--decode'])).split('\n')
+  return {
+    all: lines.filter((line) => /^\w+ *:(emerg|alert|crit|err|warn) *:/.test(line)),
+    grave: lines.filter((line) => graveMarks.test(line)),
+  }
 }

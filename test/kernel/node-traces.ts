@@ -11,7 +11,7 @@ const places = {
   // "(null)" says that there is none.
   'driver overrides': 'grep -H -v "^(null)$" /sys/bus/pci/devices/*/driver_override || true',
   'IOMMU groups': 'ls /sys/kernel/iommu_groups',
-  'members of IOMMU groups': 'cd /sys/kernel/iommu_groups; ls -d */devices/*',
+  'members of IOMMU groups': 'cd /sys/kernel/iommu_groups; find . -path "*/devices/*" | sort',
   'device nodes of vfio': 'ls /dev/vfio',
   interfaces: 'ls /sys/class/net',
   'huge pages in use':
@@ -20,10 +20,13 @@ const places = {
   'CDI specs': 'find /run/cdi -type f',
   'device-info files': 'find /run/k8s.cni.cncf.io -type f',
   'sockets of device plugins': 'cd /var/lib/kubelet/device-plugins; find . -type s',
-  containers: 'ls /run/containerd/io.containerd.runtime.v2.task/k8s.io',
+  // Another one of the device plugin's is none.
+  'number of containers': 'ls /run/containerd/io.containerd.runtime.v2.task/k8s.io | wc -l',
 } as const
 const checkpointFile = '/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint'
 
+/** The kubelet writes it when the first device plugin registers. */
+const noCheckpoint = JSON.stringify({ Data: { PodDeviceEntries: null, RegisteredDevices: {} } })
 /** pkg/kubelet/cm/devicemanager/checkpoint/checkpoint.go */
 const checkpointSchema = z.object({
   Data: z.object({
@@ -45,7 +48,7 @@ export type NodeTraces = Readonly<Record<Place, readonly string[]>>
 
 export async function nodeTraces(guest: Guest): Promise<NodeTraces> {
   const end = '-- end of a place --'
-  const commands = [...Object.values(places), `cat ${checkpointFile}`]
+  const commands = [...Object.values(places), `cat ${checkpointFile} || echo '${noCheckpoint}'`]
   const answers = await guest.script(commands.map((command) => `(${command})\necho '${end}'`).join('\n'))
   const lines = answers.split(`${end}\n`).map((answer) => answer.split('\n').filter((line) => line !== ''))
   const { Data: kubelet } = checkpointSchema.parse(JSON.parse(lines.at(commands.length - 1)?.join('') ?? ''))

@@ -1,15 +1,12 @@
 // Somebody who gives a card of a guest its name and its address, as a person would. No network manager runs that could set it otherwise.
 import type { Guest } from '../../sim/guest/guest.ts'
-import { findInterface } from './card-picture.ts'
+import { findNewInterface } from './card-picture.ts'
 
 const mtu = 1400
 const altName = 'of-somebody-else'
 
 const setUp = `mac=$1 address=$2
-${findInterface}
-# udev renames it soon after it has come.
-udevadm settle
-${findInterface}
+${findNewInterface}
 ip link set "$name" mtu ${mtu} addrgenmode none
 ip link property add dev "$name" altname "${altName}-$(echo "$mac" | tr -d :)"
 ip address add "$address/32" dev "$name"

@@ -15,14 +15,14 @@ export interface TestpmdPod {
   /** All others are dropped. With an IOMMU, locked memory is all that DPDK needs. */
   readonly capabilities?: readonly string[]
   readonly nodeName?: string
-  /** How much of a processor it may poll with; unless said otherwise all of one, which is half of what the emulated machine has. */
+  /** How much of a processor it may poll with; unless said otherwise half of one: the emulated machine has two. */
   readonly cpu?: string
 }
 
 /** In namespace default. */
 export function testpmdPod(
   name: string,
-  { enis, capabilities = ['IPC_LOCK'], nodeName, cpu = '1' }: TestpmdPod,
+  { enis, capabilities = ['IPC_LOCK'], nodeName, cpu = '500m' }: TestpmdPod,
 ): object {
   const container = {
     name: 'testpmd',

@@ -18,8 +18,11 @@ export interface GuestProgramSpec {
   readonly searchPath: string
 }
 
-/** A shell without job control makes no process groups, so setsid needs no child of its own: its process becomes the program's. */
-const startScript = `log=$1; export PATH="$2:$PATH"; shift 2
+/**
+ * One processor for the programs in Go: that they keep several of an emulated machine awake costs more than it gains.
+ * A shell without job control makes no process groups, so setsid needs no child of its own: its process becomes the program's.
+ */
+const startScript = `log=$1; export GOMAXPROCS=1 PATH="$2:$PATH"; shift 2
 setsid "$@" >>"$log" 2>&1 </dev/null &
 echo $!`
 

@@ -2,16 +2,16 @@
 // a card, and the next pod gets a new ENI. Then the node reboots, and its cards come up in other IOMMU groups: no pod gets the card of
 // another.
 import assert from 'node:assert/strict'
-import { after, afterEach, before, describe, it } from 'node:test'
-import type { GuestNode } from '../../sim/cluster/node/guest-node.ts'
-import { environmentName } from '../../src/device-plugin/allocation.ts'
-import { deviceKey } from '../../src/device-plugin/occupancy.ts'
-import { PodResourcesClient } from '../../src/device-plugin/pod-resources.ts'
-import type { ObservedPod } from '../../sim/installation/observer.ts'
-import { holdingOf } from '../cluster/held-cards.ts'
-import type { Scenario } from '../cluster/scenario.ts'
-import { dataplane, upfPod, userPlane } from '../cluster/upf-manifests.ts'
-import { eventually } from './eventually.ts'
+import { after, before, it } from 'node:test'
+import type { GuestNode } from '../../../sim/cluster/node/guest-node.ts'
+import { environmentName } from '../../../src/device-plugin/allocation.ts'
+import { deviceKey } from '../../../src/device-plugin/occupancy.ts'
+import { PodResourcesClient } from '../../../src/device-plugin/pod-resources.ts'
+import type { ObservedPod } from '../../../sim/installation/observer.ts'
+import { holdingOf } from '../../cluster/held-cards.ts'
+import type { Stage } from '../stage.ts'
+import { dataplane, upfPod, userPlane } from '../../cluster/upf-manifests.ts'
+import { eventually } from '../eventually.ts'
 import {
   cardsToldTo,
   containerOf,
@@ -20,37 +20,30 @@ import {
   groupsIn,
   groupsOf,
   reportedContainerOf,
-} from './guest-container.ts'
-import { endGuests, guestNode, metal, noGuests, startGuests } from './guests.ts'
-import { PacketFlow, type Passed } from '../../sim/guest/packet-flow.ts'
-import { testpmdPod } from './testpmd-pod.ts'
+} from '../guest-container.ts'
+import { PacketFlow, type Passed } from '../../../sim/guest/packet-flow.ts'
+import { testpmdPod } from '../testpmd-pod.ts'
 
 const nodeName = 'node-a'
 const pluginNamespace = 'jit-eni'
 /** So many packets are awaited while somebody is away. */
 const packets = 500
-/** Cards of others, in front of ours: a boot numbers groups by the places of the cards, so that ours follow when these come and go. */
-const foreign = ['06:00:00:00:00:01', '06:00:00:00:00:02'].map((mac, index) => ({ id: `foreign-${index}`, mac }))
+/** A card of somebody, in front of ours: a boot numbers groups by the places of the cards, so that ours follow when it goes. */
+const inFront = { id: 'in-front', mac: '06:00:00:00:00:02' }
 
-describe('a real node whose programs die, and which reboots', { skip: noGuests }, () => {
-  let scenario: Scenario
+export function restarts(stage: Stage): void {
   let node: GuestNode
   let kubelet: PodResourcesClient
   before(async () => {
-    scenario = await startGuests(guestNode(nodeName, metal))
-    node = scenario.installation.cluster.guest(nodeName)
+    node = stage.node(nodeName)
     kubelet = new PodResourcesClient(node.podResourcesSocket)
-    for (const card of foreign) await node.cards.plug(card)
+    await node.cards.plug(inFront)
     // What is idle stays, so that a reboot has cards to mix up.
-    await scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '1h' }))
-    await scenario.apply(forwarding())
-    await scenario.until('the Deployment runs', () => forwarder()?.running === true)
+    await stage.scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '1h' }))
+    await stage.scenario.apply(forwarding())
+    await stage.scenario.until('the Deployment runs', () => forwarder()?.running === true)
   })
-  afterEach(() => scenario.check())
-  after(async () => {
-    kubelet.close()
-    await endGuests(scenario)
-  })
+  after(() => kubelet.close())
 
   /** Not ready, while its kubelet is away for long. */
   const forwarder = (): ObservedPod | undefined =>
@@ -58,34 +51,35 @@ describe('a real node whose programs die, and which reboots', { skip: noGuests }
 
   const startFlow = async (): Promise<PacketFlow> => {
     const uid = forwarder()?.uid
-    const its = scenario.observer.allAttachments().filter(({ spec }) => spec.claim?.uid === uid)
+    const its = stage.scenario.observer.allAttachments().filter(({ spec }) => spec.claim?.uid === uid)
     const [to = '', from = ''] = its.map(({ status }) => status?.eni?.mac)
     return PacketFlow.start({ to, into: node.cards.wire(to), outOf: node.cards.wire(from) })
   }
 
   const devicePlugin = (): ObservedPod | undefined =>
-    scenario.observer.allPods().find(({ namespace }) => namespace === pluginNamespace)
+    stage.scenario.observer.allPods().find(({ namespace }) => namespace === pluginNamespace)
 
   const pluginContainer = () =>
-    containerOf(scenario.observer, node, devicePlugin() ?? assert.fail('there is no device plugin'))
+    containerOf(stage.scenario.observer, node, devicePlugin() ?? assert.fail('there is no device plugin'))
 
   const kill = ({ pid }: GuestContainer) => node.guest.script(`kill -KILL ${pid}`)
 
   /** Another container of it has started. On a busy node it registers long before it answers its readiness probe in time. */
   const pluginStartsAgain = async (earlier: { readonly id: string }) => {
     await eventually('another container of the device plugin', async () => {
-      const reported = await reportedContainerOf(scenario.observer, devicePlugin() ?? assert.fail())
+      const reported = await reportedContainerOf(stage.scenario.observer, devicePlugin() ?? assert.fail())
       return reported.id !== earlier.id
     })
   }
 
-  /** The kubelet starts without a device, and has them when the device plugin has registered. */
+  /** The kubelet starts without pods and devices, and has them when it has looked and the device plugin has registered. */
   const resourceIsBack = async () => {
-    const { devices } = await holdingOf(scenario, forwarder()?.name ?? assert.fail('no pod of the Deployment'))
-    assert.equal(devices.length, 2)
-    await eventually('the kubelet can allocate the devices that it has given', async () => {
-      const allocatable = await kubelet.allocatable()
-      return devices.every(({ pciAddress }) => allocatable.has(deviceKey(dataplane, pciAddress)))
+    const name = forwarder()?.name ?? assert.fail('no pod of the Deployment')
+    await eventually('the kubelet lists the devices that it has given, and can allocate them', async () => {
+      const [{ devices }, allocatable] = await Promise.all([holdingOf(stage.scenario, name), kubelet.allocatable()])
+      return (
+        devices.length === 2 && devices.every(({ pciAddress }) => allocatable.has(deviceKey(dataplane, pciAddress)))
+      )
     })
   }
 
@@ -96,10 +90,13 @@ describe('a real node whose programs die, and which reboots', { skip: noGuests }
     cards: await node.cards.list(),
   })
 
-  const podsOfOurs = (): ObservedPod[] => scenario.observer.allPods().filter(({ namespace }) => namespace === 'default')
+  const podsOfOurs = (): ObservedPod[] =>
+    stage.scenario.observer.allPods().filter(({ namespace }) => namespace === 'default')
 
   const whatMustStay = async () => ({
-    pods: await Promise.all(podsOfOurs().map(async ({ name }) => ({ name, ...(await holdingOf(scenario, name)) }))),
+    pods: await Promise.all(
+      podsOfOurs().map(async ({ name }) => ({ name, ...(await holdingOf(stage.scenario, name)) })),
+    ),
     files: await cardFiles(),
   })
 
@@ -150,17 +147,17 @@ describe('a real node whose programs die, and which reboots', { skip: noGuests }
       assert.deepEqual(await whatMustStay(), earlier)
 
       const name = `next-${index}`
-      const attached = scenario.attachmentsOf('user-plane').length
-      await scenario.apply(upfPod(name))
-      await scenario.running(name)
-      assert.equal(scenario.attachmentsOf('user-plane').length, attached + 1)
+      const attached = stage.scenario.attachmentsOf('user-plane').length
+      await stage.scenario.apply(upfPod(name))
+      await stage.scenario.running(name)
+      assert.equal(stage.scenario.attachmentsOf('user-plane').length, attached + 1)
     })
   }
 
   /** What each pod was told, and what it has: by name of the pod. */
   const devicesOf = async (pods: readonly ObservedPod[]) => {
     const each = pods.map(async (pod) => {
-      const container = await containerOf(scenario.observer, node, pod)
+      const container = await containerOf(stage.scenario.observer, node, pod)
       const told = await cardsToldTo(node, container, environmentName(dataplane))
       return [pod.name, { told, groups: await groupsIn(node, container) }] as const
     })
@@ -185,23 +182,22 @@ describe('a real node whose programs die, and which reboots', { skip: noGuests }
     assert.deepEqual(passed.lost, [])
   }
 
-  const foreignInFront = foreign.at(-1) ?? assert.fail()
-  const eniIDs = () => scenario.attachmentsOf('user-plane').map(({ status }) => status?.eni?.eniID)
+  const eniIDs = () => stage.scenario.attachmentsOf('user-plane').map(({ status }) => status?.eni?.eniID)
 
   it('the node reboots, and the device plugin comes after the kubelet: pods are refused, and the Deployment makes another', async () => {
     const lost = podsOfOurs()
     const devices = await eachHasItsGroups(lost)
     const enis = eniIDs()
     // Ours have the next boot's numbers of those before them.
-    await node.cards.unplug(foreignInFront.mac)
+    await node.cards.unplug(inFront.mac)
     await node.reboot()
     const itself = ({ uid }: ObservedPod) => podsOfOurs().find((pod) => pod.uid === uid)
-    await scenario.until('all pods are refused', () => lost.every((pod) => itself(pod)?.phase === 'Failed'))
+    await stage.scenario.until('all pods are refused', () => lost.every((pod) => itself(pod)?.phase === 'Failed'))
     for (const pod of lost) {
       assert.equal(itself(pod)?.reason, 'UnexpectedAdmissionError', itself(pod)?.message)
-      await scenario.event(pod.name, 'DeviceNotReady', /its controller makes another/)
+      await stage.scenario.event(pod.name, 'DeviceNotReady', /its controller makes another/)
     }
-    await scenario.until('another pod of the Deployment runs', () => forwarder()?.running === true)
+    await stage.scenario.until('another pod of the Deployment runs', () => forwarder()?.running === true)
     for (const { told, groups } of devices.values()) {
       const earlier = groups.map(({ path }) => path)
       assert.notDeepEqual(await groupPathsOf(node, told), earlier, 'the groups have other numbers')
@@ -215,24 +211,9 @@ describe('a real node whose programs die, and which reboots', { skip: noGuests }
       now.join(),
     )
     // A pod that has failed stays in the API until somebody deletes it.
-    await scenario.deletePods(...lost.map(({ name }) => name))
+    await stage.scenario.deletePods(...lost.map(({ name }) => name))
   })
-
-  it('nothing has leaked', async () => {
-    await scenario.clear()
-    const { ec2, primaryEnis } = scenario.installation
-    assert.deepEqual(
-      ec2.state.enis().map(({ eniId }) => eniId),
-      primaryEnis,
-    )
-    assert.deepEqual(
-      (await node.cards.list()).map(({ mac }) => mac),
-      [...foreign.slice(0, -1), node.guest.primary].map(({ mac }) => mac),
-    )
-    const left = await node.guest.script('ls /dev/vfio /var/lib/jit-eni/cards /var/lib/jit-eni/allocations')
-    assert.equal(left.replaceAll(/\s+/g, ' '), '/dev/vfio: vfio /var/lib/jit-eni/allocations: /var/lib/jit-eni/cards: ')
-  })
-})
+}
 
 function shown({ sent, lost }: Passed): string {
   return `${sent} packets sent, ${sent - lost.length} came back`
