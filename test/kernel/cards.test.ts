@@ -13,10 +13,12 @@ import { lonelyGuest } from './lonely-guest.ts'
 
 const first = { id: 'first', mac: '06:00:00:00:00:01' }
 const second = { id: 'second', mac: '06:00:00:00:00:02' }
-/** How an unbind in the background ends up in the kernel: uninterruptible, until whoever has the card lets go. */
+/** An unbind in the background that has begun, and does not end before whoever has the card lets go. */
 const unbindWaits = `card=$1 driver=$2
 setsid sh -c 'echo "$0" >"/sys/bus/pci/drivers/$1/unbind"' "$card" "$driver" >/dev/null 2>&1 </dev/null &
-until [ "$(cut -d' ' -f3 /proc/$!/stat)" = D ] && ! [ -e /sys/bus/pci/devices/$card/driver ]; do sleep 0.1; done
+while [ -e /sys/bus/pci/devices/$card/driver ]; do sleep 0.1; done
+sleep 1
+kill -0 $!
 echo $!`
 const toVfio = `card=/sys/bus/pci/devices/$1
 echo vfio-pci >$card/driver_override

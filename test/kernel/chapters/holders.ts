@@ -147,7 +147,7 @@ export function holders(stage: Stage): void {
     assert.match(await metrics(), /^jiteni_device_plugin_quarantined_cards 0$/m)
   })
 
-  it('somebody else has a function of its IOMMU group: both functions are left alone, and the pod says why it waits', async () => {
+  it('somebody else has a function of its IOMMU group: both functions are left alone, and the node says why', async () => {
     await stage.scenario.nodeENIReady(userPlane('user-plane', { releaseAfter: '1h' }))
     const writes = stage.foreign.writes(nodeName)
     const earlier = (await writes.all()).length
@@ -164,8 +164,6 @@ export function holders(stage: Stage): void {
     assert.match(refused.status?.device?.failure?.message ?? '', message)
     await stage.scenario.event(nodeName, 'GroupInUse', message)
     assert.match(await metrics(), /^jiteni_device_plugin_failures\{reason="GroupInUse"\} 1$/m)
-
-    await stage.scenario.event('upf', 'FailedScheduling', /an ENI on the node cannot be used/)
     assert.deepEqual(await pictureOf(node, macs), picture)
     assert.deepEqual((await writes.all()).slice(earlier), [])
   })

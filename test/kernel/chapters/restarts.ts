@@ -191,6 +191,7 @@ export function restarts(stage: Stage): void {
     // Ours have the next boot's numbers of those before them.
     await node.cards.unplug(inFront.mac)
     await node.reboot()
+    await stage.foreign.setUpAgain(node)
     const itself = ({ uid }: ObservedPod) => podsOfOurs().find((pod) => pod.uid === uid)
     await stage.scenario.until('all pods are refused', () => lost.every((pod) => itself(pod)?.phase === 'Failed'))
     for (const pod of lost) {
