@@ -233,7 +233,7 @@ export class AttachmentController {
       if (done === 'wait') return this.#awaitInstances()
       if ('reason' in done) {
         // There seemed to be room: another ENI would be made, refused by the instance, and deleted, and so on.
-        if (done.isOfInstance === true) refusals.add(attachment, nodeENI, done.reason)
+        if (done.isOfInstance === true) refusals.addOfEC2(attachment, nodeENI, done.reason)
         return await this.#giveUp(attachment, nodeENI, done)
       }
       nodeENIController.unblock(nodeENI)
@@ -262,7 +262,7 @@ export class AttachmentController {
   #blame(attachment: ENIAttachment, nodeENI: NodeENI, error: Ec2Error): void {
     const { refusals, nodeENIController } = this.#parts
     if (error.action === 'AttachNetworkInterface' && !isRightOnEnis(error))
-      refusals.add(attachment, nodeENI, error.code)
+      refusals.addOfEC2(attachment, nodeENI, error.code)
     else nodeENIController.block(nodeENI, error)
   }
 

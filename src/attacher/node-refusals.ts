@@ -15,7 +15,7 @@ const lastRestMs = 6 * 60 * 60_000
 /** What only a change of the NodeENI can put right. */
 const lasting: ReadonlySet<string> = new Set(['PCIAddressMismatch'])
 
-/** It has no room, or comes to its end: nothing is wrong with the node, and the rest stays short. */
+/** It has no room, or comes to its end: nothing is wrong with the node. */
 const ordinary: ReadonlySet<string> = new Set(['NodeFull', 'NoFreeDeviceIndex', 'InstanceNotRunning'])
 
 /** A node that cannot serve a NodeENI. */
@@ -55,19 +55,22 @@ export class NodeRefusals {
   }
 
   /**
-   * `generation` is that of the NodeENI which failed: a change since then is not held against it. Answers false when it is known
-   * that this attachment failed.
+   * What a device plugin found. `generation` is that of the NodeENI which failed: a change since then is not held against it. Answers
+   * false when it is known that this attachment failed.
    */
   add(
-    { metadata: { uid }, spec }: ENIAttachment,
+    attachment: ENIAttachment,
     nodeENI: NodeENI,
     reason: string,
     generation: number = nodeENI.metadata.generation ?? 0,
   ): boolean {
-    if (this.#refusals.some(({ attachmentUID }) => attachmentUID === uid)) return false
     const refused = { nodeENI: nodeENI.metadata.name, generation, reason }
-    this.#put(spec, refused, this.#triesOf(spec.instanceID, refused), uid)
-    return true
+    return this.#putOnce(attachment, refused, this.#triesOf(attachment.spec.instanceID, refused))
+  }
+
+  /** What EC2 said against the attach: it is put right elsewhere, such as in IAM, and nothing was attached in vain. The rest stays short. */
+  addOfEC2(attachment: ENIAttachment, { metadata: { name, generation = 0 } }: NodeENI, reason: string): boolean {
+    return this.#putOnce(attachment, { nodeENI: name, generation, reason }, 1)
   }
 
   /** Why no ENI of this NodeENI is to be made on this instance now. */
@@ -144,6 +147,12 @@ export class NodeRefusals {
     )
   }
 
+  #putOnce({ metadata: { uid }, spec }: ENIAttachment, refused: RefusedNodeENI, tries: number): boolean {
+    if (this.#refusals.some(({ attachmentUID }) => attachmentUID === uid)) return false
+    this.#put(spec, refused, tries, uid)
+    return true
+  }
+
   #put(
     { nodeName, instanceID }: Pick<Refusal, 'nodeName' | 'instanceID'>,
     { nodeENI, generation, reason }: RefusedNodeENI,
@@ -173,7 +182,7 @@ export class NodeRefusals {
 
 function restMs(reason: string, tries: number): number {
   if (lasting.has(reason)) return Infinity
-  return ordinary.has(reason) ? firstRestMs : Math.min(firstRestMs * 2 ** (tries - 1), lastRestMs)
+  return Math.min(firstRestMs * 2 ** (tries - 1), lastRestMs)
 }
 
 function mayBeMended({ reason }: Pick<RefusedNodeENI, 'reason'>): boolean {

@@ -48,8 +48,15 @@ test('a rest is twice as long after each try that fails alike, up to six hours',
   assert.deepEqual(restsOf('DriverMissing', 9), [5, 10, 20, 40, 80, 160, 320, 360, 360])
 })
 
-test('a node that has no room is tried again every five minutes: nothing is wrong with it', () => {
-  assert.deepEqual(restsOf('NodeFull', 4), [5, 5, 5, 5])
+test('what EC2 refuses is tried again every five minutes: it is put right elsewhere, and nothing tells when', () => {
+  const { clock, refusals } = refusalsUnderTest()
+  for (const name of ['1', '2', '3']) {
+    assert.equal(refusals.addOfEC2(attachmentOf(name), upf, 'UnauthorizedOperation'), true)
+    assert.equal(refusals.addOfEC2(attachmentOf(name), upf, 'UnauthorizedOperation'), false)
+    assert.equal(refusals.endsInMs(upf), minutes(5))
+    clock.jump(minutes(5))
+    refusals.haveEnded(upf)
+  }
 })
 
 test('another reason, another NodeENI, another instance and another generation begin with five minutes', () => {

@@ -115,7 +115,7 @@ export const mutants: readonly Mutant[] = [
   {
     fault: 'an instance that takes no ENI is tried again at once',
     file: controller,
-    find: 'if (done.isOfInstance === true) refusals.add(attachment, nodeENI, done.reason)',
+    find: 'if (done.isOfInstance === true) refusals.addOfEC2(attachment, nodeENI, done.reason)',
     replace: '',
     caughtBy: test('storms'),
   },
